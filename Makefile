@@ -1,0 +1,55 @@
+# Two commands: `make` sets up .venv and runs the default artefact; `make test` tests it.
+# Everything else is a thin name for a command you could type yourself.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+CORES ?= all
+BIN := .venv/bin
+# Rules call programs of the environment by name, and imports write no files next to the sources.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := all
+.PHONY: all setup test lint format bench lock report status clean
+
+all: setup  ## set up the environment, then build the default artefact
+	snakemake --cores $(CORES)
+
+setup: .venv/.synced  ## create .venv from requirements.lock
+
+.venv/.synced: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "nonideal needs Python 3.11 or newer; $(PYTHON) is %d.%d. Try: make PYTHON=python3.11" % v[:2])'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv module. Install it (Debian, Ubuntu: apt install python3-venv) and run make again." >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --compile-bytecode --require-hashes requirements.lock
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: setup  ## correctness tests, under ten minutes on two cores
+	pytest
+
+lint: setup  ## style of Python and of the workflow
+	ruff check .
+	ruff format --check .
+	snakefmt --check workflow
+	snakemake --lint
+
+format: setup  ## rewrite the sources in the house style
+	ruff check --fix .
+	ruff format .
+	snakefmt workflow
+
+bench: setup  ## speed, as ratios inside one run
+	python benchmarks/run.py
+
+report: setup  ## one page with every figure and table of the default artefact
+	snakemake --report results/default/report.zip
+
+lock:  ## resolve pyproject.toml again into requirements.lock (needs the network)
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --python-version 3.11 --quiet --output-file requirements.lock
+
+clean:  ## remove the default run's results (the environment stays)
+	rm -rf results/default
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12

@@ -1,0 +1,54 @@
+"""What every adapter does first: send output to the rule's log, and collect provenance.
+
+Snakemake opens no log for a `script:` rule. `start` copies everything written to stdout and stderr,
+uncaught exceptions included, into the log, while it still shows on the terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+
+class Tee:
+    """Text stream that writes to a terminal and to a log; progress bars become lines in the log."""
+
+    def __init__(self, terminal: TextIO, log: TextIO) -> None:
+        self.terminal, self.log = terminal, log
+
+    def write(self, text: str) -> int:
+        self.terminal.write(text)
+        # A bar redraws itself after a carriage return: keep one line per redraw, drop the blank ones.
+        self.log.write(text if "\r" not in text else text.replace("\r", "").rstrip() + "\n")
+        self.log.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        self.terminal.flush()
+
+    def isatty(self) -> bool:
+        return self.terminal.isatty()
+
+    def fileno(self) -> int:
+        return self.terminal.fileno()
+
+    @property
+    def encoding(self) -> str:
+        return self.terminal.encoding
+
+
+def start(snakemake: Any) -> dict[str, Any]:
+    """Open the rule's log and return the provenance of what the rule makes."""
+    path = Path(snakemake.log[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = path.open("w", encoding="utf-8")
+    sys.stdout, sys.stderr = Tee(sys.stdout, log), Tee(sys.stderr, log)
+
+    from nonideal import provenance
+
+    return provenance.collect(
+        config=snakemake.config,
+        rule=snakemake.rule,
+        params=dict(snakemake.params.items()) | {"wildcards": dict(snakemake.wildcards.items())},
+    )

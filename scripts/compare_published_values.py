@@ -1,0 +1,15 @@
+"""Adapter of rule compare_published_values: every published value beside ours."""
+
+from adapter import start
+
+provenance = start(snakemake)
+
+from nonideal import compare, tables
+
+ours = {
+    name: tables.read(path, tables.facts(path)["table"])
+    for name, path in zip(snakemake.params.tables, snakemake.input.tables, strict=True)
+}
+published = compare.read_published(snakemake.input.published)
+frame = compare.compare(published, ours, snakemake.params.scale)
+tables.write(frame, snakemake.output[0], "compare_published", provenance=provenance)

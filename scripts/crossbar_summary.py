@@ -1,0 +1,29 @@
+"""Adapter of rule crossbar_summary: mean, spread and standard error over trials."""
+
+from pathlib import Path
+
+from adapter import start
+
+provenance = start(snakemake)
+
+from nonideal import stats, tables
+
+trials = tables.read(snakemake.input.trials, "crossbar_trials")
+keys = list(tables.schema("crossbar_summary").unique)
+summary = stats.summarise(trials, keys, "eta").rename(columns={"count": "trials"})
+tables.write(summary, snakemake.output.summary, "crossbar_summary", provenance=provenance)
+
+errors = tables.read(snakemake.input.ternarisation, "ternarisation")
+ternarisation = stats.summarise(errors.assign(weights="ternary"), ["weights"], "eta")
+tables.write(
+    ternarisation.rename(columns={"count": "trials"}),
+    snakemake.output.ternarisation,
+    "ternarisation_summary",
+    provenance=provenance,
+)
+
+# Shards left by a run with another number of shards would be counted twice by whoever reads the folder.
+for shards in (snakemake.input.trials, snakemake.input.ternarisation):
+    for path in set(Path(shards[0]).parent.glob("part-*.parquet")) - set(map(Path, shards)):
+        print(f"removing {path}: a shard of an earlier division of the trials")
+        path.unlink()

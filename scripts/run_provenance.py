@@ -1,0 +1,19 @@
+"""Adapter of rule provenance: what stands behind the run, with the content hash of every table shown."""
+
+import json
+
+from adapter import start
+
+provenance = start(snakemake)
+
+from nonideal import files, tables
+from nonideal.pcm import device
+
+provenance["config"] = snakemake.config
+# The paper prints the device model's constants from here.
+provenance["constants"] = {name: value for name, value in vars(device).items() if name.isupper()}
+provenance["tables"] = {
+    path: {key: tables.facts(path)[key] for key in ("table", "rows", "content_sha256", "commit", "time_utc")}
+    for path in snakemake.input.tables
+}
+files.write_text(snakemake.output[0], json.dumps(provenance, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,24 @@
+"""Adapter of rule train: every repetition of one weight format."""
+
+import shutil
+
+from adapter import start
+
+provenance = start(snakemake)
+
+from nonideal import bits, tables
+from nonideal.provenance import config_hash
+
+settings = snakemake.params.settings
+networks, history, accuracy = bits.train_format(
+    settings,
+    snakemake.wildcards.format,
+    snakemake.input.arrays,
+    seed=snakemake.params.seed,
+    progress=snakemake.params.progress,
+    fingerprint=config_hash({"code": provenance["code_sha256"], "settings": settings}),
+)
+bits.save_networks(networks, snakemake.output.networks)
+tables.write(history, snakemake.output.history, "training_history", provenance=provenance)
+tables.write(accuracy, snakemake.output.accuracy, "accuracy", provenance=provenance)
+shutil.rmtree(snakemake.params.progress)

@@ -1,0 +1,184 @@
+"""Images as tensors: preprocessing once, random affine maps a batch at a time."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+BYTE = 255.0  # value of white in an 8-bit image
+MNIST_MEAN, MNIST_STD = 0.1307, 0.3081  # of the training pixels scaled to 0 .. 1, as customary
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Ranges of a random affine map; every quantity is uniform in its range.
+
+    Parameters
+    ----------
+    degrees
+        Rotation by up to plus or minus this angle, in degrees.
+    translate
+        Shift by up to plus or minus this fraction of the width and of the height.
+    scale
+        Smallest and largest magnification.
+
+    Raises
+    ------
+    ValueError
+        If a range is negative or reversed.
+    """
+
+    degrees: float = 10.0
+    translate: float = 0.1
+    scale: tuple[float, float] = (0.9, 1.1)
+
+    def __post_init__(self) -> None:
+        if self.degrees < 0 or self.translate < 0:
+            raise ValueError(f"degrees and translate must not be negative, got {self}")
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale must be two positive numbers in ascending order, got {self.scale}")
+
+    def matrices(self, count: int, *, generator: torch.Generator) -> Tensor:
+        """Draw maps from output to input coordinates, which span -1 .. 1 (torch's `affine_grid`).
+
+        Parameters
+        ----------
+        count
+            Number of maps.
+        generator
+            Source of the random numbers; the matrices lie on its device.
+
+        Returns
+        -------
+        Tensor
+            [count, 2, 3].
+        """
+        uniform = torch.rand(4, count, generator=generator, device=generator.device)
+        angle = (2 * uniform[0] - 1) * math.radians(self.degrees)
+        low, high = self.scale
+        # The map leads from the output back to the input, so a magnification divides.
+        factor = 1 / (low + (high - low) * uniform[1])
+        shift = (2 * uniform[2:] - 1) * (2 * self.translate)  # coordinates span 2
+        cos, sin = angle.cos() * factor, angle.sin() * factor
+        return torch.stack((cos, -sin, shift[0], sin, cos, shift[1]), dim=1).view(count, 2, 3)
+
+
+def transform(images: Tensor, matrices: Tensor, background: Tensor) -> Tensor:
+    """Apply one affine map per image, bilinearly; what comes from outside the image is background.
+
+    Parameters
+    ----------
+    images
+        [n, c, h, w], floating point.
+    matrices
+        [n, 2, 3], see `Affine.matrices`.
+    background
+        Value of an empty pixel, [c, 1, 1].
+
+    Returns
+    -------
+    Tensor
+        [n, c, h, w].
+    """
+    count, _, height, width = images.shape
+    # One small matrix product for the batch, where torch's affine_grid makes one per image.
+    grid = (matrices.reshape(-1, 3) @ _pixel_centres(height, width, images.device)).view(
+        count, 2, height, width
+    )
+    grid = grid.permute(0, 2, 3, 1)
+    moved = functional.grid_sample(
+        images - background, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+    return moved.add_(background)
+
+
+@functools.lru_cache(maxsize=8)
+def _pixel_centres(height: int, width: int, device: torch.device) -> Tensor:
+    """Homogeneous coordinates (x, y, 1) of the pixel centres, [3, h * w]; the image spans -1 .. 1."""
+    with torch.inference_mode(False):
+        x = (torch.arange(width, device=device) * 2 + 1) / width - 1
+        y = (torch.arange(height, device=device) * 2 + 1) / height - 1
+        y, x = torch.meshgrid(y, x, indexing="ij")
+        return torch.stack((x.flatten(), y.flatten(), torch.ones_like(x).flatten()))
+
+
+def preprocess(images: Tensor, *, size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Resize 8-bit images bilinearly with antialiasing and normalise each channel.
+
+    Parameters
+    ----------
+    images
+        uint8 [n, c, h, w].
+    size
+        Height and width of the result, in pixels.
+    mean, std
+        Per channel, of pixel values scaled to 0 .. 1.
+
+    Returns
+    -------
+    Tensor
+        float32 [n, c, size, size]: (resized / 255 - mean) / std.
+
+    Raises
+    ------
+    ValueError
+        If the images are not uint8 [n, c, h, w], or mean and std do not have one positive std per channel.
+    """
+    _check_images(images)
+    if not len(mean) == len(std) == images.shape[1] or min(std) <= 0:
+        raise ValueError(
+            f"mean and std need one value for each of {images.shape[1]} channels, std above 0; "
+            f"got mean {list(mean)}, std {list(std)}"
+        )
+    pixels = images.float().div_(BYTE)
+    if images.shape[2:] != (size, size):
+        pixels = functional.interpolate(
+            pixels, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+        )
+    return pixels.sub_(_per_channel(mean)).div_(_per_channel(std))
+
+
+def moments(images: Tensor) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel of uint8 images [n, c, h, w], scaled to 0 .. 1.
+
+    Raises
+    ------
+    ValueError
+        If the images are not uint8 [n, c, h, w], or a channel is constant.
+    """
+    _check_images(images)
+    means, stds = [], []
+    for channel in images.unbind(dim=1):
+        # Exact in integers, from the histogram: no rounding that depends on the number of threads.
+        counts = torch.bincount(channel.reshape(-1), minlength=256).tolist()
+        total = sum(counts)
+        first = sum(value * count for value, count in enumerate(counts))
+        second = sum(value * value * count for value, count in enumerate(counts))
+        variance = (second * total - first * first) / total**2
+        if variance <= 0:
+            raise ValueError(
+                f"channel {len(means)} of the training images is constant: nothing to learn from"
+            )
+        means.append(first / total / BYTE)
+        stds.append(math.sqrt(variance) / BYTE)
+    return means, stds
+
+
+def background(mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Value of a black pixel after `preprocess`, float32 [c, 1, 1]."""
+    return -_per_channel(mean) / _per_channel(std)
+
+
+def _per_channel(values: Sequence[float]) -> Tensor:
+    return torch.tensor(list(values), dtype=torch.float32).view(-1, 1, 1)
+
+
+def _check_images(images: Tensor) -> None:
+    if images.dtype != torch.uint8 or images.ndim != 4 or not images.numel():
+        raise ValueError(f"images must be uint8 [n, c, h, w], got {images.dtype} {list(images.shape)}")

@@ -1,0 +1,283 @@
+"""Every published value beside ours.
+
+The list of published values is a CSV file, one value a line. Besides the value, its unit, its source and
+the difference that still counts as a reproduction, a line says how ours is found: the row that the query
+`where` selects in the file `table` of a run, divided by the row that the query `over` selects if there is
+one, times `factor`. Lines whose study does not exist yet leave these columns empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pandas as pd
+
+from nonideal.schemas import TABLES
+
+COLUMNS = (
+    "track", "figure", "quantity", "unit", "kind", "published", "tolerance", "scale",
+    "table", "where", "value", "interval", "over", "factor", "source",
+)  # fmt: skip
+REQUIRED = ("track", "figure", "quantity", "kind", "published", "tolerance", "scale", "source")
+KEY = tuple(TABLES["compare_published"].unique)
+COPIED = (*KEY, "unit", "kind", "published", "tolerance", "source")  # as they are, into the result
+TRACKS, KINDS = (
+    tuple(TABLES["compare_published"].columns[name].checks[0].statistics["allowed_values"])
+    for name in ("track", "kind")
+)
+UNITS = (
+    "", "%", "points", "s", "ms", "cycles", "instructions", "MOPS", "bit", "byte", "kbyte", "LUT",
+    "nat", "images",
+)  # fmt: skip
+"""Units of published values; empty for ratios and counts, `points` for differences of percentages."""
+
+NORMAL_95 = 1.96  # standard errors in half of a 95 % interval, normal distribution
+ROUNDING = 1e-9  # relative; the binary rounding of decimal fractions must not decide a verdict
+
+# What pandas raises for a query that it cannot read or that does not fit the table.
+QUERY_ERRORS = (
+    NameError, SyntaxError, TypeError, ValueError, KeyError, AttributeError, NotImplementedError,
+)  # fmt: skip
+
+Table = pd.DataFrame | Callable[[], pd.DataFrame]
+
+
+class PublishedError(ValueError):
+    """A malformed line of the list of published values; the message names line, column and remedy."""
+
+
+def read_published(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read and check the list of published values.
+
+    Parameters
+    ----------
+    path
+        CSV file in UTF-8 with the columns `COLUMNS`, in that order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per value, indexed by its line in the file. `published`, `tolerance` and `factor` (1 where
+        the file leaves it empty) are numbers, everything else is text.
+
+    Raises
+    ------
+    PublishedError
+        If the header differs, a line is too long or too short, a required cell is empty, a name or unit is
+        unknown, a number is unreadable, a wiring is incomplete, or a key (track, figure, quantity) repeats.
+    """
+    rows: dict[int, dict[str, Any]] = {}
+    seen: dict[tuple[str, ...], int] = {}
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        reader = csv.reader(file, strict=True)
+        header = next(reader, [])
+        if header != list(COLUMNS):
+            _fail(path, 1, f"the columns must be {','.join(COLUMNS)}; found {','.join(header)}")
+        try:
+            for cells in reader:
+                line = reader.line_num
+                rows[line] = row = _parse(path, line, cells)
+                key = tuple(row[name] for name in KEY)
+                if key in seen:
+                    _fail(
+                        path,
+                        line,
+                        f"{' / '.join(key)} stands already on line {seen[key]}; rename or remove one",
+                    )
+                seen[key] = line
+        except csv.Error as error:
+            _fail(path, reader.line_num, f"not readable as CSV ({error}); check the quotes")
+    if not rows:
+        _fail(path, 2, "the list is empty; add a published value")
+    return pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="line"))
+
+
+def compare(published: pd.DataFrame, tables: Mapping[str, Table], scale: str) -> pd.DataFrame:
+    """Set our values against the published ones.
+
+    The interval of a ratio adds the relative intervals of its two values in quadrature, as if they were
+    independent. Where both come from common random numbers the true interval is narrower.
+
+    The verdict looks at our value, not at its interval: `inside` if it is within the tolerance of a
+    published value, or on the right side of a published bound; `outside` if not, and also where a run
+    looked and found nothing (a null, such as the time of a crossover that did not happen); `not run` where
+    the table does not exist or holds no such row.
+
+    Parameters
+    ----------
+    published
+        Values as `read_published` returns them; the index is the line in the file.
+    tables
+        Path below the run's results, as in column `table`, to the table, or to a function of no arguments
+        that reads it (called at most once; FileNotFoundError means that the table does not exist).
+    scale
+        Scale of our run in words.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of table ``compare_published``, one for each row of `published`.
+
+    Raises
+    ------
+    PublishedError
+        If a query is not readable, selects more than one row or names an unknown column, or a value is not
+        a number.
+    """
+    loaded: dict[str, pd.DataFrame | None] = {}
+    rows = []
+    for line, row in zip(published.index, published.to_dict("records"), strict=True):
+        name = row["table"]
+        if name and name not in loaded:
+            loaded[name] = _load(tables.get(name))
+        frame = loaded[name] if name else None
+        found = None if frame is None else _ours(line, row, frame)
+        ours, interval = (math.nan, math.nan) if found is None else found
+        rows.append(
+            {
+                **{column: row[column] for column in COPIED},
+                "ours": ours,
+                "interval": interval,
+                "difference": ours - row["published"],
+                "verdict": "not run" if found is None else verdict(ours, **_bound(row)),
+                "scale": "" if found is None else scale,
+                "published_scale": row["scale"],
+            }
+        )
+    return pd.DataFrame(rows)[list(TABLES["compare_published"].columns)]
+
+
+def verdict(ours: float, *, kind: str, published: float, tolerance: float) -> str:
+    """Say `inside` or `outside`; NaN is outside.
+
+    Parameters
+    ----------
+    ours, published
+        Value and published value or bound, in the same unit.
+    kind
+        One of `KINDS`.
+    tolerance
+        Difference from a published value that still counts as a reproduction; 0 for bounds.
+    """
+    excess = {"value": abs(ours - published), "at_most": ours - published, "at_least": published - ours}[kind]
+    return "inside" if excess <= tolerance + ROUNDING * max(abs(published), tolerance) else "outside"
+
+
+def _fail(path: str | os.PathLike[str], line: int, problem: str) -> NoReturn:
+    raise PublishedError(f"{path}, line {line}: {problem}")
+
+
+def _parse(path: str | os.PathLike[str], line: int, cells: list[str]) -> dict[str, Any]:
+    """Cells of one line by column, numbers as numbers."""
+    if len(cells) != len(COLUMNS):
+        _fail(path, line, f"needs {len(COLUMNS)} cells, has {len(cells)}; quote cells that hold commas")
+    row: dict[str, Any] = dict(zip(COLUMNS, (cell.strip() for cell in cells), strict=True))
+    for name in REQUIRED:
+        if not row[name]:
+            _fail(path, line, f"{name} is empty; every published value needs one")
+    for name, known in (("track", TRACKS), ("kind", KINDS), ("unit", UNITS)):
+        if row[name] not in known:
+            _fail(path, line, f"{name} {row[name]!r} is not known; known are {', '.join(map(repr, known))}")
+    if not row["factor"]:
+        row["factor"] = "1"
+    elif not row["table"]:
+        _fail(path, line, "factor is given without table; fill table, where and value or none of them")
+    for name in ("published", "tolerance", "factor"):
+        row[name] = _number(path, line, name, row[name])
+    if row["tolerance"] < 0 or (row["kind"] != "value" and row["tolerance"] != 0):
+        wanted = "at least 0" if row["kind"] == "value" else "0 for a bound"
+        _fail(path, line, f"tolerance must be {wanted}, got {row['tolerance']}")
+    _check_wiring(path, line, row)
+    return row
+
+
+def _number(path: str | os.PathLike[str], line: int, name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        _fail(path, line, f"{name} must be a number with a decimal point, got {text!r}")
+    return number
+
+
+def _check_wiring(path: str | os.PathLike[str], line: int, row: Mapping[str, Any]) -> None:
+    """Refuse a line that says only in part how our value is found."""
+    filled = {name for name in ("table", "where", "value") if row[name]}
+    stray = not filled and (row["interval"] or row["over"])
+    if stray or 0 < len(filled) < 3:
+        found = [name for name in ("table", "where", "value", "interval", "over") if row[name]]
+        _fail(path, line, f"only {', '.join(found)} given; fill table, where and value or none of them")
+    if row["interval"].count(",") > 1:
+        _fail(path, line, f"interval must name a standard error or 'low,high', got {row['interval']!r}")
+
+
+def _load(table: Table | None) -> pd.DataFrame | None:
+    """Table itself; None if it does not exist."""
+    if table is None or isinstance(table, pd.DataFrame):
+        return table
+    try:
+        return table()
+    except FileNotFoundError:
+        return None
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    return f"list of published values (table {row['table']})"
+
+
+def _bound(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("kind", "published", "tolerance")}
+
+
+def _ours(line: int, row: Mapping[str, Any], frame: pd.DataFrame) -> tuple[float, float] | None:
+    """Our value and half its 95 % interval, in the published unit; None if the table holds no such row."""
+    found = _select(line, row, "where", frame)
+    if found is None:
+        return None
+    ours, half = found
+    if row["over"]:
+        below = _select(line, row, "over", frame)
+        if below is None:
+            return None
+        if below[0] == 0:
+            _fail(_place(row), line, f"{row['value']} of query over ({row['over']}) is 0; no ratio exists")
+        ours, half = _ratio(*found, *below)
+    return ours * row["factor"], half * abs(row["factor"])
+
+
+def _ratio(top: float, top_half: float, below: float, below_half: float) -> tuple[float, float]:
+    """Ratio of two values and half its 95 % interval (first-order propagation, independent values)."""
+    return top / below, math.hypot(top_half / below, top * below_half / below**2)
+
+
+def _select(line: int, row: Mapping[str, Any], which: str, frame: pd.DataFrame) -> tuple[float, float] | None:
+    """Value and half interval of the one row that query `which` selects; None if it selects none."""
+    place, query = _place(row), row[which]
+    try:
+        mask = frame.eval(query, engine="python", local_dict={}, global_dict={})
+    except QUERY_ERRORS as error:
+        _fail(place, line, f"query {which} ({query}) fails: {error}; columns are {', '.join(frame.columns)}")
+    if not (isinstance(mask, pd.Series) and mask.dtype == bool):
+        _fail(place, line, f"query {which} ({query}) must be a condition; compare with ==, not =")
+    selected = frame[mask]
+    if selected.empty:
+        return None
+    if len(selected) > 1:
+        _fail(place, line, f"query {which} ({query}) selects {len(selected)} rows; narrow it down to one")
+    values = []
+    for name in (row["value"], *filter(None, (part.strip() for part in row["interval"].split(",")))):
+        if name not in frame.columns:
+            _fail(place, line, f"column {name!r} does not exist; columns are {', '.join(frame.columns)}")
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            _fail(place, line, f"column {name!r} must hold numbers, it holds {frame[name].dtype}")
+        values.append(float(selected[name].iloc[0]))
+    value, *ends = values
+    if len(ends) == 2:
+        return value, (ends[1] - ends[0]) / 2
+    return value, NORMAL_95 * ends[0] if ends else math.nan

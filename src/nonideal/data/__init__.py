@@ -1,0 +1,33 @@
+"""Data sets: found locally or downloaded, checked, converted once, loaded quickly.
+
+Typical use: ``prepare("mnist", "results/data/mnist")`` once, then ``load("results/data/mnist")`` in every
+job. ImageNet is too large to convert; `open_folders` reads it in place.
+"""
+
+from nonideal.data.catalogue import SPECS
+from nonideal.data.errors import DataError
+from nonideal.data.folders import ImageFolders, open_folders
+from nonideal.data.sources import ROOT_VARIABLE, Source, cache_folder, download, layouts, locate
+from nonideal.data.splits import Dataset, hold_out, stratified_choice, subset
+from nonideal.data.store import load, prepare
+
+NAMES = tuple(SPECS)
+
+__all__ = [
+    "NAMES",
+    "ROOT_VARIABLE",
+    "DataError",
+    "Dataset",
+    "ImageFolders",
+    "Source",
+    "cache_folder",
+    "download",
+    "hold_out",
+    "layouts",
+    "load",
+    "locate",
+    "open_folders",
+    "prepare",
+    "stratified_choice",
+    "subset",
+]

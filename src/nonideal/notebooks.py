@@ -1,0 +1,67 @@
+"""Notebooks: executed with parameters, rendered as pages that open without a network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nonideal.files import atomic, write_text
+
+# nbconvert's page loads MathJax, require.js, widgets and mermaid from the network; the figures need none.
+OFFLINE_TEMPLATE = """\
+{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock html_head_js -%}
+{%- block html_head_js_mathjax -%}{%- endblock html_head_js_mathjax -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock html_head_js_mermaidjs -%}
+"""
+
+
+def execute(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    parameters: Mapping[str, Any],
+    failed: str | os.PathLike[str],
+) -> None:
+    """Execute a notebook with papermill; `target` exists afterwards only if every cell ran.
+
+    Parameters
+    ----------
+    source
+        Notebook with a cell tagged ``parameters``.
+    target
+        The executed notebook.
+    parameters
+        Values for the parameters' cell.
+    failed
+        Where the notebook is kept, up to and including the cell that failed, when one does.
+
+    Raises
+    ------
+    papermill.PapermillExecutionError
+        If a cell raises; the message holds its traceback.
+    """
+    import papermill
+
+    with atomic(target) as temporary:
+        try:
+            papermill.execute_notebook(
+                str(source), str(temporary), parameters=dict(parameters), kernel_name="python3", log_output=True
+            )
+        except papermill.PapermillExecutionError:
+            Path(failed).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(temporary, failed)
+            raise
+
+
+def to_html(notebook: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Render an executed notebook as one self-contained page."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(raw_template=OFFLINE_TEMPLATE, embed_images=True)
+    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
+    body, _ = exporter.from_filename(str(notebook))
+    write_text(target, body)

@@ -1,0 +1,1 @@
+"""Phase-change memory: device statistics, weight slicing and the crossbar Monte Carlo."""

@@ -1,0 +1,119 @@
+"""Tables drawn from the Monte Carlo trials: Eq. 8 against the simulation, and crossovers in time."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from nonideal.pcm import theory
+
+CONFIGURATION = ["mapping", "base", "n_slices"]
+
+
+def eq8_tables(trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fit Eq. 8 to equal-fill at each time and compare it with every configuration.
+
+    Parameters
+    ----------
+    trials
+        Rows of table ``crossbar_trials`` of one sweep.
+
+    Returns
+    -------
+    fits : pandas.DataFrame
+        Rows of table ``eq8_fit``.
+    ratios : pandas.DataFrame
+        Rows of table ``eq8_ratios``. Mappings other than equal-fill did not enter the fit: Eq. 8 does not
+        describe them, and their ratios show by how much.
+    """
+    fits, ratios = [], []
+    for time_s, at_time in trials.groupby("time_s"):
+        fit = _fit(at_time)
+        fits.append(
+            {
+                "time_s": time_s,
+                "eta_s": fit.eta_s,
+                "standard_error": fit.standard_error,
+                "low": fit.low,
+                "high": fit.high,
+                "dof": fit.degrees,
+                "chi2_error": fit.chi2_error,
+                "p_error": fit.p_error,
+                "chi2_spread": fit.chi2_spread,
+                "p_spread": fit.p_spread,
+                "worst_in_std": fit.rows["deviation_in_spreads"].abs().max(),
+                "worst_in_sem": fit.rows["deviation_in_errors"].abs().max(),
+            }
+        )
+        ratios.append(_ratios(at_time, fit.eta_s).assign(time_s=time_s))
+    return pd.DataFrame(fits), pd.concat(ratios, ignore_index=True)
+
+
+def _fit(at_time: pd.DataFrame) -> theory.Eq8Fit:
+    """Fit of the equal-fill configurations at one time; one slice, the same at every base, enters once."""
+    equal = at_time[at_time["mapping"] == "equal_fill"]
+    equal = equal[(equal["n_slices"] > 1) | (equal["base"] == equal["base"].min())]
+    by_configuration = equal.pivot(index=["base", "n_slices"], columns="trial", values="eta")
+    return theory.fit_eq8(list(by_configuration.index), by_configuration.to_numpy())
+
+
+def _ratios(at_time: pd.DataFrame, eta_s: float) -> pd.DataFrame:
+    """Compare simulation and Eq. 8 for every configuration at one time."""
+    rows = at_time.groupby(CONFIGURATION)["eta"].agg(simulated="mean", std="std", count="size").reset_index()
+    sem = rows["std"] / np.sqrt(rows["count"])
+    factor = [theory.eq8_factor(b, n) for b, n in zip(rows["base"], rows["n_slices"], strict=True)]
+    predicted = eta_s * np.array(factor)
+    deviation = rows["simulated"] - predicted
+    return rows.assign(
+        predicted=predicted,
+        ratio=rows["simulated"] / predicted,
+        ratio_sem=sem / predicted,
+        deviation_in_std=deviation / rows["std"],
+        deviation_in_sem=deviation / sem,
+        fitted=rows["mapping"] == "equal_fill",
+    ).drop(columns=["std", "count"])
+
+
+def crossover_table(trials: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
+    """Find when the better of two mappings changes, for every pair of mappings that differ.
+
+    Parameters
+    ----------
+    trials
+        Rows of table ``crossbar_trials`` of a sweep over time.
+    rng
+        Generator for the bootstrap over trials.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of table ``crossover``; at one slice all mappings are the same and are left out. ``first`` is
+        the mapping with the lower error at the first time.
+    """
+    rows = []
+    sliced = trials[trials["n_slices"] > 1]
+    for (weights, base, n_slices), group in sliced.groupby(["weights", "base", "n_slices"]):
+        errors = {
+            mapping: of_mapping.pivot(index="trial", columns="time_s", values="eta")
+            for mapping, of_mapping in group.groupby("mapping")
+        }
+        for a, b in combinations(sorted(errors), 2):
+            first, second = (a, b) if errors[a].iloc[:, 0].mean() <= errors[b].iloc[:, 0].mean() else (b, a)
+            times = list(errors[a].columns)
+            found = theory.crossover(times, errors[first].to_numpy(), errors[second].to_numpy(), rng=rng)
+            named = {"first": first, "second": second, "weights": weights, "base": base, "n_slices": n_slices}
+            rows.append(
+                named
+                | {
+                    "time_s": found.time_s,
+                    "low_s": found.low_s,
+                    "high_s": found.high_s,
+                    "share_with_crossover": found.share,
+                    "verdict": found.statement,
+                }
+            )
+    table = pd.DataFrame(rows)
+    times = ["time_s", "low_s", "high_s"]
+    return table.assign(**table[times].astype(float).replace(np.inf, np.nan))

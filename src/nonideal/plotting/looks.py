@@ -1,0 +1,109 @@
+"""How mappings, training methods and weight formats are drawn: one look each, in every figure.
+
+The looks of one group differ in hue, in lightness (so they survive a grey print), and in line style and
+marker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_hex, to_rgb
+
+TEXT_CONTRAST = 4.5  # least contrast of small text to white: WCAG 2.2, success criterion 1.4.3 (level AA)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one thing is drawn in every figure.
+
+    Attributes
+    ----------
+    label
+        Name to print.
+    color
+        Colour of line and marker, ``#rrggbb``.
+    linestyle, marker
+        Second cue for readers who cannot tell the colours apart.
+    """
+
+    label: str
+    color: str
+    linestyle: str | tuple[int, tuple[float, ...]]
+    marker: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Keywords for ``Axes.plot``."""
+        return {"color": self.color, "linestyle": self.linestyle, "marker": self.marker}
+
+
+DASH_DOT_DOT = (0, (4, 1.2, 1, 1.2, 1, 1.2))
+LONG_DASH = (0, (7, 2))
+SHORT_DASH = (0, (2.5, 1.2))
+FLOAT = Look("full precision", "#1a1a1a", (0, (1, 1.2)), "")
+
+# Hues after Paul Tol's "high-contrast" scheme (https://sronpersonalpages.nl/~pault/), made for grey prints.
+MAPPINGS = MappingProxyType(
+    {
+        "digital": Look("digital", "#1a1a1a", (0, (1, 1.2)), ""),
+        "max_fill_ec": Look("max-fill with error correction", "#004488", "-", "o"),
+        "max_fill": Look("max-fill", "#bb5566", "--", "s"),
+        "equal_fill": Look("equal-fill", "#c98f00", "-.", "^"),
+    }
+)
+METHODS = MappingProxyType(
+    {
+        "float": FLOAT,
+        "qat": Look("quantisation-aware training", "#5e3c99", "-", "o"),
+        "ptq": Look("post-training quantisation", "#e66100", "--", "s"),
+    }
+)
+# Matplotlib's viridis in equal steps of lightness: the fewer bits, the lighter.
+FORMATS = MappingProxyType(
+    {
+        "float": FLOAT,
+        "8bit": Look("8 bit", "#470e61", "-", "o"),
+        "4bit": Look("4 bit", "#472e7c", "--", "s"),
+        "4bitsym": Look("4 bit symmetric", "#3e4c8a", "-.", "D"),
+        "nf4": Look("NormalFloat4", "#31688e", LONG_DASH, "v"),
+        "fp130": Look("FP1.3.0", "#26828e", DASH_DOT_DOT, "<"),
+        "2bitsym": Look("2 bit symmetric", "#1e9c89", SHORT_DASH, ">"),
+        "ternary": Look("ternary", "#32b67a", "-", "^"),
+        "binary": Look("binary", "#67cc5c", "--", "p"),
+    }
+)
+LOOKS = MappingProxyType({**MAPPINGS, **METHODS, **FORMATS})
+
+
+def look(name: str) -> Look:
+    """Return how a mapping, a training method or a weight format is drawn.
+
+    Raises
+    ------
+    ValueError
+        If the name has no look; the message lists those that have.
+    """
+    try:
+        return LOOKS[name]
+    except KeyError:
+        raise ValueError(f"no look for {name!r}; there is one for {', '.join(LOOKS)}") from None
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of a colour, 0 (black) to 1 (white): WCAG 2.2, definition of relative luminance."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def ink(color: str) -> str:
+    """Darken a colour as far as small text on white needs, and no further."""
+    rgb = np.array(to_rgb(color))
+    for share in np.linspace(1, 0, 51):
+        darker = to_hex(rgb * share)
+        if 1.05 / (luminance(darker) + 0.05) >= TEXT_CONTRAST:
+            break
+    return darker

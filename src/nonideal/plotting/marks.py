@@ -1,0 +1,120 @@
+"""Bands about a mean, and axes of time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.ticker import FixedLocator, Formatter, NullLocator
+
+from nonideal.plotting.looks import Look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+# A month of 30 days and a year of 365.
+TIMES_S = MappingProxyType(
+    {20.0: "20 s", 3600.0: "1 h", 86400.0: "1 day", 2592000.0: "1 month", 31536000.0: "1 year"}
+)
+CHARACTER_EM = 0.6  # average width of a letter of DejaVu Sans in text sizes
+NAME_GAP_PT = 1.5  # least distance of neighbouring names of times, in points
+
+
+def band(
+    ax: Axes, x: Any, mean: Any, half_width: Any, *, style: Look, label: str | None = None, **line: Any
+) -> Line2D:
+    """Draw a mean with a band of one half-width to either side; say in the caption what the width is.
+
+    Parameters
+    ----------
+    ax
+        Where to draw.
+    x, mean, half_width
+        Arrays of shape ``[n]``; the half-width is not negative.
+    style
+        Colour, line style and marker.
+    label
+        Name of the line; that of the look if None.
+    **line
+        Further keywords for ``Axes.plot``.
+
+    Returns
+    -------
+    matplotlib.lines.Line2D
+        The line of the means.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or a half-width is negative.
+    """
+    x, mean, half_width = (np.asarray(values, dtype=float) for values in (x, mean, half_width))
+    if not x.shape == mean.shape == half_width.shape or x.ndim != 1:
+        shapes = f"{x.shape}, {mean.shape} and {half_width.shape}"
+        raise ValueError(f"x, mean and half_width must be one-dimensional and equally long, got {shapes}")
+    if (half_width < 0).any():
+        raise ValueError(f"half_width must not be negative, got {half_width.min()}")
+    ax.fill_between(x, mean - half_width, mean + half_width, color=style.color, alpha=0.2, linewidth=0)
+    (drawn,) = ax.plot(x, mean, **(style.line | {"label": style.label if label is None else label} | line))
+    return drawn
+
+
+class TimeFormatter(Formatter):
+    """Name times on a horizontal axis so that no two names touch, however narrow it is.
+
+    Names stand on one line if all fit, else on two (``1`` over ``month``); a name that would even then touch
+    its left neighbour is left out.
+
+    Parameters
+    ----------
+    names
+        Time in seconds to its name.
+    """
+
+    def __init__(self, names: Mapping[float, str]) -> None:
+        self.names = names
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Name one time."""
+        return self.names.get(x, "")
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Name all ticks; Matplotlib asks at every drawing, when the width of the axis is known."""
+        low, high = sorted(self.axis.get_view_interval())
+        names = {value: self.names[value] for value in sorted(values) if low <= value <= high}
+        if self._fitting(names) != names:
+            names = self._fitting({value: name.replace(" ", "\n") for value, name in names.items()})
+        return [names.get(value, "") for value in values]
+
+    def _fitting(self, names: dict[float, str]) -> dict[float, str]:
+        """Keep the names that do not touch, from the left."""
+        axes = self.axis.axes
+        points = 72 / axes.figure.dpi
+        kept, last = {}, -np.inf
+        for value, name in names.items():
+            half = max(map(len, name.split("\n"))) * CHARACTER_EM * mpl.rcParams["xtick.labelsize"] / 2
+            centre = axes.transData.transform((value, 1))[0] * points
+            if centre - half >= last:
+                kept[value] = name
+                last = centre + half + NAME_GAP_PT
+        return kept
+
+
+def time_axis(ax: Axes, names: Mapping[float, str] = TIMES_S) -> None:
+    """Make the x axis logarithmic in seconds, with ticks people say: 20 s, 1 h, 1 day, 1 month, 1 year.
+
+    Parameters
+    ----------
+    ax
+        Axes whose x values are in seconds.
+    names
+        Time in seconds to its name; those outside the limits do not show.
+    """
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(sorted(names)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(TimeFormatter(names))

@@ -1,0 +1,1 @@
+"""Weight quantisation: fixed grids (`formats`) and the choice of their scale (`clipping`)."""

@@ -1,0 +1,110 @@
+"""Tables for people: CSV files and self-contained pages."""
+
+from __future__ import annotations
+
+import html
+import os
+
+import pandas as pd
+
+from nonideal import tables
+from nonideal.files import write_text
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #1b1b1b; margin: 1.5rem; }}
+h1 {{ font-size: 1.3rem; }}
+input {{ font: inherit; padding: .35rem .6rem; width: min(100%, 22rem); border: 1px solid #999; border-radius: 4px; }}
+.frame {{ overflow-x: auto; margin-top: 1rem; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }}
+th {{ position: sticky; top: 0; background: #f3f3f0; border-bottom: 2px solid #777; }}
+td.number, th.number {{ text-align: right; white-space: nowrap; }}
+.unit {{ font-weight: normal; color: #555; }}
+tr.inside td {{ background: #eaf5ea; }} tr.outside td {{ background: #fbeeea; }} tr.not-run td {{ color: #666; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{rows} rows. Hold the pointer over a heading to read what the column means.</p>
+<input type="search" placeholder="Show rows that contain &hellip;" aria-label="filter rows" oninput="
+  const wanted = this.value.toLowerCase();
+  document.querySelectorAll('tbody tr').forEach(row => {{
+    row.hidden = !row.textContent.toLowerCase().includes(wanted);
+  }});">
+<div class="frame">
+<table>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{body}
+</tbody>
+</table>
+</div>
+</body>
+</html>
+"""
+
+
+def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a table as CSV, every digit kept, missing values empty."""
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+
+
+def to_html(frame: pd.DataFrame, name: str, path: str | os.PathLike[str], *, title: str) -> None:
+    """Write a table as a page with a filter; headings explain themselves from the declared schema.
+
+    Parameters
+    ----------
+    frame
+        Rows of table `name`.
+    name
+        Name of a declared table.
+    path
+        Page to write.
+    title
+        Heading of the page.
+    """
+    columns = tables.schema(name).columns
+    head = "".join(
+        f'<th scope="col"{_number(frame[c])} title="{html.escape(columns[c].description)}">'
+        f"{html.escape(c)}{_unit(columns[c].metadata['unit'])}</th>"
+        for c in frame
+    )
+    kinds = {column: _number(frame[column]) for column in frame}
+    body = "\n".join(_row(row, kinds) for row in frame.to_dict("records"))
+    write_text(path, PAGE.format(title=html.escape(title), rows=len(frame), head=head, body=body))
+
+
+def _row(row: dict[str, object], kinds: dict[str, str]) -> str:
+    verdict = str(row.get("verdict", "")).replace(" ", "-")
+    colour = f' class="{verdict}"' if verdict in ("inside", "outside", "not-run") else ""
+    cells = "".join(f"<td{kinds[column]}>{text(value)}</td>" for column, value in row.items())
+    return f"<tr{colour}>{cells}</tr>"
+
+
+def _number(values: pd.Series) -> str:
+    numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    return ' class="number"' if numeric else ""
+
+
+def _unit(unit: str) -> str:
+    return f' <span class="unit">({html.escape(unit)})</span>' if unit else ""
+
+
+def text(value: object) -> str:
+    """A cell's text: four significant digits, whole numbers whole, missing values as a dash."""
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return "–"
+    if isinstance(value, float):
+        if value == 0 or 1e-3 <= abs(value) < 1e6:
+            return f"{value:,.0f}" if value == round(value) and abs(value) >= 1e3 else f"{value:.4g}"
+        return f"{value:.2e}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return html.escape(str(value))

@@ -1,0 +1,146 @@
+"""Tables: parquet files with a declared schema, checked on write and on read.
+
+Every table the project writes is declared once, in `nonideal.schemas`. `write` refuses rows that do not
+fit, sorts them by the table's key, attaches provenance to the file's metadata, and renames the file into
+place only when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow
+import pyarrow.parquet
+
+from nonideal.files import atomic
+from nonideal.schemas import TABLES
+
+METADATA_KEY = b"nonideal"
+
+
+class TableError(ValueError):
+    """Rows that do not fit the declared table; the message names file, column and value."""
+
+
+def schema(name: str) -> pa.DataFrameSchema:
+    """Declared schema of a table.
+
+    Raises
+    ------
+    TableError
+        If no table of that name is declared.
+    """
+    if name not in TABLES:
+        raise TableError(f"no table named {name!r} is declared; declared are: {', '.join(sorted(TABLES))}")
+    return TABLES[name]
+
+
+def check(frame: pd.DataFrame, name: str, *, where: str | os.PathLike[str] = "table") -> pd.DataFrame:
+    """Return the rows of `frame` that were declared, in declared column order and sorted by key.
+
+    Raises
+    ------
+    TableError
+        If a column is missing, unknown or of the wrong type, a value is out of range, or a key repeats.
+    """
+    declared = schema(name)
+    wanted, found = list(declared.columns), list(frame.columns)
+    if missing := [column for column in wanted if column not in found]:
+        raise TableError(f"{where}: table {name!r} lacks the columns {missing}; it has {found}")
+    if unknown := [column for column in found if column not in wanted]:
+        raise TableError(f"{where}: table {name!r} has undeclared columns {unknown}; declared are {wanted}")
+    if frame.empty:
+        raise TableError(f"{where}: table {name!r} has no rows")
+    frame = frame[wanted].sort_values(list(declared.unique), kind="stable", ignore_index=True)
+    try:
+        return declared.validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases.head(5)
+        lines = [f"{row.column}: {row.failure_case!r} fails {row.check}" for row in cases.itertuples()]
+        raise TableError(f"{where}: table {name!r} does not fit its schema: " + "; ".join(lines)) from None
+
+
+def content_hash(frame: pd.DataFrame) -> str:
+    """SHA-256 over column names, types and values; independent of file layout and metadata."""
+    digest = hashlib.sha256(json.dumps([[c, str(t)] for c, t in frame.dtypes.items()]).encode())
+    digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write(
+    frame: pd.DataFrame, path: str | os.PathLike[str], name: str, *, provenance: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Check `frame` against table `name` and write it to `path` as parquet; return the rows written.
+
+    Parameters
+    ----------
+    frame
+        Rows with exactly the declared columns, in any order.
+    path
+        File to write; it is replaced atomically.
+    name
+        Name of the declared table.
+    provenance
+        JSON-able facts on how the rows came to be (`nonideal.provenance.collect`); stored in the file's
+        metadata under the key ``nonideal`` together with the table's name and content hash.
+
+    Raises
+    ------
+    TableError
+        If the rows do not fit; nothing is written then.
+    """
+    frame = check(frame, name, where=path)
+    facts = {"table": name, "rows": len(frame), "content_sha256": content_hash(frame)} | dict(provenance)
+    table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+    metadata = (table.schema.metadata or {}) | {METADATA_KEY: json.dumps(facts, sort_keys=True).encode()}
+    with atomic(path) as temporary:
+        pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+    return frame
+
+
+def read(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], name: str) -> pd.DataFrame:
+    """Read one file, or several shards as one table, and check the rows again.
+
+    Raises
+    ------
+    TableError
+        If a file is no parquet file, was written as another table, or its rows do not fit.
+    """
+    files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not files:
+        raise TableError(f"no files given for table {name!r}")
+    for path in files:
+        written_as = facts(path).get("table")
+        if written_as != name:
+            raise TableError(f"{path}: holds table {written_as!r}, expected {name!r}")
+    frames = [pd.read_parquet(path) for path in files]
+    where = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+    return check(pd.concat(frames, ignore_index=True), name, where=where)
+
+
+def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Provenance stored in a parquet file's metadata.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be read as parquet or carries no provenance of this project.
+    """
+    if not Path(path).exists():
+        raise TableError(f"{path}: no such file; build it with snakemake")
+    try:
+        metadata = pyarrow.parquet.read_schema(path).metadata or {}
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise TableError(
+            f"{path}: not a readable parquet file ({error}); delete it and build again"
+        ) from None
+    if METADATA_KEY not in metadata:
+        raise TableError(f"{path}: carries no provenance; it was not written by nonideal")
+    return json.loads(metadata[METADATA_KEY])

@@ -1,0 +1,50 @@
+"""Folders of images, one per class, read in place."""
+
+import numpy as np
+import pytest
+from data_files import encode
+
+from nonideal import data
+from nonideal.data import DataError
+
+
+def write_folders(root, classes, splits=("train", "val")):
+    for split in splits:
+        for k, name in enumerate(classes):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            image = np.full((3, 8 + k, 12), 40 * k, dtype=np.uint8)
+            (folder / "a.JPEG").write_bytes(encode(image, "JPEG"))
+
+
+@pytest.mark.parametrize("prefix", ["", "imagenet"])
+def test_image_folders_are_opened_lazily(tmp_path, prefix):
+    write_folders(tmp_path / prefix, ["n01", "n02"])
+    folders = data.open_folders(tmp_path, test_transform=lambda image: image.size)
+    assert folders.class_names == ("n01", "n02")
+    image, label = folders.train[1]
+    assert (image.size, label) == ((12, 9), 1)
+    assert folders.test[1] == ((12, 9), 1)
+    source = data.locate("imagenet", tmp_path)
+    assert source.files == (tmp_path / prefix / "train", tmp_path / prefix / "val")
+    with pytest.raises(ValueError, match="open_folders"):
+        data.prepare("imagenet", tmp_path / "out", root=tmp_path)
+
+
+def test_image_folders_must_agree_and_be_filled(tmp_path, monkeypatch):
+    monkeypatch.delenv("NONIDEAL_DATA", raising=False)
+    with pytest.raises(DataError, match="<class>"):
+        data.open_folders(tmp_path)
+    write_folders(tmp_path, ["n01", "n02"])
+    (tmp_path / "train/n03").mkdir()
+    with pytest.raises(DataError, match="1 in only one of them, first n03"):
+        data.open_folders(tmp_path)
+    (tmp_path / "val/n03").mkdir()
+    with pytest.raises(DataError, match="images in every class"):
+        data.open_folders(tmp_path)
+
+
+def test_one_split_alone_is_an_error(tmp_path):
+    write_folders(tmp_path / "imagenet", ["n01"], splits=["train"])
+    with pytest.raises(DataError, match=r"imagenet/val: expected"):
+        data.locate("imagenet", tmp_path)

@@ -1,0 +1,312 @@
+import csv
+import itertools
+import math
+import re
+
+import pandas as pd
+import pytest
+import yaml
+
+from nonideal import compare, tables
+from nonideal.compare import PublishedError
+
+LINE = {
+    "track": "crossbar",
+    "figure": "Fig. 1",
+    "quantity": "relative error",
+    "unit": "",
+    "kind": "value",
+    "published": "0.1",
+    "tolerance": "0.01",
+    "scale": "100 trials",
+    "table": "t.parquet",
+    "where": "name == 'a'",
+    "value": "mean",
+    "interval": "",
+    "over": "",
+    "factor": "",
+    "source": "Author 2020, Table 1",
+}
+EMPTY = dict.fromkeys(("table", "where", "value", "interval", "over", "factor"), "")
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Write lines that differ from `LINE` as told, and read them."""
+
+    def read(*changes):
+        path = tmp_path / "published.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, compare.COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(LINE | change for change in changes)
+        return compare.read_published(path)
+
+    return read
+
+
+@pytest.fixture
+def ours():
+    return pd.DataFrame(
+        {
+            "name": ["a", "b", "c", "c"],
+            "mean": [0.108, 0.05, 1.0, 2.0],
+            "sem": [0.001, 0.002, 0.1, 0.1],
+            "low": [0.1, math.nan, 0.9, 1.9],
+            "high": [0.2, 0.06, 1.1, 2.1],
+        }
+    )
+
+
+def only(listed, ours, **change):
+    frame = compare.compare(listed(change), {"t.parquet": ours}, "our run")
+    return tables.check(frame, "compare_published").iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("published", "tolerance", "expected"),
+    [
+        ("0.1", "0.01", "inside"),
+        ("0.1", "0.007", "outside"),
+        ("0.116", "0.01", "inside"),
+        ("0.12", "0.01", "outside"),
+    ],
+)
+def test_value_is_judged_by_its_tolerance(listed, ours, published, tolerance, expected):
+    row = only(listed, ours, published=published, tolerance=tolerance)
+    assert row["verdict"] == expected
+    assert row["ours"] == 0.108
+    assert row["difference"] == pytest.approx(0.108 - float(published))
+    assert math.isnan(row["interval"])
+    assert (row["scale"], row["published_scale"]) == ("our run", "100 trials")
+
+
+@pytest.mark.parametrize(
+    ("kind", "bound", "expected"),
+    [
+        ("at_most", "0.109", "inside"),
+        ("at_most", "0.107", "outside"),
+        ("at_least", "0.107", "inside"),
+        ("at_least", "0.109", "outside"),
+        ("at_most", "0.108", "inside"),
+        ("at_least", "0.108", "inside"),
+    ],
+)
+def test_bound_is_judged_by_its_side_and_includes_itself(listed, ours, kind, bound, expected):
+    assert only(listed, ours, kind=kind, published=bound, tolerance="0")["verdict"] == expected
+
+
+@pytest.mark.parametrize("published", range(1, 100))
+def test_decimal_rounding_does_not_decide(published):
+    # In binary, 0.01 * (p + 3) - 0.01 * p is often above 0.03.
+    value, tolerance = (published + 3) / 100, 0.03
+    assert compare.verdict(value, kind="value", published=published / 100, tolerance=tolerance) == "inside"
+    beyond = value + 1e-6
+    assert compare.verdict(beyond, kind="value", published=published / 100, tolerance=tolerance) == "outside"
+
+
+@pytest.mark.parametrize("kind", compare.KINDS)
+def test_null_is_outside_not_missing(listed, ours, kind):
+    ours["mean"] = math.nan
+    row = only(listed, ours, kind=kind, tolerance="0")
+    assert row["verdict"] == "outside" and math.isnan(row["ours"]) and row["scale"] == "our run"
+
+
+def test_factor_scales_value_and_interval(listed, ours):
+    row = only(listed, ours, published="10", factor="100", interval="sem")
+    assert row["ours"] == pytest.approx(10.8)
+    assert row["interval"] == pytest.approx(1.96 * 0.1)
+
+
+@pytest.mark.parametrize("interval", ["low,high", "low, high"])
+def test_interval_from_its_ends(listed, ours, interval):
+    assert only(listed, ours, interval=interval)["interval"] == pytest.approx(0.05)
+
+
+def test_unknown_end_leaves_the_interval_empty(listed, ours):
+    row = only(listed, ours, where="name == 'b'", interval="low,high")
+    assert math.isnan(row["interval"]) and row["ours"] == 0.05
+
+
+def test_ratio_adds_relative_intervals_in_quadrature(listed, ours):
+    row = only(listed, ours, over="name == 'b'", interval="sem", published="2", tolerance="0.2")
+    assert row["ours"] == pytest.approx(2.16)
+    assert row["interval"] == pytest.approx(1.96 * 2.16 * math.hypot(0.001 / 0.108, 0.002 / 0.05))
+    assert row["verdict"] == "inside"
+
+
+def test_ratio_by_zero_is_an_error(listed, ours):
+    ours.loc[1, "mean"] = 0
+    with pytest.raises(PublishedError, match=r"line 2: mean of query over .* is 0"):
+        only(listed, ours, over="name == 'b'")
+
+
+@pytest.mark.parametrize(
+    "change", [EMPTY, {"where": "name == 'z'"}, {"over": "name == 'z'"}, {"table": "u.parquet"}]
+)
+def test_what_no_run_answers_is_not_run(listed, ours, change):
+    row = only(listed, ours, **change)
+    assert row["verdict"] == "not run" and row["scale"] == ""
+    assert row[["ours", "interval", "difference"]].isna().all()
+    assert row["published"] == 0.1 and row["published_scale"] == "100 trials"
+
+
+def test_loader_is_called_once_and_may_find_nothing(listed, ours):
+    calls = []
+
+    def load():
+        calls.append(1)
+        return ours
+
+    def missing():
+        raise FileNotFoundError("u.parquet")
+
+    published = listed({}, {"quantity": "second"}, {"quantity": "third", "table": "u.parquet"})
+    frame = compare.compare(published, {"t.parquet": load, "u.parquet": missing}, "our run")
+    assert frame["verdict"].tolist() == ["inside", "inside", "not run"]
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"track": "crosbar"}, "track 'crosbar' is not known"),
+        ({"kind": "about"}, "kind 'about' is not known; known are 'value', 'at_most', 'at_least'"),
+        ({"unit": "percent"}, "unit 'percent' is not known"),
+        ({"published": "92,5"}, "published must be a number with a decimal point, got '92,5'"),
+        ({"published": "nan"}, "published must be a number"),
+        ({"tolerance": "inf"}, "tolerance must be a number"),
+        ({"factor": "x"}, "factor must be a number"),
+        ({"tolerance": "-1"}, "tolerance must be at least 0"),
+        ({"kind": "at_most"}, "tolerance must be 0 for a bound, got 0.01"),
+        ({"source": ""}, "source is empty"),
+        ({"quantity": " "}, "quantity is empty"),
+        ({"where": ""}, "only table, value given"),
+        ({"value": ""}, "only table, where given"),
+        (EMPTY | {"over": "name == 'a'"}, "only over given"),
+        (EMPTY | {"factor": "1"}, "factor is given without table"),
+        ({"interval": "low,mid,high"}, "interval must name a standard error or 'low,high'"),
+        ({"quantity": "first"}, "crossbar / Fig. 1 / first stands already on line 2"),
+    ],
+)
+def test_malformed_line_is_named(listed, tmp_path, change, problem):
+    where = re.escape(f"{tmp_path / 'published.csv'}, line 3: {problem}")
+    with pytest.raises(PublishedError, match=where):
+        listed({"quantity": "first"}, change)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "line 1: the columns must be track,figure"),
+        ("track,figure\n", "line 1: the columns must be track,figure"),
+        ("{header}\n", "line 2: the list is empty"),
+        ("{header}\ncrossbar,Fig. 1\n", "line 2: needs 15 cells, has 2"),
+        ("{header}\n{line},extra\n", "line 2: needs 15 cells, has 16; quote cells that hold commas"),
+        ('{header}\n"a" b\n', "line 2: not readable as CSV"),
+    ],
+)
+def test_malformed_file_is_named(tmp_path, text, problem):
+    path = tmp_path / "published.csv"
+    line = ",".join(cell.replace(",", "") for cell in LINE.values())
+    path.write_text(text.format(header=",".join(compare.COLUMNS), line=line), encoding="utf-8")
+    with pytest.raises(PublishedError, match=problem):
+        compare.read_published(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"where": "name == 'c'"}, "selects 2 rows; narrow it down"),
+        ({"over": "name == 'c'"}, "query over .* selects 2 rows"),
+        ({"where": "nam == 'a'"}, "name 'nam' is not defined; columns are name, mean"),
+        ({"where": "name == "}, "query where .* fails"),
+        ({"where": "name = 'a'"}, "must be a condition"),
+        ({"where": "mean"}, "must be a condition"),
+        ({"where": "@ours == 1"}, "query where .* fails"),
+        ({"value": "median"}, "column 'median' does not exist; columns are name, mean"),
+        ({"interval": "std"}, "column 'std' does not exist"),
+        ({"value": "name"}, "column 'name' must hold numbers"),
+    ],
+)
+def test_query_that_does_not_fit_names_the_line(listed, ours, change, problem):
+    published = listed({}, {"quantity": "second"} | change)
+    with pytest.raises(PublishedError, match=f"line 3: .*{problem}"):
+        compare.compare(published, {"t.parquet": ours}, "our run")
+
+
+@pytest.fixture(scope="module")
+def shipped(root):
+    return compare.read_published(root / "config/published.csv")
+
+
+def test_shipped_list_is_sorted_and_fits_the_table(root, shipped):
+    assert len(shipped) > 300
+    assert not shipped.duplicated(list(compare.KEY)).any()
+    order = list(zip(shipped["track"], shipped["figure"], strict=True))
+    assert order == sorted(order)
+    assert set(shipped["track"]) == set(compare.TRACKS)
+    frame = compare.compare(shipped, {}, "our run")
+    assert tables.check(frame, "compare_published")["verdict"].eq("not run").all()
+    text = (root / "config/published.csv").read_bytes()
+    assert text.endswith(b"\n") and b"\r" not in text and b" \n" not in text
+
+
+def filled(name, rows):
+    """Rows of a declared table; columns that do not matter here are filled with any allowed value."""
+    declared = tables.schema(name).columns
+    dull = {c: {"float64": 0.5, "int64": 1}.get(str(declared[c].dtype), "any") for c in declared}
+    frame = rows.assign(**{c: value for c, value in dull.items() if c not in rows})
+    return tables.check(frame, name)
+
+
+def crossbar_tables(settings):
+    """Tables of a run with these settings of the crossbar; every error is the same."""
+    slicing, year = ("equal_fill", "max_fill", "max_fill_ec"), 31536000.0
+    a, b, c, ternary = (settings[key] for key in ("figure_4a", "figure_4b", "figure_4c", "ternary"))
+    rows = [
+        *itertools.product(["4a"], slicing, ["gaussian"], a["bases"], a["n_slices"], a["times_s"]),
+        *(("4a", "digital", "gaussian", 2 ** -(-8 // n), n, t) for n in a["n_slices"] for t in a["times_s"]),
+        *itertools.product(["4b"], slicing, ["gaussian"], b["bases"], b["n_slices"], b["times_s"]),
+        *itertools.product(["4c"], slicing, ["gaussian"], c["bases"], c["n_slices"], [20.0, year]),
+    ]
+    for weights, n, t in itertools.product(["gaussian", "ternary"], ternary["n_slices"], [20.0, year]):
+        rows += [("ternary", mapping, weights, 1, n, t) for mapping in slicing]
+        rows += [("ternary", "digital", weights, 2 ** -(-8 // n), n, t)]
+    summary = pd.DataFrame(rows, columns=["figure", "mapping", "weights", "base", "n_slices", "time_s"])
+    summary = summary.assign(time_s=summary["time_s"].astype(float), trials=100)
+    crossover = pd.DataFrame({"n_slices": c["n_slices"]}).assign(
+        first="max_fill", second="equal_fill", weights="gaussian", base=1
+    )
+    return {
+        "crossbar/summary.parquet": filled("crossbar_summary", summary),
+        "crossbar/crossover.parquet": filled("crossover", crossover),
+        "crossbar/eq8_fit.parquet": filled("eq8_fit", pd.DataFrame({"time_s": [20.0, 2592000.0]})),
+    }
+
+
+def accuracy_table(dataset):
+    """Summary of networks of every format on one data set."""
+    formats = ("8bit", "4bitsym", "4bit", "2bitsym", "ternary", "binary", "fp130", "nf4")
+    frame = pd.DataFrame(
+        itertools.product([dataset], ["qat", "ptq"], formats), columns=["dataset", "method", "format"]
+    )
+    frame = frame.assign(bits=4.0, mean=0.985, low=0.98, high=0.99, seeds=3)
+    return {"training/accuracy_summary.parquet": tables.check(frame, "accuracy_summary")}
+
+
+def test_every_wired_line_finds_its_row(root, shipped):
+    settings = yaml.safe_load((root / "config/config.yaml").read_text())["crossbar"]
+    frame = compare.compare(shipped, crossbar_tables(settings) | accuracy_table("mnist"), "our run")
+    wired = (shipped["table"] != "").to_numpy()
+    assert set(shipped["table"]) - {""} == {*crossbar_tables(settings), *accuracy_table("mnist")}
+    lost = frame[wired & frame["verdict"].eq("not run")]
+    assert lost.empty, lost[["figure", "quantity"]].to_string()
+    assert frame[~wired]["verdict"].eq("not run").all()
+    percent = frame[wired & frame["unit"].eq("%")]
+    assert percent["ours"].eq(98.5).all() and percent["interval"].to_numpy() == pytest.approx(0.5)
+
+
+def test_networks_on_other_data_are_not_held_against_mnist(shipped):
+    frame = compare.compare(shipped, accuracy_table("digits"), "our run")
+    assert frame["verdict"].eq("not run").all()

@@ -1,0 +1,87 @@
+import copy
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from nonideal.config import ConfigError, validate
+
+SHIPPED = ("config", "reduced", "paper")
+
+
+@pytest.fixture
+def schema(root):
+    return root / "workflow/schemas/config.schema.json"
+
+
+def load(root, name):
+    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    update_config(config, yaml.safe_load((root / f"config/{name}.yaml").read_text()))
+    return config
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_configurations_fit(root, schema, name):
+    validate(load(root, name), schema)
+
+
+def test_shipped_runs_have_names_of_their_own(root):
+    assert len({load(root, name)["run"] for name in SHIPPED}) == len(SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("crossbar.trails", 5, r"unknown key 'crossbar.trails': did you mean 'trials'\? known keys here are .*rows"),
+        ("crossbar.figure_4a.base", [1], r"unknown key 'crossbar.figure_4a.base': did you mean 'bases'"),
+        ("sede", 5, r"unknown key 'sede': did you mean 'seed'"),
+        ("crossbar.trials", "many", r"crossbar.trials = 'many': expected integer \(Monte Carlo trials"),
+        ("crossbar.trials", 1, r"crossbar.trials = 1: minimum 2"),
+        ("training.learning_rate", 0, r"training.learning_rate = 0: exclusiveMinimum 0"),
+        ("training.formats", ["5bit"], r"training.formats.0 = '5bit': allowed are binary, ternary"),
+        ("crossbar.ec_targets", "bound", r"crossbar.ec_targets = 'bound': allowed are unbounded, physical"),
+        ("crossbar.figure_4a.times_s", [10, 20], r"times_s.0 = 10: minimum 20 \(time after programming, in seconds"),
+        ("crossbar.figure_4a.times_s", [40], r"times_s = \[40\]: contains"),
+        ("run", "a/b", r"run = 'a/b': pattern"),
+        ("seed", -1, r"seed = -1: minimum 0"),
+        ("data.root", 3, r"data.root = 3: expected string or null"),
+    ],
+)
+def test_mistakes_are_named(root, schema, path, value, message):
+    config = load(root, "config")
+    *parents, key = path.split(".")
+    section = config
+    for parent in parents:
+        section = section[parent]
+    section[key] = value
+    with pytest.raises(ConfigError, match=message):
+        validate(config, schema)
+
+
+def test_all_mistakes_are_reported_at_once(root, schema):
+    config = copy.deepcopy(load(root, "config"))
+    config["seed"], config["typo"] = -1, 1
+    del config["crossbar"]["rows"]
+    with pytest.raises(ConfigError) as error:
+        validate(config, schema)
+    text = str(error.value)
+    assert "missing key 'crossbar.rows'" in text and "unknown key 'typo'" in text and "seed = -1" in text
+
+
+def keys(schema, path=()):
+    for name, part in schema.get("properties", {}).items():
+        yield (*path, name), part
+        yield from keys(part, (*path, name))
+
+
+def test_schema_is_closed_and_documented(root, schema):
+    import json
+
+    declared = json.loads(schema.read_text())
+    readme = (root / "config/README.md").read_text()
+    for path, part in keys(declared):
+        assert part.get("description"), path
+        if part.get("type") == "object":
+            assert part["additionalProperties"] is False, path
+        else:
+            assert f"`{'.'.join(path)}`" in readme, f"config/README.md does not explain {'.'.join(path)}"

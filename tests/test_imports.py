@@ -1,0 +1,40 @@
+import json
+
+import pytest
+
+from nonideal import imports
+
+
+def names(paths):
+    return {path.relative_to(imports.PACKAGE).as_posix() for path in paths}
+
+
+def test_closure_follows_imports(tmp_path):
+    script = tmp_path / "a.py"
+    script.write_text("def f():\n    from nonideal import tables\n")
+    assert names(imports.behind(script)) == {"__init__.py", "tables.py", "files.py", "schemas.py"}
+
+
+def test_relative_imports_and_packages(tmp_path):
+    script = tmp_path / "a.py"
+    script.write_text("import nonideal.pcm.sweeps\n")
+    found = names(imports.behind(script))
+    assert {"pcm/__init__.py", "pcm/sweeps.py", "pcm/crossbar.py", "pcm/kernel.py", "rng.py"} <= found
+    assert "training.py" not in found
+
+
+def test_notebooks_are_read(tmp_path):
+    notebook = tmp_path / "a.ipynb"
+    cells = [
+        {"cell_type": "markdown", "source": ["import nonideal.nothing"]},
+        {"cell_type": "code", "source": ["from nonideal\\\n", " import files\n"]},
+    ]
+    notebook.write_text(json.dumps({"cells": cells}))
+    assert names(imports.behind(notebook)) == {"__init__.py", "files.py"}
+
+
+def test_unknown_module(tmp_path):
+    script = tmp_path / "a.py"
+    script.write_text("import nonideal.absent\n")
+    with pytest.raises(ModuleNotFoundError, match=r"nonideal\.absent"):
+        imports.behind(script)

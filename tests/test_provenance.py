@@ -1,0 +1,26 @@
+import json
+import subprocess
+
+from nonideal import provenance
+
+CONFIG = {"run": "r", "seed": 3, "b": {"x": 1, "y": [1, 2]}}
+
+
+def test_hash_ignores_the_order_of_keys_and_sees_values():
+    same = {"b": {"y": [1, 2], "x": 1}, "seed": 3, "run": "r"}
+    assert provenance.config_hash(CONFIG) == provenance.config_hash(same)
+    assert provenance.config_hash(CONFIG) != provenance.config_hash(CONFIG | {"seed": 4})
+
+
+def test_facts_are_complete_and_json():
+    facts = provenance.collect(config=CONFIG, rule="a", params={"k": 1})
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["run"] == "r" and facts["seed"] == 3 and facts["params"] == {"k": 1}
+    assert facts["packages"]["numpy"].count(".") == 2
+    assert len(facts["code_sha256"]) == 64
+
+
+def test_commit_is_gits(root):
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    expected = head.stdout.strip()[:12] if head.returncode == 0 else "unknown"
+    assert provenance.commit().removesuffix("-dirty") == expected

@@ -1,0 +1,65 @@
+"""Lock, environment.yml and pyproject.toml say the same."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+
+
+@pytest.fixture(scope="module")
+def project(root):
+    return tomllib.loads((root / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def lock(root):
+    """Pins of the lock: name -> versions, and the text of each entry."""
+    entries = re.split(r"\n(?=[a-z0-9])", (root / "requirements.lock").read_text())
+    pins = {}
+    for entry in entries:
+        if match := re.match(r"([a-z0-9._-]+)==(\S+)", entry):
+            pins.setdefault(match[1], []).append((match[2], entry))
+    return pins
+
+
+def test_every_requirement_is_locked_inside_its_range(project, lock):
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    for text in wanted:
+        requirement = Requirement(text)
+        assert requirement.name in lock, f"{requirement.name} is not in requirements.lock: make lock"
+        for version, _ in lock[requirement.name]:
+            assert version in requirement.specifier, f"{text} excludes the locked {version}: make lock"
+
+
+def test_every_pin_has_hashes(lock):
+    assert len(lock) > 50
+    for name, versions in lock.items():
+        for version, entry in versions:
+            assert "--hash=sha256:" in entry, f"{name}=={version} has no hash"
+
+
+def test_installed_is_what_is_locked(lock, project):
+    import importlib.metadata
+
+    for text in project["project"]["dependencies"]:
+        name = Requirement(text).name
+        versions = {version for version, _ in lock[name]}
+        assert importlib.metadata.version(name) in versions, f"{name} differs from the lock: make setup"
+
+
+def test_conda_environment_carries_the_same_pins(root, project):
+    environment = yaml.safe_load((root / "environment.yml").read_text())
+    pip = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
+    assert pip == [["-r requirements.lock"]]
+    (python,) = [part for part in environment["dependencies"] if str(part).startswith("python=")]
+    version = python.removeprefix("python=")
+    assert Requirement(f"x{project['project']['requires-python']}").specifier.contains(version)
+
+
+def test_python_requirement_is_the_makefiles(root, project):
+    minor = project["project"]["requires-python"].removeprefix(">=3.")
+    assert f"v >= (3, {minor})" in (root / "Makefile").read_text()
+    assert float(default_environment()["python_version"].split(".")[1]) >= int(minor)

@@ -1,0 +1,38 @@
+import pandas as pd
+import pytest
+
+from nonideal import show
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.123456, "0.1235"),
+        (2592000.0, "2.59e+06"),
+        (31536.0, "31,536"),
+        (0.0, "0"),
+        (1.5e-5, "1.50e-05"),
+        (float("nan"), "–"),
+        (None, "–"),
+        (1234, "1,234"),
+        (True, "True"),
+        ("<b>", "&lt;b&gt;"),
+    ],
+)
+def test_cells(value, text):
+    assert show.text(value) == text
+
+
+def test_page_explains_its_columns(tmp_path):
+    frame = pd.DataFrame(
+        {"weights": ["ternary"], "mean": [0.4], "std": [0.1], "sem": [0.01], "trials": [100]}
+    )
+    show.to_html(frame, "ternarisation_summary", tmp_path / "t.html", title="A <title>")
+    page = (tmp_path / "t.html").read_text()
+    assert "A &lt;title&gt;" in page and "standard error of the mean" in page and "<td class=\"number\">0.4</td>" in page
+
+
+def test_csv_keeps_every_digit(tmp_path):
+    frame = pd.DataFrame({"x": [1 / 3, None]})
+    show.to_csv(frame, tmp_path / "t.csv")
+    assert pd.read_csv(tmp_path / "t.csv")["x"][0] == 1 / 3

@@ -1,0 +1,25 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from nonideal import rng, stats
+
+
+def test_summary_of_known_numbers():
+    frame = pd.DataFrame({"group": ["a", "a", "a", "b"], "x": [1.0, 2.0, 6.0, 5.0]})
+    summary = stats.summarise(frame, ["group"], "x").set_index("group")
+    assert summary.loc["a", "mean"] == 3 and summary.loc["a", "count"] == 3
+    assert summary.loc["a", "std"] == pytest.approx(np.sqrt(7))
+    assert summary.loc["a", "sem"] == pytest.approx(np.sqrt(7 / 3))
+    assert np.isnan(summary.loc["b", "std"])
+
+
+def test_interval_covers_as_often_as_it_says():
+    samples = rng.stream(1, "coverage").normal(3, 2, size=(20000, 4))
+    half = stats.half_width(samples.std(1, ddof=1) / 2, np.full(20000, 4))
+    covered = np.abs(samples.mean(1) - 3) < half
+    assert abs(covered.mean() - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 20000)
+
+
+def test_one_value_has_no_interval():
+    assert np.isnan(stats.half_width(np.array([0.1]), np.array([1]))).all()

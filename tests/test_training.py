@@ -1,0 +1,456 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch.nn import functional
+
+from nonideal import augment
+from nonideal.data import Dataset
+from nonideal.models import build, quant_layers
+from nonideal.quantize.formats import FORMATS
+from nonideal.rng import torch_stream
+from nonideal.training import (
+    Settings,
+    Tensors,
+    _Run,
+    evaluate,
+    post_training_quantise,
+    prepare,
+    train,
+)
+
+DETERMINISTIC = ["epoch", "lr", "train_loss", "train_accuracy", "test_loss", "test_accuracy"]
+
+
+def dataset(train_images, train_labels, test_images, test_labels) -> Dataset:
+    arrays = map(np.asarray, (train_images, train_labels, test_images, test_labels))
+    return Dataset("made up", *arrays, class_names=tuple(map(str, range(10))))
+
+
+@pytest.fixture(scope="module")
+def digits() -> Tensors:
+    data = load_digits()
+    images = np.round(data.images * (255 / 16)).astype(np.uint8)[:, None]
+    return prepare(dataset(images[:1300], data.target[:1300], images[1300:], data.target[1300:]), size=8)
+
+
+def tiny(weight_format: str = "4bitsym", *, seed: int = 0, **settings):
+    return build(
+        "fc",
+        input_pixels=64,
+        widths=(16,),
+        weight_format=weight_format,
+        generator=torch_stream(seed, "init"),
+        **settings,
+    )
+
+
+def short(**changes) -> Settings:
+    return Settings(**({"epochs": 4, "batch_size": 100, "lr": 5e-3, "device": "cpu"} | changes))
+
+
+def equal_state(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+# ---------------------------------------------------------------- augmentation
+
+
+def test_matrices_have_the_stated_ranges_and_moments():
+    ranges = augment.Affine(degrees=20.0, translate=0.2, scale=(0.8, 1.3))
+    count = 20_000
+    maps = ranges.matrices(count, generator=torch_stream(0, "affine"))
+    linear = maps[:, :, :2].double()
+    scale = 1 / linear.det().sqrt()
+    angle = torch.atan2(linear[:, 1, 0], linear[:, 0, 0]).rad2deg()
+    # Pure rotation times magnification: columns are orthogonal and of equal length.
+    torch.testing.assert_close(linear[:, 0, 0], linear[:, 1, 1])
+    torch.testing.assert_close(linear[:, 0, 1], -linear[:, 1, 0])
+    for values, low, high in (
+        (angle, -20, 20),
+        (scale, 0.8, 1.3),
+        (maps[:, 0, 2], -0.4, 0.4),  # 0.2 of the width in coordinates that span 2
+        (maps[:, 1, 2], -0.4, 0.4),
+    ):
+        assert low - 1e-4 <= values.min() and values.max() <= high + 1e-4
+        width = high - low
+        four_errors = 4 * width / math.sqrt(12 * count)
+        assert values.double().mean().item() == pytest.approx((low + high) / 2, abs=four_errors)
+        # variance of the uniform: width^2 / 12, standard error width^2 sqrt(1/80 - 1/144) / sqrt(n)
+        error = width**2 * math.sqrt(1 / 80 - 1 / 144) / math.sqrt(count)
+        assert values.double().var().item() == pytest.approx(width**2 / 12, abs=4 * error)
+
+
+def test_identity_map_returns_the_images():
+    images = torch.randn(3, 2, 6, 6, generator=torch_stream(0, "images"))
+    identity = augment.Affine(0.0, 0.0, (1.0, 1.0)).matrices(3, generator=torch_stream(0, "affine"))
+    moved = augment.transform(images, identity, torch.tensor([-0.4, 0.7]).view(2, 1, 1))
+    torch.testing.assert_close(moved, images, atol=2e-6, rtol=0)
+
+
+def test_a_shift_by_one_pixel_brings_in_background():
+    images = torch.arange(32.0).view(1, 2, 4, 4)
+    right = torch.tensor([[[1.0, 0.0, -2 / 4], [0.0, 1.0, 0.0]]])  # the output looks one pixel to the left
+    background = torch.tensor([-5.0, 7.0]).view(2, 1, 1)
+    moved = augment.transform(images, right, background)
+    torch.testing.assert_close(moved[..., 1:], images[..., :-1])
+    torch.testing.assert_close(moved[..., 0], background.expand(1, 2, 4, 4)[..., 0])
+
+
+def test_maps_are_those_of_torch_affine_grid():
+    images = torch.randn(4, 2, 5, 7, generator=torch_stream(0, "images"))
+    maps = augment.Affine(30.0, 0.2, (0.7, 1.4)).matrices(4, generator=torch_stream(0, "affine"))
+    grid = functional.affine_grid(maps, [4, 2, 5, 7], align_corners=False)
+    expected = functional.grid_sample(images, grid, align_corners=False)
+    torch.testing.assert_close(
+        augment.transform(images, maps, torch.zeros(2, 1, 1)), expected, atol=1e-5, rtol=0
+    )
+
+
+def test_rotation_by_a_right_angle_and_magnification_agree_with_exact_pixels():
+    images = torch.randn(1, 1, 6, 6, generator=torch_stream(0, "images"))
+    turn = torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]])
+    moved = augment.transform(images, turn, torch.zeros(1, 1, 1))
+    torch.testing.assert_close(moved, torch.rot90(images, 1, dims=(2, 3)), atol=1e-5, rtol=0)
+    larger = augment.Affine(0.0, 0.0, (2.0, 2.0)).matrices(1, generator=torch_stream(0, "affine"))
+    blob = torch.zeros(1, 1, 8, 8)
+    blob[..., 3:5, 3:5] = 1.0
+    total = augment.transform(blob, larger, torch.zeros(1, 1, 1)).sum()
+    assert total.item() == pytest.approx(4 * blob.sum().item())  # twice as wide, twice as high
+
+
+def test_preprocessing_resizes_with_antialiasing_and_normalises():
+    images = torch.randint(0, 256, (5, 2, 28, 28), generator=torch_stream(0, "images"), dtype=torch.uint8)
+    mean, std = [0.1, 0.5], [0.3, 0.2]
+    result = augment.preprocess(images, size=16, mean=mean, std=std)
+    expected = functional.interpolate(images.double() / 255, (16, 16), mode="bilinear", antialias=True)
+    expected = (expected - torch.tensor(mean).view(2, 1, 1)) / torch.tensor(std).view(2, 1, 1)
+    torch.testing.assert_close(result.double(), expected, atol=1e-5, rtol=0)
+    black = augment.preprocess(torch.zeros_like(images), size=16, mean=mean, std=std)
+    torch.testing.assert_close(black[0], augment.background(mean, std).expand(2, 16, 16))
+
+
+def test_moments_are_those_of_the_pixels():
+    images = torch.randint(0, 256, (50, 3, 9, 9), generator=torch_stream(0, "images"), dtype=torch.uint8)
+    images[:, 1] //= 4
+    pixels = images.double().transpose(0, 1).reshape(3, -1) / 255
+    mean, std = augment.moments(images)
+    assert mean == pytest.approx(pixels.mean(dim=1).tolist(), rel=1e-12)
+    assert std == pytest.approx(pixels.std(dim=1, correction=0).tolist(), rel=1e-12)
+    with pytest.raises(ValueError, match="channel 0 of the training images is constant"):
+        augment.moments(torch.zeros(2, 1, 3, 3, dtype=torch.uint8))
+
+
+def test_prepare_takes_moments_from_the_training_images_only():
+    train_set = torch.randint(0, 200, (20, 1, 6, 6), generator=torch_stream(0, "a"), dtype=torch.uint8)
+    test_set = torch.full((4, 1, 6, 6), 255, dtype=torch.uint8)
+    labels = torch.zeros(20, dtype=torch.uint8)
+    tensors = prepare(dataset(train_set, labels, test_set, labels[:4]), size=6)
+    assert tensors.train_images.mean().item() == pytest.approx(0, abs=1e-6)
+    assert tensors.train_images.std(correction=0).item() == pytest.approx(1, abs=1e-6)
+    assert tensors.train_labels.dtype == torch.int64
+
+
+def test_bad_images_and_ranges_are_refused():
+    byte = torch.zeros(2, 1, 3, 3, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"uint8 \[n, c, h, w\], got torch.float32 \[2, 1, 3, 3\]"):
+        augment.preprocess(byte.float(), size=3, mean=[0.0], std=[1.0])
+    with pytest.raises(ValueError, match="one value for each of 1 channels"):
+        augment.preprocess(byte, size=3, mean=[0.0, 0.0], std=[1.0, 1.0])
+    with pytest.raises(ValueError, match="give both mean and std"):
+        prepare(dataset(byte, [0, 1], byte, [0, 1]), mean=[0.1])
+    with pytest.raises(ValueError, match="test set: found 2 images and 1 labels"):
+        prepare(dataset(byte, [0, 1], byte, [0]), mean=[0.1], std=[1.0])
+    with pytest.raises(ValueError, match="ascending order"):
+        augment.Affine(scale=(1.1, 0.9))
+    with pytest.raises(ValueError, match="must not be negative"):
+        augment.Affine(degrees=-1)
+
+
+# -------------------------------------------------------------------- training
+
+
+def test_an_epoch_is_each_image_once_clean_and_once_per_copy():
+    images = torch.arange(1.0, 51.0).view(50, 1, 1, 1).expand(50, 1, 5, 5).contiguous()
+    labels = torch.arange(50)
+    tensors = Tensors(images, labels, images, labels, torch.zeros(1, 1, 1))
+    settings = short(batch_size=12, augmented_copies=2, degrees=0.0, translate=0.0, scale_range=(2.0, 2.0))
+    run = _Run(tiny(), tensors, settings, 0, None)
+    batches = list(run._batches())
+    clean = torch.cat([labels[: len(labels) // 3] for _, _, labels in batches])
+    copies = torch.cat([labels[len(labels) // 3 :] for _, _, labels in batches])
+    assert clean.sort().values.tolist() == list(range(50))
+    assert copies.sort().values.tolist() == sorted(list(range(50)) * 2)
+    for (
+        _,
+        pictures,
+        names,
+    ) in batches:  # pictures and labels stay together; magnified pictures keep the centre
+        torch.testing.assert_close(pictures[:, 0, 2, 2], names + 1.0)
+    assert [fraction for fraction, _, _ in batches] == [start / 50 for start in range(0, 50, 4)]
+    run.epoch = 1
+    assert not torch.equal(torch.cat([labels for _, _, labels in run._batches()])[:4], clean[:4])
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_one_clean_epoch_equals_a_loop_written_out(digits, optimiser):
+    settings = short(epochs=2, augmented_copies=0, optimiser=optimiser, weight_decay=1e-3, lr=0.01)
+    model, reference = tiny("2bitsym"), tiny("2bitsym")
+    history = train(model, digits, settings, seed=3, progress=False)
+    kinds = {
+        "adam": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=1e-3, foreach=False),
+        "sgd": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, weight_decay=1e-3, foreach=False),
+    }
+    stepper, steps = kinds[optimiser](reference.parameters()), 0
+    for epoch in range(2):
+        order = torch.randperm(1300, generator=torch_stream(3, "training", "epoch", epoch))
+        losses = []
+        for part in order.split(100):
+            stepper.param_groups[0]["lr"] = 0.005 * (1 + math.cos(math.pi * steps / 26))
+            loss = functional.cross_entropy(reference(digits.train_images[part]), digits.train_labels[part])
+            stepper.zero_grad()
+            loss.backward()
+            stepper.step()
+            steps += 1
+            losses.append(loss.item())
+        assert history.train_loss[epoch] == pytest.approx(np.mean(losses), rel=1e-4)
+    for a, b in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_learning_rate_schedules():
+    assert [short(schedule="constant", lr=0.1).rate(epoch) for epoch in (0, 3)] == [0.1, 0.1]
+    step = Settings(epochs=30, schedule="step", lr=1.0, step_epochs=10, step_factor=0.1)
+    assert [step.rate(epoch) for epoch in (0, 9, 10, 29)] == pytest.approx([1, 1, 0.1, 0.01])
+    cosine = Settings(epochs=4, schedule="cosine", lr=2.0)
+    assert [cosine.rate(*at) for at in ((0, 0), (1, 0), (2, 0), (3, 0), (3, 1.0))] == pytest.approx(
+        [2, 1 + math.sqrt(0.5), 1, 1 - math.sqrt(0.5), 0]
+    )
+
+
+def test_training_learns_and_evaluation_agrees_with_the_history(digits):
+    model = tiny("ternary")
+    history = train(model, digits, short(epochs=12), seed=0, progress=False)
+    assert list(history.columns) == [*DETERMINISTIC, "seconds"] and list(history.epoch) == list(range(1, 13))
+    assert history.test_accuracy.iloc[-1] > 0.8 > history.test_accuracy.iloc[0]
+    assert history.lr.iloc[0] == 5e-3
+    result = evaluate(model, digits.test_images, digits.test_labels, logits=True)
+    assert (result.loss, result.accuracy) == tuple(history[["test_loss", "test_accuracy"]].iloc[-1])
+    assert not model.training
+    # Evaluation against the definition, from the logits.
+    probability = result.logits.double().softmax(dim=1)[
+        torch.arange(len(digits.test_labels)), digits.test_labels
+    ]
+    assert result.loss == pytest.approx(-probability.log().mean().item(), rel=1e-5)
+    assert result.accuracy == (result.logits.argmax(dim=1) == digits.test_labels).double().mean().item()
+
+
+@pytest.mark.parametrize(
+    ("weight_format", "clipping", "changes"),
+    [
+        ("4bitsym", None, {}),
+        ("2bitsym", "octav", {"optimiser": "sgd", "schedule": "step", "step_epochs": 2, "freeze_scale": 0.5}),
+        ("float", None, {"augmented_copies": 0, "batch_size": 97}),
+    ],
+)
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
+    digits, tmp_path, weight_format, clipping, changes
+):
+    settings = short(epochs=5, **changes)
+    straight, path = tiny(weight_format, clipping=clipping), tmp_path / "run.pt"
+    expected = train(straight, digits, settings, seed=1, progress=False)
+
+    class Interruption(Exception):
+        pass
+
+    def interrupt(model, epoch):
+        if epoch == 3:
+            raise Interruption
+        return torch.zeros(())
+
+    with pytest.raises(Interruption):
+        train(
+            tiny(weight_format, clipping=clipping), digits, settings,
+            seed=1, checkpoint=path, regulariser=interrupt, progress=False,
+        )  # fmt: skip
+    resumed = tiny(weight_format, clipping=clipping, seed=9)  # other initial weights: all comes from the file
+    history = train(resumed, digits, settings, seed=1, checkpoint=path, progress=False)
+    assert equal_state(resumed.state_dict(), straight.state_dict())
+    pd.testing.assert_frame_equal(history[DETERMINISTIC], expected[DETERMINISTIC], check_exact=True)
+    # A finished run is read, not repeated.
+    again = tiny(weight_format, clipping=clipping, seed=9)
+    pd.testing.assert_frame_equal(
+        train(again, digits, settings, seed=1, checkpoint=path, progress=False), history, check_exact=True
+    )
+    assert equal_state(again.state_dict(), straight.state_dict())
+
+
+def test_threads_of_the_caller_do_not_change_the_bits(digits):
+    states = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            model = tiny()
+            train(model, digits, short(epochs=2), seed=0, progress=False)
+            assert torch.get_num_threads() == threads
+            states.append(model.state_dict())
+    finally:
+        torch.set_num_threads(before)
+    assert equal_state(*states)
+
+
+def test_seeds_make_runs_and_global_generators_do_not(digits):
+    states = []
+    for seed, noise in ((0, 1), (0, 2), (1, 1)):
+        torch.manual_seed(noise)
+        model = tiny()
+        train(model, digits, short(epochs=1), seed=seed, progress=False)
+        states.append(model.state_dict())
+    assert equal_state(states[0], states[1]) and not equal_state(states[0], states[2])
+
+
+def test_checkpoints_come_every_k_epochs_and_at_the_end(digits, tmp_path):
+    path, seen = tmp_path / "run.pt", []
+
+    def watch(model, epoch):
+        saved = len(torch.load(path, weights_only=True)["history"]) if path.exists() else 0
+        if (epoch, saved) not in seen:
+            seen.append((epoch, saved))
+        return torch.zeros(())
+
+    settings = short(epochs=5, batch_size=1000)
+    train(
+        tiny(),
+        digits,
+        settings,
+        seed=0,
+        checkpoint=path,
+        checkpoint_every=2,
+        regulariser=watch,
+        progress=False,
+    )
+    assert seen == [(0, 0), (1, 0), (2, 2), (3, 2), (4, 4)]
+    assert len(torch.load(path, weights_only=True)["history"]) == 5
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_the_key_named(digits, tmp_path):
+    path = tmp_path / "run.pt"
+    train(tiny(), digits, short(epochs=1), seed=0, checkpoint=path, progress=False)
+    other = Tensors(**(vars(digits) | {"background": digits.background + 1}))
+    cases = [
+        (tiny(), digits, short(epochs=1, lr=0.1), 0, r"lr is 0.005 there and 0.1 here; delete the file or"),
+        (tiny(), digits, short(epochs=2), 0, "epochs is 1 there and 2 here"),
+        (tiny(), digits, short(epochs=1, scale_range=(1.0, 1.0)), 0, "scale_range is"),
+        (tiny(), digits, short(epochs=1), 7, "seed is 0 there and 7 here"),
+        (tiny("4bit"), digits, short(epochs=1), 0, "model is"),
+        (tiny(), other, short(epochs=1), 0, "data is"),
+    ]
+    for model, tensors, settings, seed, message in cases:
+        with pytest.raises(ValueError, match=message):
+            train(model, tensors, settings, seed=seed, checkpoint=path, progress=False)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"run\.pt is not a checkpoint of this program"):
+        train(tiny(), digits, short(epochs=1), seed=0, checkpoint=path, progress=False)
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match=r"run\.pt is not a checkpoint of this program"):
+        train(tiny(), digits, short(epochs=1), seed=0, checkpoint=path, progress=False)
+
+
+def test_regulariser_is_added_to_the_objective_but_not_to_the_reported_loss(digits):
+    model, plain = tiny("float"), tiny("float")
+    settings = short(epochs=2, augmented_copies=0)
+    pull = train(
+        model, digits, settings, seed=0, progress=False,
+        regulariser=lambda model, epoch: 10 * sum(weight.square().sum() for weight in model.parameters()),
+    )  # fmt: skip
+    free = train(plain, digits, settings, seed=0, progress=False)
+    size, free_size = (sum(float(p.detach().square().sum()) for p in m.parameters()) for m in (model, plain))
+    assert size < 0.3 * free_size
+    assert pull.train_loss.iloc[0] < 3 and free.train_loss.iloc[0] < 3  # the penalty alone is above 10
+
+
+def test_scales_are_frozen_after_the_given_fraction(digits):
+    scales = []
+
+    def watch(model, epoch):
+        scales.append((epoch, quant_layers(model)[0].scale.item()))
+        return torch.zeros(())
+
+    settings = short(epochs=4, freeze_scale=0.5)
+    model = tiny("2bitsym", clipping="mse")
+    train(model, digits, settings, seed=0, regulariser=watch, progress=False)
+    distinct = [len({scale for at, scale in scales if at in epochs}) for epochs in ((0, 1), (2, 3))]
+    assert distinct == [2, 1] and quant_layers(model)[0].scale.item() == scales[-1][1]
+
+
+def test_divergence_is_reported(digits):
+    with pytest.raises(FloatingPointError, match=r"training loss is nan in epoch 1: lower lr"):
+        train(
+            tiny(), digits, short(epochs=1), seed=0, progress=False,
+            regulariser=lambda model, epoch: math.nan * model.layers[0].weight.sum(),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("weight_format", FORMATS)
+def test_post_training_quantisation_puts_the_weights_on_the_grid(digits, weight_format):
+    model = tiny("float", activation_bits=None)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    result = post_training_quantise(model, weight_format, per_channel=True)
+    assert equal_state(model.state_dict(), before) and not result.training
+    fmt = FORMATS[weight_format]
+    for old, new in zip(quant_layers(model), quant_layers(result), strict=True):
+        assert (new.weight_format, new.activation_bits) == (weight_format, 8)
+        torch.testing.assert_close(new.weight, new.integer_weight() * new.scale)
+        assert torch.equal(new.effective_weight(), new.weight)
+        assert torch.equal(new.weight, fmt.nearest(old.weight / new.scale) * new.scale)
+    logits = evaluate(result, digits.test_images, digits.test_labels, logits=True).logits
+    if weight_format == "8bit":
+        close = evaluate(model, digits.test_images, digits.test_labels, logits=True).logits
+        assert (logits - close).abs().max() < 0.05 * close.abs().max()
+
+
+def test_post_training_quantisation_wants_a_float_network():
+    with pytest.raises(ValueError, match=r"layers of weight_format 'float', found \['4bit'\]"):
+        post_training_quantise(tiny("4bit"), "2bitsym")
+    with pytest.raises(ValueError, match="found none"):
+        post_training_quantise(torch.nn.Linear(2, 2), "2bitsym")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimiser": "lion"}, "optimiser must be one of adam, sgd, got 'lion'"),
+        ({"schedule": "linear"}, "schedule must be one of cosine, step, constant"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"threads": 1.5}, "threads must be a whole number"),
+        ({"augmented_copies": -1}, "augmented_copies must be a whole number from 0"),
+        ({"batch_size": 25}, r"batch_size must be a multiple of 1 \+ augmented_copies = 2, got 25"),
+        ({"lr": math.nan}, "lr must be positive"),
+        ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), got 1.0"),
+        ({"freeze_scale": 0.0}, r"freeze_scale must lie in \(0, 1\]"),
+        ({"scale_range": (1.0,)}, "scale must be two positive numbers"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(changes, message):
+    with pytest.raises(ValueError, match=message):
+        short(**changes)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_missing_device_is_reported(digits):
+    with pytest.raises(ValueError, match="PyTorch finds no CUDA device here; use 'auto' or 'cpu'"):
+        train(tiny(), digits, short(device="cuda"), seed=0, progress=False)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_training_on_cuda_reaches_the_accuracy_of_the_cpu(digits):
+    accuracy = {}
+    for device in ("cpu", "cuda"):
+        history = train(tiny(), digits, short(epochs=12, device=device), seed=0, progress=False)
+        accuracy[device] = history.test_accuracy.iloc[-1]
+    assert accuracy["cuda"] == pytest.approx(accuracy["cpu"], abs=0.03)

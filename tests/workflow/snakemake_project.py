@@ -1,0 +1,58 @@
+"""A copy of the project, and Snakemake run on it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+PARTS = ("workflow", "scripts", "config", "notebooks", "paper", "src")
+TINY = {
+    "run": "tiny",
+    "data": {"root": None, "download": False},
+    "crossbar": {
+        "rows": 16,
+        "trials": 12,
+        "shards": 2,
+        "figure_4b": {"bases": [1, 2, 4]},
+        "figure_4c": {"points": 3},
+        "ternary": {"points": 3},
+    },
+    "training": {"formats": ["4bitsym", "ternary"], "widths": [8], "seeds": 2, "epochs": 1},
+}
+
+
+class Project:
+    """A copy of the project's files and the means to run Snakemake on it."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.folder = folder
+        for part in PARTS:
+            shutil.copytree(root / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+
+    def snakemake(self, *arguments, config="tiny.yaml", fails=False, cores=2):
+        """Run Snakemake; return what it printed."""
+        environment = {key: value for key, value in os.environ.items() if key != "NONIDEAL_DATA"}
+        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *map(str, arguments)]
+        if config:
+            command += ["--configfile", str(config)]
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, text=True, capture_output=True, timeout=400, check=False
+        )
+        output = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, output[-6000:]
+        return output
+
+    def due(self, *targets, **options):
+        """Names of the rules that have a job to do."""
+        output = self.snakemake("--dry-run", "--quiet", "progress", "--rerun-triggers", *TRIGGERS, *targets, **options)
+        return {line.split()[1].rstrip(":") for line in output.splitlines() if line.startswith(("rule ", "localrule "))}
+
+    def result(self, path):
+        return self.folder / "results/tiny" / path
+
+
+TRIGGERS = ("mtime", "params", "input", "software-env", "code", "--")

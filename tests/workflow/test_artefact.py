@@ -1,0 +1,137 @@
+"""The whole artefact on tiny settings: what it makes, and when it makes it again."""
+
+import contextlib
+import json
+import re
+
+import nbformat
+import pandas as pd
+import pytest
+from snakemake_project import Project
+
+from nonideal import tables
+
+pytestmark = pytest.mark.workflow
+
+FIGURES = ("figure_4a", "figure_4b", "figure_4c", "figure_ternary", "figure_bits")
+TABLES = ("table_eq8", "table_eq8_fit", "table_crossover", "table_bits", "table_crossbar", "compare_published")
+CROSSBAR_JOBS = {"crossbar_trials", "crossbar_summary", "crossbar_eq8", "crossbar_crossover"}
+END = {"compare_published_values", "provenance", "paper", "all"}
+
+
+@contextlib.contextmanager
+def edited(path, change):
+    """Change a file for a while; give it back with its old content and time."""
+    import os
+
+    before, stat = path.read_text(), path.stat()
+    path.write_text(change(before))
+    try:
+        yield
+    finally:
+        path.write_text(before)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def comment(text):
+    return text + "\n# edited\n"
+
+
+def test_everything_is_there(tiny):
+    for figure in FIGURES:
+        for kind in ("svg", "pdf", "png", "csv", "html", "ipynb"):
+            assert tiny.result(f"figures/{figure}.{kind}").stat().st_size > 100, (figure, kind)
+    for table in TABLES:
+        assert len(pd.read_csv(tiny.result(f"tables/{table}.csv"))), table
+    assert tiny.result("paper.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_trials_have_the_promised_columns_and_rows(tiny):
+    parts = sorted(tiny.result("crossbar/trials").glob("part-*.parquet"))
+    assert len(parts) == 2
+    trials = pd.concat(map(pd.read_parquet, parts))
+    assert list(trials) == ["figure", "mapping", "weights", "base", "n_slices", "time_s", "trial", "eta"]
+    summary = pd.read_parquet(tiny.result("crossbar/summary.parquet"))
+    assert {"mean", "std", "sem", "trials"} <= set(summary)
+    assert (summary["trials"] == 12).all() and len(trials) == 12 * len(summary)
+    one = summary.query("figure == '4a' and n_slices == 1")
+    assert one.groupby("time_s")["mean"].nunique().eq(1).all()  # all mappings agree at one slice
+    assert set(trials["weights"]) == {"gaussian", "ternary"}
+
+
+def test_second_run_has_nothing_to_do(tiny):
+    assert tiny.due() == set()
+
+
+def test_editing_the_crossbar_makes_exactly_its_dependents_due(tiny):
+    with edited(tiny.folder / "src/nonideal/pcm/kernel.py", comment):
+        due = tiny.due()
+    assert due - {"draw", "show_table", *FIGURES, *TABLES, "figures", "crossbar"} == CROSSBAR_JOBS | END
+    assert tiny.due() == set()
+
+
+def test_editing_training_makes_exactly_its_dependents_due(tiny):
+    with edited(tiny.folder / "src/nonideal/training.py", comment):
+        due = tiny.due()
+        crossbar = tiny.due("crossbar")
+    assert {"train", "post_training", "accuracy"} <= due
+    assert not due & CROSSBAR_JOBS and crossbar == set()
+
+
+def test_editing_a_notebook_redraws_that_figure_only(tiny):
+    with edited(tiny.folder / "notebooks/figure_4b.ipynb", lambda text: text.replace("slices", "Slices", 1)):
+        assert "draw" in tiny.due("figure_4b")
+        assert tiny.due("figure_4a") == set()
+
+
+def test_changing_a_parameter_makes_its_rule_due(tiny):
+    assert "crossbar_trials" in tiny.due("--config", "seed=5", "--", "crossbar")
+    assert tiny.due("--config", "seed=20220", "--", "crossbar") == set()
+
+
+@pytest.mark.parametrize("shards", [1, 5])
+def test_rows_do_not_depend_on_shards_or_cores(tiny, root, tmp_path, shards):
+    other = Project(root, tmp_path / "other")
+    (other.folder / "tiny.yaml").write_text(
+        (tiny.folder / "tiny.yaml").read_text().replace("shards: 2", f"shards: {shards}")
+    )
+    other.snakemake("crossbar", cores=1)
+    for name in ("summary", "eq8_fit", "eq8_ratios", "crossover", "ternarisation_summary"):
+        ours, theirs = (tables.facts(p.result(f"crossbar/{name}.parquet")) for p in (tiny, other))
+        assert ours["content_sha256"] == theirs["content_sha256"], name
+
+
+def test_provenance(tiny):
+    facts = json.loads(tiny.result("provenance.json").read_text())
+    assert facts["run"] == "tiny" and facts["config"]["crossbar"]["trials"] == 12
+    assert {"commit", "code_sha256", "config_sha256", "packages", "host", "time_utc", "seed"} <= set(facts)
+    for path, entry in facts["tables"].items():
+        frame = tables.read(tiny.folder / path, entry["table"])
+        assert tables.content_hash(frame) == entry["content_sha256"]
+
+
+def test_pages_open_offline(tiny):
+    pages = [*tiny.result("figures").glob("*.html"), *tiny.result("tables").glob("*.html")]
+    assert len(pages) == len(FIGURES) + len(TABLES)
+    loads = re.compile(r"""(?:src=|<link[^>]*href=|import\(|url\()["']?(?:https?:)?//""")
+    for page in pages:
+        assert not loads.search(page.read_text()), page
+
+
+def test_executed_notebooks_hold_their_results_and_the_sources_none(tiny):
+    for figure in FIGURES:
+        executed = nbformat.read(tiny.result(f"figures/{figure}.ipynb"), 4)
+        assert any(cell.get("outputs") for cell in executed.cells), figure
+        source = nbformat.read(tiny.folder / f"notebooks/{figure}.ipynb", 4)
+        assert not any(cell.get("outputs") for cell in source.cells), figure
+
+
+def test_logs_are_written(tiny):
+    text = tiny.result("logs/crossbar_trials/0000.log").read_text()
+    assert "trial" in text  # the progress bar
+    assert "epoch" in tiny.result("logs/train/ternary.log").read_text()
+
+
+def test_report(tiny):
+    tiny.snakemake("--report", "results/tiny/report.zip")
+    assert tiny.result("report.zip").stat().st_size > 100_000

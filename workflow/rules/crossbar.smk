@@ -1,0 +1,112 @@
+# Crossbars of phase-change memory: Monte Carlo trials in shards, their summary, Eq. 8, crossovers.
+
+SHARDS = config["crossbar"]["shards"]
+
+
+def trials_of(wildcards):
+    """First and one past the last trial of a shard; shards differ by one trial at most."""
+    trials = config["crossbar"]["trials"]
+    return [trials * (int(wildcards.shard) + step) // SHARDS for step in (0, 1)]
+
+
+def shards(folder):
+    """Paths of every shard of a table."""
+    return [result(f"crossbar/{folder}/part-{shard:04d}.parquet") for shard in range(SHARDS)]
+
+
+rule crossbar_trials:
+    input:
+        code=code("crossbar_trials"),
+    output:
+        trials=result("crossbar/trials/part-{shard}.parquet"),
+        ternarisation=result("crossbar/ternarisation/part-{shard}.parquet"),
+    log:
+        log_of("crossbar_trials/{shard}"),
+    benchmark:
+        timing_of("crossbar_trials/{shard}")
+    wildcard_constraints:
+        shard=r"\d{4}",
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        seed=config["seed"],
+        trials=trials_of,
+        settings={key: value for key, value in config["crossbar"].items() if key not in ("trials", "shards")},
+    message:
+        "crossbar: trials of shard {wildcards.shard}"
+    script:
+        adapter("crossbar_trials")
+
+
+rule crossbar_summary:
+    input:
+        trials=shards("trials"),
+        ternarisation=shards("ternarisation"),
+        code=code("crossbar_summary"),
+    output:
+        summary=result("crossbar/summary.parquet"),
+        ternarisation=result("crossbar/ternarisation_summary.parquet"),
+    log:
+        log_of("crossbar_summary"),
+    benchmark:
+        timing_of("crossbar_summary")
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=15,
+    message:
+        "crossbar: mean, spread and standard error of every configuration"
+    script:
+        adapter("crossbar_summary")
+
+
+rule crossbar_eq8:
+    input:
+        trials=shards("trials"),
+        code=code("crossbar_eq8"),
+    output:
+        fit=result("crossbar/eq8_fit.parquet"),
+        ratios=result("crossbar/eq8_ratios.parquet"),
+    log:
+        log_of("crossbar_eq8"),
+    benchmark:
+        timing_of("crossbar_eq8")
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=15,
+    message:
+        "crossbar: fit of Eq. 8"
+    script:
+        adapter("crossbar_eq8")
+
+
+rule crossbar_crossover:
+    input:
+        trials=shards("trials"),
+        code=code("crossbar_crossover"),
+    output:
+        result("crossbar/crossover.parquet"),
+    log:
+        log_of("crossbar_crossover"),
+    benchmark:
+        timing_of("crossbar_crossover")
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=15,
+    params:
+        seed=config["seed"],
+    message:
+        "crossbar: times at which the better mapping changes"
+    script:
+        adapter("crossbar_crossover")
+
+
+rule crossbar:
+    input:
+        rules.crossbar_summary.output,
+        rules.crossbar_eq8.output,
+        rules.crossbar_crossover.output,

@@ -1,0 +1,84 @@
+# The end of the line: comparison with the publications, provenance of the run, the typeset paper.
+import csv
+
+
+def published_tables():
+    """Tables that the list of published values is compared with, those of this run's tracks only."""
+    with open(ROOT / "config/published.csv", newline="", encoding="utf-8") as file:
+        return sorted({row["table"] for row in csv.DictReader(file) if row["table"]})
+
+
+rule compare_published_values:
+    input:
+        published="config/published.csv",
+        tables=[result(path) for path in published_tables()],
+        code=code("compare_published_values"),
+    output:
+        result("compare_published.parquet"),
+    log:
+        log_of("compare_published"),
+    benchmark:
+        timing_of("compare_published")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        tables=published_tables(),
+        scale=f"{config['run']}: {config['crossbar']['trials']} trials; {TRAINING['dataset']}, "
+        f"{TRAINING['seeds']} seeds, {TRAINING['epochs']} epochs",
+    message:
+        "paper: comparison with every published value"
+    script:
+        adapter("compare_published_values")
+
+
+rule provenance:
+    input:
+        tables=[result(path) for path in sorted({*TABLES.values(), "crossbar/summary.parquet"})],
+        code=code("run_provenance"),
+    output:
+        report(
+            result("provenance.json"),
+            caption="../report/provenance.rst",
+            category="Provenance",
+            labels={"table": "provenance"},
+        ),
+    log:
+        log_of("provenance"),
+    benchmark:
+        timing_of("provenance")
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    message:
+        "provenance of the run"
+    script:
+        adapter("run_provenance")
+
+
+rule paper:
+    input:
+        source="paper/main.typ",
+        parts=["paper/template.typ", "paper/references.bib"],
+        figures=[result(f"figures/{figure}.svg") for figure in FIGURES],
+        tables=[result(f"tables/{table}.csv") for table in TABLES],
+        provenance=rules.provenance.output[0],
+        code=code("paper"),
+    output:
+        report(result("paper.pdf"), caption="../report/paper.rst", category="Paper", labels={"table": "paper"}),
+    log:
+        log_of("paper"),
+    benchmark:
+        timing_of("paper")
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        config={key: config[key] for key in ("run", "seed", "crossbar", "training")},
+    message:
+        "paper: typesetting"
+    script:
+        adapter("paper")
