@@ -28,12 +28,12 @@ from torch.utils.data import Dataset as Samples
 from torchvision import transforms
 
 from nonideal import data, files
-from nonideal.augment import MNIST_MEAN, MNIST_STD
+from nonideal.augment import MNIST_MEAN, MNIST_STD, prepare
 from nonideal.data import Dataset
 from nonideal.models import build
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
-from nonideal.training import Settings, prepare, train
+from nonideal.training import Settings, train
 
 IMAGES = 60_000  # of MNIST's training set
 OBVIOUS_IMAGES = 3_000  # of the part on which the obvious loop is timed

@@ -5,11 +5,17 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import stats, tables
+from nonideal.schemas import training
 
-networks = tables.read([*snakemake.input.accuracy, *snakemake.input.post_training], "accuracy")
-tables.write(networks, snakemake.output.accuracy, "accuracy", provenance=provenance)
-keys = list(tables.schema("accuracy_summary").unique)
+networks = tables.read([*snakemake.input.accuracy, *snakemake.input.post_training], training.ACCURACY)
+tables.write(networks, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
+keys = list(training.ACCURACY_SUMMARY.unique)
 summary = stats.summarise(networks, keys, "test_accuracy").rename(columns={"count": "seeds"})
 half = stats.half_width(summary["sem"], summary["seeds"])
 summary = summary.assign(low=summary["mean"] - half, high=summary["mean"] + half)
-tables.write(summary.drop(columns=["std", "sem"]), snakemake.output.summary, "accuracy_summary", provenance=provenance)
+tables.write(
+    summary.drop(columns=["std", "sem"]),
+    snakemake.output.summary,
+    training.ACCURACY_SUMMARY,
+    provenance=provenance,
+)

@@ -51,4 +51,5 @@ def start(snakemake: Any) -> dict[str, Any]:
         config=snakemake.config,
         rule=snakemake.rule,
         params=dict(snakemake.params.items()) | {"wildcards": dict(snakemake.wildcards.items())},
+        code=snakemake.input.get("code"),
     )

@@ -5,11 +5,13 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import compare, tables
+from nonideal.schemas.published import COMPARISON
+from nonideal.schemas.registry import declared
 
 ours = {
-    name: tables.read(path, tables.facts(path)["table"])
+    name: tables.read(path, declared(tables.facts(path)["table"]))
     for name, path in zip(snakemake.params.tables, snakemake.input.tables, strict=True)
 }
 published = compare.read_published(snakemake.input.published)
 frame = compare.compare(published, ours, snakemake.params.scale)
-tables.write(frame, snakemake.output[0], "compare_published", provenance=provenance)
+tables.write(frame, snakemake.output[0], COMPARISON, provenance=provenance)

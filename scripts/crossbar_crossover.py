@@ -1,4 +1,4 @@
-"""Adapter of rule crossbar_crossover: when does the mapping with the lower error change?"""
+"""Adapter of rule crossbar_crossover: when the mapping with the lower error changes."""
 
 from adapter import start
 
@@ -6,9 +6,10 @@ provenance = start(snakemake)
 
 from nonideal import rng, tables
 from nonideal.pcm import analysis
+from nonideal.schemas import crossbar
 
-trials = tables.read(snakemake.input.trials, "crossbar_trials")
+trials = tables.read(snakemake.input.trials, crossbar.TRIALS)
 frame = analysis.crossover_table(
-    trials.query("figure == '4c'"), rng=rng.stream(snakemake.params.seed, "crossbar", "crossover")
+    trials.query("figure == '4c'"), rng=rng.stream(snakemake.params.seed, "crossbar", crossbar.CROSSOVER)
 )
-tables.write(frame, snakemake.output[0], "crossover", provenance=provenance)
+tables.write(frame, snakemake.output[0], crossbar.CROSSOVER, provenance=provenance)

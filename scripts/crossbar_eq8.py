@@ -6,8 +6,9 @@ provenance = start(snakemake)
 
 from nonideal import tables
 from nonideal.pcm import analysis
+from nonideal.schemas import crossbar
 
-trials = tables.read(snakemake.input.trials, "crossbar_trials")
+trials = tables.read(snakemake.input.trials, crossbar.TRIALS)
 fits, ratios = analysis.eq8_tables(trials.query("figure == '4a'"))
-tables.write(fits, snakemake.output.fit, "eq8_fit", provenance=provenance)
-tables.write(ratios, snakemake.output.ratios, "eq8_ratios", provenance=provenance)
+tables.write(fits, snakemake.output.fit, crossbar.EQ8_FIT, provenance=provenance)
+tables.write(ratios, snakemake.output.ratios, crossbar.EQ8_RATIOS, provenance=provenance)

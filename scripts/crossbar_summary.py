@@ -7,18 +7,19 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import stats, tables
+from nonideal.schemas import crossbar
 
-trials = tables.read(snakemake.input.trials, "crossbar_trials")
-keys = list(tables.schema("crossbar_summary").unique)
+trials = tables.read(snakemake.input.trials, crossbar.TRIALS)
+keys = list(crossbar.SUMMARY.unique)
 summary = stats.summarise(trials, keys, "eta").rename(columns={"count": "trials"})
-tables.write(summary, snakemake.output.summary, "crossbar_summary", provenance=provenance)
+tables.write(summary, snakemake.output.summary, crossbar.SUMMARY, provenance=provenance)
 
-errors = tables.read(snakemake.input.ternarisation, "ternarisation")
+errors = tables.read(snakemake.input.ternarisation, crossbar.TERNARISATION)
 ternarisation = stats.summarise(errors.assign(weights="ternary"), ["weights"], "eta")
 tables.write(
     ternarisation.rename(columns={"count": "trials"}),
     snakemake.output.ternarisation,
-    "ternarisation_summary",
+    crossbar.TERNARISATION_SUMMARY,
     provenance=provenance,
 )
 

@@ -7,6 +7,7 @@ provenance = start(snakemake)
 from nonideal import tables
 from nonideal.pcm.crossbar import Options
 from nonideal.pcm.sweeps import run, sweeps, ternarisation
+from nonideal.schemas import crossbar
 
 settings = snakemake.params.settings
 options = Options(
@@ -16,6 +17,6 @@ options = Options(
 )
 trials = range(*snakemake.params.trials)
 frame = run(sweeps(settings), trials, seed=snakemake.params.seed, options=options)
-tables.write(frame, snakemake.output.trials, "crossbar_trials", provenance=provenance)
+tables.write(frame, snakemake.output.trials, crossbar.TRIALS, provenance=provenance)
 error = ternarisation(trials, seed=snakemake.params.seed, options=options)
-tables.write(error, snakemake.output.ternarisation, "ternarisation", provenance=provenance)
+tables.write(error, snakemake.output.ternarisation, crossbar.TERNARISATION, provenance=provenance)

@@ -8,7 +8,9 @@ provenance = start(snakemake)
 
 from nonideal import files, tables
 from nonideal.pcm import device
+from nonideal.provenance import code_hash
 
+provenance["code_sha256"] = code_hash()  # of the whole library, not of this rule alone
 provenance["config"] = snakemake.config
 # The paper prints the device model's constants from here.
 provenance["constants"] = {name: value for name, value in vars(device).items() if name.isupper()}

@@ -5,8 +5,9 @@ from adapter import start
 start(snakemake)
 
 from nonideal import show, tables
+from nonideal.schemas.registry import declared
 
-name = tables.facts(snakemake.input.table)["table"]
-frame = tables.read(snakemake.input.table, name)
+schema = declared(tables.facts(snakemake.input.table)["table"])
+frame = tables.read(snakemake.input.table, schema)
 show.to_csv(frame, snakemake.output.csv)
-show.to_html(frame, name, snakemake.output.html, title=snakemake.wildcards.table)
+show.to_html(frame, schema, snakemake.output.html, title=snakemake.wildcards.table)

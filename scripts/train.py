@@ -8,6 +8,7 @@ provenance = start(snakemake)
 
 from nonideal import bits, tables
 from nonideal.provenance import config_hash
+from nonideal.schemas import training
 
 settings = snakemake.params.settings
 networks, history, accuracy = bits.train_format(
@@ -19,6 +20,6 @@ networks, history, accuracy = bits.train_format(
     fingerprint=config_hash({"code": provenance["code_sha256"], "settings": settings}),
 )
 bits.save_networks(networks, snakemake.output.networks)
-tables.write(history, snakemake.output.history, "training_history", provenance=provenance)
-tables.write(accuracy, snakemake.output.accuracy, "accuracy", provenance=provenance)
+tables.write(history, snakemake.output.history, training.HISTORY, provenance=provenance)
+tables.write(accuracy, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
 shutil.rmtree(snakemake.params.progress)

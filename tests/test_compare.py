@@ -9,6 +9,7 @@ import yaml
 
 from nonideal import compare, tables
 from nonideal.compare import PublishedError
+from nonideal.schemas.registry import declared
 
 LINE = {
     "track": "crossbar",
@@ -60,7 +61,7 @@ def ours():
 
 def only(listed, ours, **change):
     frame = compare.compare(listed(change), {"t.parquet": ours}, "our run")
-    return tables.check(frame, "compare_published").iloc[0]
+    return tables.check(frame, declared("compare_published")).iloc[0]
 
 
 @pytest.mark.parametrize(
@@ -247,17 +248,17 @@ def test_shipped_list_is_sorted_and_fits_the_table(root, shipped):
     assert order == sorted(order)
     assert set(shipped["track"]) == set(compare.TRACKS)
     frame = compare.compare(shipped, {}, "our run")
-    assert tables.check(frame, "compare_published")["verdict"].eq("not run").all()
+    assert tables.check(frame, declared("compare_published"))["verdict"].eq("not run").all()
     text = (root / "config/published.csv").read_bytes()
     assert text.endswith(b"\n") and b"\r" not in text and b" \n" not in text
 
 
 def filled(name, rows):
     """Rows of a declared table; columns that do not matter here are filled with any allowed value."""
-    declared = tables.schema(name).columns
-    dull = {c: {"float64": 0.5, "int64": 1}.get(str(declared[c].dtype), "any") for c in declared}
+    columns = declared(name).columns
+    dull = {c: {"float64": 0.5, "int64": 1}.get(str(columns[c].dtype), "any") for c in columns}
     frame = rows.assign(**{c: value for c, value in dull.items() if c not in rows})
-    return tables.check(frame, name)
+    return tables.check(frame, declared(name))
 
 
 def crossbar_tables(settings):
@@ -292,7 +293,7 @@ def accuracy_table(dataset):
         itertools.product([dataset], ["qat", "ptq"], formats), columns=["dataset", "method", "format"]
     )
     frame = frame.assign(bits=4.0, mean=0.985, low=0.98, high=0.99, seeds=3)
-    return {"training/accuracy_summary.parquet": tables.check(frame, "accuracy_summary")}
+    return {"training/accuracy_summary.parquet": tables.check(frame, declared("accuracy_summary"))}
 
 
 def test_every_wired_line_finds_its_row(root, shipped):

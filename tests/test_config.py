@@ -32,15 +32,27 @@ def test_shipped_runs_have_names_of_their_own(root):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("crossbar.trails", 5, r"unknown key 'crossbar.trails': did you mean 'trials'\? known keys here are .*rows"),
+        (
+            "crossbar.trails",
+            5,
+            r"unknown key 'crossbar.trails': did you mean 'trials'\? known keys here are .*rows",
+        ),
         ("crossbar.figure_4a.base", [1], r"unknown key 'crossbar.figure_4a.base': did you mean 'bases'"),
         ("sede", 5, r"unknown key 'sede': did you mean 'seed'"),
         ("crossbar.trials", "many", r"crossbar.trials = 'many': expected integer \(Monte Carlo trials"),
         ("crossbar.trials", 1, r"crossbar.trials = 1: minimum 2"),
         ("training.learning_rate", 0, r"training.learning_rate = 0: exclusiveMinimum 0"),
         ("training.formats", ["5bit"], r"training.formats.0 = '5bit': allowed are binary, ternary"),
-        ("crossbar.ec_targets", "bound", r"crossbar.ec_targets = 'bound': allowed are unbounded, physical"),
-        ("crossbar.figure_4a.times_s", [10, 20], r"times_s.0 = 10: minimum 20 \(time after programming, in seconds"),
+        (
+            "crossbar.ec_targets",
+            "bound",
+            r"crossbar.ec_targets = 'bound': allowed are unbounded, physical, same_sign",
+        ),
+        (
+            "crossbar.figure_4a.times_s",
+            [10, 20],
+            r"times_s.0 = 10: minimum 20 \(time after programming, in seconds",
+        ),
         ("crossbar.figure_4a.times_s", [40], r"times_s = \[40\]: contains"),
         ("run", "a/b", r"run = 'a/b': pattern"),
         ("seed", -1, r"seed = -1: minimum 0"),

@@ -21,7 +21,9 @@ def notebook(tmp_path):
 @pytest.mark.filterwarnings("ignore")  # papermill's and the kernel's own
 def test_executes_with_parameters_and_renders_offline(tmp_path, notebook):
     target = tmp_path / "out/done.ipynb"
-    notebooks.execute(notebook("print(x + 1)"), target, parameters={"x": 41}, failed=tmp_path / "failed.ipynb")
+    notebooks.execute(
+        notebook("print(x + 1)"), target, parameters={"x": 41}, failed=tmp_path / "failed.ipynb"
+    )
     assert "42" in target.read_text()
     notebooks.to_html(target, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
@@ -34,7 +36,10 @@ def test_failure_leaves_no_notebook_but_the_failed_one_for_inspection(tmp_path, 
     target = tmp_path / "done.ipynb"
     with pytest.raises(papermill.PapermillExecutionError, match="on purpose"):
         notebooks.execute(
-            notebook("raise ValueError('on purpose')"), target, parameters={}, failed=tmp_path / "logs/failed.ipynb"
+            notebook("raise ValueError('on purpose')"),
+            target,
+            parameters={},
+            failed=tmp_path / "logs/failed.ipynb",
         )
     assert not target.exists()
     assert "on purpose" in (tmp_path / "logs/failed.ipynb").read_text()

@@ -8,7 +8,15 @@ from nonideal import rng
 def test_same_name_same_numbers_other_name_other_numbers():
     a, b = rng.stream(7, "a", 1).random(4), rng.stream(7, "a", 1).random(4)
     assert np.array_equal(a, b)
-    for other in [(8, "a", 1), (7, "a", 2), (7, "a"), (7, "a", "1"), (7, "a", 1.0), (7, "a", True), (7, "a1")]:
+    for other in [
+        (8, "a", 1),
+        (7, "a", 2),
+        (7, "a"),
+        (7, "a", "1"),
+        (7, "a", 1.0),
+        (7, "a", True),
+        (7, "a1"),
+    ]:
         assert not np.array_equal(a, rng.stream(*other).random(4)), other
 
 

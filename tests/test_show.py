@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from nonideal import show
+from nonideal.schemas.crossbar import TERNARISATION_SUMMARY
 
 
 @pytest.mark.parametrize(
@@ -27,9 +28,13 @@ def test_page_explains_its_columns(tmp_path):
     frame = pd.DataFrame(
         {"weights": ["ternary"], "mean": [0.4], "std": [0.1], "sem": [0.01], "trials": [100]}
     )
-    show.to_html(frame, "ternarisation_summary", tmp_path / "t.html", title="A <title>")
+    show.to_html(frame, TERNARISATION_SUMMARY, tmp_path / "t.html", title="A <title>")
     page = (tmp_path / "t.html").read_text()
-    assert "A &lt;title&gt;" in page and "standard error of the mean" in page and "<td class=\"number\">0.4</td>" in page
+    assert (
+        "A &lt;title&gt;" in page
+        and "standard error of the mean" in page
+        and '<td class="number">0.4</td>' in page
+    )
 
 
 def test_csv_keeps_every_digit(tmp_path):

@@ -8,19 +8,12 @@ from sklearn.datasets import load_digits
 from torch.nn import functional
 
 from nonideal import augment
+from nonideal.augment import Tensors, prepare
 from nonideal.data import Dataset
-from nonideal.models import build, quant_layers
+from nonideal.models import build, post_training_quantise, quant_layers
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
-from nonideal.training import (
-    Settings,
-    Tensors,
-    _Run,
-    evaluate,
-    post_training_quantise,
-    prepare,
-    train,
-)
+from nonideal.training import Settings, _Run, evaluate, train
 
 DETERMINISTIC = ["epoch", "lr", "train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 

@@ -1,15 +1,20 @@
-"""Images as tensors: preprocessing once, random affine maps a batch at a time."""
+"""Data sets as tensors: preprocessing once, random affine maps a batch at a time."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from nonideal.data import Dataset
 
 BYTE = 255.0  # value of white in an 8-bit image
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081  # of the training pixels scaled to 0 .. 1, as customary
@@ -182,3 +187,83 @@ def _per_channel(values: Sequence[float]) -> Tensor:
 def _check_images(images: Tensor) -> None:
     if images.dtype != torch.uint8 or images.ndim != 4 or not images.numel():
         raise ValueError(f"images must be uint8 [n, c, h, w], got {images.dtype} {list(images.shape)}")
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """A data set ready for training.
+
+    Parameters
+    ----------
+    train_images, test_images
+        float32 [n, c, h, w], normalised.
+    train_labels, test_labels
+        int64 [n].
+    background
+        Value of an empty pixel, float32 [c, 1, 1].
+
+    Raises
+    ------
+    ValueError
+        If images and labels do not match in number.
+    """
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    background: Tensor
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
+            if not 0 < len(images) == len(labels):
+                raise ValueError(f"{part} set: found {len(images)} images and {len(labels)} labels")
+
+    def to(self, device: torch.device) -> Tensors:
+        """Copy on another device."""
+        return Tensors(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 over all tensors."""
+        state = hashlib.sha256()
+        for field in fields(self):
+            values = getattr(self, field.name).cpu().contiguous()
+            state.update(f"{field.name} {values.dtype} {list(values.shape)}".encode())
+            state.update(values.numpy().data)
+        return state.hexdigest()
+
+
+def prepare(
+    dataset: Dataset,
+    *,
+    size: int = 16,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Tensors:
+    """Preprocess the images of a data set once.
+
+    Parameters
+    ----------
+    dataset
+        Images uint8 [n, c, h, w] and labels [n].
+    size
+        Height and width in pixels to resize to.
+    mean, std
+        Per channel, of pixels scaled to 0 .. 1; None computes both from the training images.
+
+    Raises
+    ------
+    ValueError
+        If only one of mean and std is given, or the images are not as described.
+    """
+    if (mean is None) != (std is None):
+        raise ValueError("give both mean and std, or neither to compute them from the training images")
+    images = {part: torch.tensor(getattr(dataset, f"{part}_images")) for part in ("train", "test")}
+    if mean is None or std is None:
+        mean, std = moments(images["train"])
+    parts = {}
+    for part, pixels in images.items():
+        parts[f"{part}_images"] = preprocess(pixels, size=size, mean=mean, std=std)
+        parts[f"{part}_labels"] = torch.tensor(getattr(dataset, f"{part}_labels"), dtype=torch.int64)
+    return Tensors(**parts, background=background(mean, std))

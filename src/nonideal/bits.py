@@ -15,14 +15,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from nonideal import models, rng, training
+from nonideal import augment, models, rng, training
 from nonideal.data import load
 from nonideal.files import atomic
 from nonideal.quantize.formats import get_format
 
 PIXELS = 16  # height and width of the network's input, BitNetMCU
 FLOAT_BITS = 32.0  # bits a weight occupies in single precision
-PUBLISHED_MOMENTS = {"mnist": ([0.1307], [0.3081])}  # mean and spread of pixels in 0 .. 1, as BitNetMCU uses
+PUBLISHED_MOMENTS = {"mnist": ([augment.MNIST_MEAN], [augment.MNIST_STD])}  # as BitNetMCU
 
 
 def tensors(folder: str | os.PathLike[str]) -> tuple[training.Tensors, int]:
@@ -109,15 +109,21 @@ def train_format(
         history = training.train(
             model, examples, settings_of(config), seed=child, checkpoint=folder / f"seed-{repetition}.pt"
         )
-        names = labels(config["dataset"], weight_format, "float" if weight_format == "float" else "qat", repetition)
-        histories.append(history.rename(columns={"lr": "learning_rate"}).drop(columns="seconds").assign(**names))
+        names = labels(
+            config["dataset"], weight_format, "float" if weight_format == "float" else "qat", repetition
+        )
+        histories.append(
+            history.rename(columns={"lr": "learning_rate"}).drop(columns="seconds").assign(**names)
+        )
         results.append(names | _result(model, examples))
         networks[repetition] = {key: value.cpu() for key, value in model.state_dict().items()}
     return networks, pd.concat(histories, ignore_index=True), pd.DataFrame(results)
 
 
 def quantise_after_training(
-    config: Mapping[str, Any], networks: Mapping[int, Mapping[str, torch.Tensor]], data: str | os.PathLike[str]
+    config: Mapping[str, Any],
+    networks: Mapping[int, Mapping[str, torch.Tensor]],
+    data: str | os.PathLike[str],
 ) -> pd.DataFrame:
     """Accuracy of the float networks with their weights put on each format's grid.
 
@@ -150,7 +156,13 @@ def quantise_after_training(
 def labels(dataset: str, weight_format: str, method: str, repetition: int) -> dict[str, Any]:
     """Columns that name a trained network."""
     bits = FLOAT_BITS if weight_format == "float" else get_format(weight_format).bits
-    return {"dataset": dataset, "method": method, "format": weight_format, "bits": float(bits), "seed": repetition}
+    return {
+        "dataset": dataset,
+        "method": method,
+        "format": weight_format,
+        "bits": float(bits),
+        "seed": repetition,
+    }
 
 
 def save_networks(networks: Mapping[int, Mapping[str, torch.Tensor]], path: str | os.PathLike[str]) -> None:

@@ -17,19 +17,15 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
-from nonideal.schemas import TABLES
+from nonideal.schemas.published import COMPARISON, KINDS, TRACKS
 
 COLUMNS = (
     "track", "figure", "quantity", "unit", "kind", "published", "tolerance", "scale",
     "table", "where", "value", "interval", "over", "factor", "source",
 )  # fmt: skip
 REQUIRED = ("track", "figure", "quantity", "kind", "published", "tolerance", "scale", "source")
-KEY = tuple(TABLES["compare_published"].unique)
+KEY = tuple(COMPARISON.unique)
 COPIED = (*KEY, "unit", "kind", "published", "tolerance", "source")  # as they are, into the result
-TRACKS, KINDS = (
-    tuple(TABLES["compare_published"].columns[name].checks[0].statistics["allowed_values"])
-    for name in ("track", "kind")
-)
 UNITS = (
     "", "%", "points", "s", "ms", "cycles", "instructions", "MOPS", "bit", "byte", "kbyte", "LUT",
     "nat", "images",
@@ -149,7 +145,7 @@ def compare(published: pd.DataFrame, tables: Mapping[str, Table], scale: str) ->
                 "published_scale": row["scale"],
             }
         )
-    return pd.DataFrame(rows)[list(TABLES["compare_published"].columns)]
+    return pd.DataFrame(rows)[list(COMPARISON.columns)]
 
 
 def verdict(ours: float, *, kind: str, published: float, tolerance: float) -> str:

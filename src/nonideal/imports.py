@@ -22,7 +22,7 @@ def behind(script: str | os.PathLike[str]) -> list[Path]:
     Parameters
     ----------
     script
-        A Python source file or a notebook. It is parsed, never executed, so an import inside a function counts.
+        A Python source file or a notebook. It is parsed, never executed: an import in a function counts.
 
     Raises
     ------

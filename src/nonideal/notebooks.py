@@ -49,7 +49,11 @@ def execute(
     with atomic(target) as temporary:
         try:
             papermill.execute_notebook(
-                str(source), str(temporary), parameters=dict(parameters), kernel_name="python3", log_output=True
+                str(source),
+                str(temporary),
+                parameters=dict(parameters),
+                kernel_name="python3",
+                log_output=True,
             )
         except papermill.PapermillExecutionError:
             Path(failed).parent.mkdir(parents=True, exist_ok=True)

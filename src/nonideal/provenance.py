@@ -6,9 +6,10 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,11 @@ PACKAGES = (
 )
 
 
-@cache
-def code_hash() -> str:
-    """SHA-256 over the library's source files, by relative path and content."""
+def code_hash(sources: Iterable[str | os.PathLike[str]] | None = None) -> str:
+    """SHA-256 over source files, by file name and content; all of the library's if None."""
     digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode())
+    for path in sorted(map(Path, sources)) if sources is not None else sorted(PACKAGE.rglob("*.py")):
+        digest.update(f"{path.name}\0".encode())
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -66,7 +66,11 @@ def config_hash(config: Mapping[str, Any]) -> str:
 
 
 def collect(
-    *, config: Mapping[str, Any], rule: str, params: Mapping[str, Any] | None = None
+    *,
+    config: Mapping[str, Any],
+    rule: str,
+    params: Mapping[str, Any] | None = None,
+    code: Iterable[str | os.PathLike[str]] | None = None,
 ) -> dict[str, Any]:
     """Facts stored with a result.
 
@@ -78,6 +82,8 @@ def collect(
         Name of the rule that makes the result.
     params
         The parameters the rule was called with.
+    code
+        Source files the rule depends on; the whole library if None.
     """
     return {
         "run": config["run"],
@@ -86,7 +92,7 @@ def collect(
         "params": dict(params or {}),
         "nonideal": nonideal.__version__,
         "commit": commit(),
-        "code_sha256": code_hash(),
+        "code_sha256": code_hash(code),
         "config_sha256": config_hash(config),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),

@@ -6,8 +6,8 @@ import html
 import os
 
 import pandas as pd
+import pandera.pandas as pa
 
-from nonideal import tables
 from nonideal.files import write_text
 
 PAGE = """\
@@ -20,14 +20,17 @@ PAGE = """\
 <style>
 body {{ font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #1b1b1b; margin: 1.5rem; }}
 h1 {{ font-size: 1.3rem; }}
-input {{ font: inherit; padding: .35rem .6rem; width: min(100%, 22rem); border: 1px solid #999; border-radius: 4px; }}
+input {{ font: inherit; padding: .35rem .6rem; width: min(100%, 22rem); }}
+input {{ border: 1px solid #999; border-radius: 4px; }}
 .frame {{ overflow-x: auto; margin-top: 1rem; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .3rem .7rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }}
 th {{ position: sticky; top: 0; background: #f3f3f0; border-bottom: 2px solid #777; }}
 td.number, th.number {{ text-align: right; white-space: nowrap; }}
 .unit {{ font-weight: normal; color: #555; }}
-tr.inside td {{ background: #eaf5ea; }} tr.outside td {{ background: #fbeeea; }} tr.not-run td {{ color: #666; }}
+tr.inside td {{ background: #eaf5ea; }}
+tr.outside td {{ background: #fbeeea; }}
+tr.not-run td {{ color: #666; }}
 </style>
 </head>
 <body>
@@ -56,21 +59,23 @@ def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     write_text(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
-def to_html(frame: pd.DataFrame, name: str, path: str | os.PathLike[str], *, title: str) -> None:
+def to_html(
+    frame: pd.DataFrame, declared: pa.DataFrameSchema, path: str | os.PathLike[str], *, title: str
+) -> None:
     """Write a table as a page with a filter; headings explain themselves from the declared schema.
 
     Parameters
     ----------
     frame
-        Rows of table `name`.
-    name
-        Name of a declared table.
+        Rows of the table.
+    declared
+        Its declaration.
     path
         Page to write.
     title
         Heading of the page.
     """
-    columns = tables.schema(name).columns
+    columns = declared.columns
     head = "".join(
         f'<th scope="col"{_number(frame[c])} title="{html.escape(columns[c].description)}">'
         f"{html.escape(c)}{_unit(columns[c].metadata['unit'])}</th>"

@@ -1,6 +1,7 @@
 """Tables: parquet files with a declared schema, checked on write and on read.
 
-Every table the project writes is declared once, in `nonideal.schemas`. `write` refuses rows that do not
+Every table the project writes is declared once, in `nonideal.schemas`; the declaration is handed to `write`
+and `read`, so that a rule depends on the declarations of its own study only. `write` refuses rows that do not
 fit, sorts them by the table's key, attaches provenance to the file's metadata, and renames the file into
 place only when it is whole.
 """
@@ -20,7 +21,6 @@ import pyarrow
 import pyarrow.parquet
 
 from nonideal.files import atomic
-from nonideal.schemas import TABLES
 
 METADATA_KEY = b"nonideal"
 
@@ -29,20 +29,9 @@ class TableError(ValueError):
     """Rows that do not fit the declared table; the message names file, column and value."""
 
 
-def schema(name: str) -> pa.DataFrameSchema:
-    """Declared schema of a table.
-
-    Raises
-    ------
-    TableError
-        If no table of that name is declared.
-    """
-    if name not in TABLES:
-        raise TableError(f"no table named {name!r} is declared; declared are: {', '.join(sorted(TABLES))}")
-    return TABLES[name]
-
-
-def check(frame: pd.DataFrame, name: str, *, where: str | os.PathLike[str] = "table") -> pd.DataFrame:
+def check(
+    frame: pd.DataFrame, declared: pa.DataFrameSchema, *, where: str | os.PathLike[str] = "table"
+) -> pd.DataFrame:
     """Return the rows of `frame` that were declared, in declared column order and sorted by key.
 
     Raises
@@ -50,8 +39,7 @@ def check(frame: pd.DataFrame, name: str, *, where: str | os.PathLike[str] = "ta
     TableError
         If a column is missing, unknown or of the wrong type, a value is out of range, or a key repeats.
     """
-    declared = schema(name)
-    wanted, found = list(declared.columns), list(frame.columns)
+    name, wanted, found = declared.name, list(declared.columns), list(frame.columns)
     if missing := [column for column in wanted if column not in found]:
         raise TableError(f"{where}: table {name!r} lacks the columns {missing}; it has {found}")
     if unknown := [column for column in found if column not in wanted]:
@@ -75,9 +63,13 @@ def content_hash(frame: pd.DataFrame) -> str:
 
 
 def write(
-    frame: pd.DataFrame, path: str | os.PathLike[str], name: str, *, provenance: Mapping[str, Any]
+    frame: pd.DataFrame,
+    path: str | os.PathLike[str],
+    declared: pa.DataFrameSchema,
+    *,
+    provenance: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """Check `frame` against table `name` and write it to `path` as parquet; return the rows written.
+    """Check `frame` against its declaration and write it to `path` as parquet; return the rows written.
 
     Parameters
     ----------
@@ -85,8 +77,8 @@ def write(
         Rows with exactly the declared columns, in any order.
     path
         File to write; it is replaced atomically.
-    name
-        Name of the declared table.
+    declared
+        Declaration of the table, from `nonideal.schemas`.
     provenance
         JSON-able facts on how the rows came to be (`nonideal.provenance.collect`); stored in the file's
         metadata under the key ``nonideal`` together with the table's name and content hash.
@@ -96,8 +88,10 @@ def write(
     TableError
         If the rows do not fit; nothing is written then.
     """
-    frame = check(frame, name, where=path)
-    facts = {"table": name, "rows": len(frame), "content_sha256": content_hash(frame)} | dict(provenance)
+    frame = check(frame, declared, where=path)
+    facts = {"table": declared.name, "rows": len(frame), "content_sha256": content_hash(frame)} | dict(
+        provenance
+    )
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     metadata = (table.schema.metadata or {}) | {METADATA_KEY: json.dumps(facts, sort_keys=True).encode()}
     with atomic(path) as temporary:
@@ -105,7 +99,9 @@ def write(
     return frame
 
 
-def read(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], name: str) -> pd.DataFrame:
+def read(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], declared: pa.DataFrameSchema
+) -> pd.DataFrame:
     """Read one file, or several shards as one table, and check the rows again.
 
     Raises
@@ -115,14 +111,14 @@ def read(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], name:
     """
     files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not files:
-        raise TableError(f"no files given for table {name!r}")
+        raise TableError(f"no files given for table {declared.name!r}")
     for path in files:
         written_as = facts(path).get("table")
-        if written_as != name:
-            raise TableError(f"{path}: holds table {written_as!r}, expected {name!r}")
+        if written_as != declared.name:
+            raise TableError(f"{path}: holds table {written_as!r}, expected {declared.name!r}")
     frames = [pd.read_parquet(path) for path in files]
     where = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-    return check(pd.concat(frames, ignore_index=True), name, where=where)
+    return check(pd.concat(frames, ignore_index=True), declared, where=where)
 
 
 def facts(path: str | os.PathLike[str]) -> dict[str, Any]:

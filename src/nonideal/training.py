@@ -14,16 +14,14 @@ same value a run gives the same bits on any number of cores of the same kind of 
 from __future__ import annotations
 
 import contextlib
-import copy
-import hashlib
 import math
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -32,12 +30,22 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from nonideal import augment
+from nonideal.augment import Tensors, prepare
 from nonideal.files import atomic
-from nonideal.models import quant_layers
+from nonideal.models import post_training_quantise, quant_layers
 from nonideal.rng import torch_stream
 
-if TYPE_CHECKING:
-    from nonideal.data import Dataset
+# What a study needs around a training run can be had from here.
+__all__ = [
+    "Evaluation",
+    "Regulariser",
+    "Settings",
+    "Tensors",
+    "evaluate",
+    "post_training_quantise",
+    "prepare",
+    "train",
+]
 
 OPTIMISERS = ("adam", "sgd")
 SCHEDULES = ("cosine", "step", "constant")
@@ -141,86 +149,6 @@ class Settings:
         return self.lr
 
 
-@dataclass(frozen=True)
-class Tensors:
-    """A data set ready for training.
-
-    Parameters
-    ----------
-    train_images, test_images
-        float32 [n, c, h, w], normalised.
-    train_labels, test_labels
-        int64 [n].
-    background
-        Value of an empty pixel, float32 [c, 1, 1].
-
-    Raises
-    ------
-    ValueError
-        If images and labels do not match in number.
-    """
-
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
-    background: Tensor
-
-    def __post_init__(self) -> None:
-        for part in ("train", "test"):
-            images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
-            if not 0 < len(images) == len(labels):
-                raise ValueError(f"{part} set: found {len(images)} images and {len(labels)} labels")
-
-    def to(self, device: torch.device) -> Tensors:
-        """Copy on another device."""
-        return Tensors(*(getattr(self, field.name).to(device) for field in fields(self)))
-
-    def digest(self) -> str:
-        """Hexadecimal SHA-256 over all tensors."""
-        state = hashlib.sha256()
-        for field in fields(self):
-            values = getattr(self, field.name).cpu().contiguous()
-            state.update(f"{field.name} {values.dtype} {list(values.shape)}".encode())
-            state.update(values.numpy().data)
-        return state.hexdigest()
-
-
-def prepare(
-    dataset: Dataset,
-    *,
-    size: int = 16,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-) -> Tensors:
-    """Preprocess the images of a data set once.
-
-    Parameters
-    ----------
-    dataset
-        Images uint8 [n, c, h, w] and labels [n].
-    size
-        Height and width in pixels to resize to.
-    mean, std
-        Per channel, of pixels scaled to 0 .. 1; None computes both from the training images.
-
-    Raises
-    ------
-    ValueError
-        If only one of mean and std is given, or the images are not as described.
-    """
-    if (mean is None) != (std is None):
-        raise ValueError("give both mean and std, or neither to compute them from the training images")
-    images = {part: torch.tensor(getattr(dataset, f"{part}_images")) for part in ("train", "test")}
-    if mean is None or std is None:
-        mean, std = augment.moments(images["train"])
-    parts = {}
-    for part, pixels in images.items():
-        parts[f"{part}_images"] = augment.preprocess(pixels, size=size, mean=mean, std=std)
-        parts[f"{part}_labels"] = torch.tensor(getattr(dataset, f"{part}_labels"), dtype=torch.int64)
-    return Tensors(**parts, background=augment.background(mean, std))
-
-
 class Evaluation(NamedTuple):
     """Mean cross-entropy in nat, fraction of images classified correctly, logits [n, classes] or None."""
 
@@ -251,51 +179,6 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, *, logits: bool =
     loss = functional.cross_entropy(outputs, labels).item()
     accuracy = (outputs.argmax(dim=1) == labels).double().mean().item()
     return Evaluation(loss, accuracy, outputs.clone() if logits else None)
-
-
-def post_training_quantise(
-    model: nn.Module,
-    weight_format: str,
-    clipping: str = "mse",
-    *,
-    activation_bits: int | None = 8,
-    per_channel: bool = False,
-) -> nn.Module:
-    """Put the weights of a float network on a grid, without training.
-
-    Parameters
-    ----------
-    model
-        Network whose quantised layers all have the weight format ``float``; it is not changed.
-    weight_format, clipping, per_channel
-        As `nonideal.layers.QuantLayer`.
-    activation_bits
-        Bits of the activations of the result; None for float.
-
-    Returns
-    -------
-    nn.Module
-        Copy in evaluation mode, frozen, its weights equal to scale * level.
-
-    Raises
-    ------
-    ValueError
-        If the network has no quantised layer, or one that is not float.
-    """
-    result = copy.deepcopy(model)
-    layers = quant_layers(result)
-    found = sorted({layer.weight_format for layer in layers})
-    if found != ["float"]:
-        raise ValueError(
-            f"post-training quantisation starts from layers of weight_format 'float', found {found or 'none'}"
-        )
-    for layer in layers:
-        layer.set_format(weight_format, clipping=clipping, per_channel=per_channel)
-        layer.activation_bits = activation_bits
-        layer.frozen = True
-        with torch.no_grad():
-            layer.weight.copy_(layer.effective_weight())
-    return result.eval()
 
 
 def train(

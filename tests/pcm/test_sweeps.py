@@ -7,6 +7,7 @@ import yaml
 
 from nonideal import rng, tables
 from nonideal.pcm import analysis, crossbar, sweeps
+from nonideal.schemas import crossbar as schemas
 
 OPTIONS = crossbar.Options(rows=16)
 
@@ -36,7 +37,7 @@ def test_default_sweeps_are_those_of_the_publication(settings):
 
 
 def test_rows_fit_the_table_and_equal_single_simulations(trials):
-    tables.check(trials, "crossbar_trials")
+    tables.check(trials, schemas.TRIALS)
     configuration = crossbar.Configuration("max_fill_ec", base=2, n_slices=4)
     eta = crossbar.simulate(configuration, [20.0, 2592000.0], range(30), seed=1, options=OPTIONS)
     rows = trials.query("figure == '4a' and mapping == 'max_fill_ec' and base == 2 and n_slices == 4")
@@ -56,8 +57,8 @@ def test_batches_do_not_show(settings, monkeypatch):
 
 def test_eq8_tables(trials):
     fits, ratios = analysis.eq8_tables(trials.query("figure == '4a'"))
-    tables.check(fits, "eq8_fit")
-    ratios = tables.check(ratios, "eq8_ratios")
+    tables.check(fits, schemas.EQ8_FIT)
+    ratios = tables.check(ratios, schemas.EQ8_RATIOS)
     assert set(ratios.loc[ratios["fitted"], "mapping"]) == {"equal_fill"}
     one = ratios.query("n_slices == 1 and time_s == 20")
     assert np.allclose(one["predicted"], fits.query("time_s == 20")["eta_s"].item())

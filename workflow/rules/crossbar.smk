@@ -105,8 +105,33 @@ rule crossbar_crossover:
         adapter("crossbar_crossover")
 
 
+rule crossbar_options:
+    input:
+        code=code("crossbar_options"),
+    output:
+        result("crossbar/options.parquet"),
+    log:
+        log_of("crossbar_options"),
+    benchmark:
+        timing_of("crossbar_options")
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        seed=config["seed"],
+        trials=config["crossbar"]["trials"],
+        rows=config["crossbar"]["rows"],
+        settings=config["crossbar"]["figure_4a"],
+    message:
+        "crossbar: cost of the options the publication leaves open"
+    script:
+        adapter("crossbar_options")
+
+
 rule crossbar:
     input:
+        rules.crossbar_options.output,
         rules.crossbar_summary.output,
         rules.crossbar_eq8.output,
         rules.crossbar_crossover.output,

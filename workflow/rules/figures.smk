@@ -18,6 +18,7 @@ TABLES = {
     "table_eq8": "crossbar/eq8_ratios.parquet",
     "table_eq8_fit": "crossbar/eq8_fit.parquet",
     "table_crossover": "crossbar/crossover.parquet",
+    "table_options": "crossbar/options.parquet",
     "table_ternarisation": "crossbar/ternarisation_summary.parquet",
     "table_bits": "training/accuracy_summary.parquet",
     "compare_published": "compare_published.parquet",

@@ -67,7 +67,9 @@ rule paper:
         provenance=rules.provenance.output[0],
         code=code("paper"),
     output:
-        report(result("paper.pdf"), caption="../report/paper.rst", category="Paper", labels={"table": "paper"}),
+        report(
+            result("paper.pdf"), caption="../report/paper.rst", category="Paper", labels={"table": "paper"}
+        ),
     log:
         log_of("paper"),
     benchmark:

@@ -1,0 +1,1 @@
+"""Declared tables: columns, types, units, allowed values and keys, one file per study."""

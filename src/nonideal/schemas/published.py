@@ -1,0 +1,33 @@
+"""Table of published values beside ours."""
+
+from __future__ import annotations
+
+from nonideal.schemas.columns import at_least, column, one_of, table
+
+TRACKS = ("crossbar", "fpga", "microcontroller", "pcm_networks", "regularised", "spiking", "training")
+KINDS = ("value", "at_most", "at_least")
+
+COMPARISON = table(
+    "compare_published",
+    ["track", "figure", "quantity"],
+    {
+        "track": column(
+            "str",
+            "study of the pipeline",
+            one_of(TRACKS),
+        ),
+        "figure": column("str", "figure or table of the publication"),
+        "quantity": column("str", "what was measured"),
+        "unit": column("str", "unit of the values"),
+        "kind": column("str", "value to meet or bound to keep", one_of(KINDS)),
+        "published": column("float64", "published value or bound"),
+        "tolerance": column("float64", "difference still called a reproduction", at_least(0)),
+        "ours": column("float64", "our value", nullable=True),
+        "interval": column("float64", "half width of our 95 % interval", nullable=True),
+        "difference": column("float64", "ours - published", nullable=True),
+        "verdict": column("str", "verdict", one_of(("inside", "outside", "not run"))),
+        "scale": column("str", "scale of our run; empty where not run"),
+        "published_scale": column("str", "scale of the published run"),
+        "source": column("str", "where the published value stands"),
+    },
+)
