@@ -9,7 +9,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := all
-.PHONY: all setup test lint format bench lock report status clean
+.PHONY: all setup test lint format bench lock report clean help
 
 all: setup  ## set up the environment, then build the default artefact
 	snakemake --cores $(CORES)

@@ -10,6 +10,6 @@ from nonideal.schemas import crossbar
 
 trials = tables.read(snakemake.input.trials, crossbar.TRIALS)
 frame = analysis.crossover_table(
-    trials.query("figure == '4c'"), rng=rng.stream(snakemake.params.seed, "crossbar", crossbar.CROSSOVER)
+    trials.query("figure == '4c'"), rng=rng.stream(snakemake.params.seed, "crossbar", "crossover")
 )
 tables.write(frame, snakemake.output[0], crossbar.CROSSOVER, provenance=provenance)

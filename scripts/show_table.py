@@ -10,4 +10,4 @@ from nonideal.schemas.registry import declared
 schema = declared(tables.facts(snakemake.input.table)["table"])
 frame = tables.read(snakemake.input.table, schema)
 show.to_csv(frame, snakemake.output.csv)
-show.to_html(frame, schema, snakemake.output.html, title=snakemake.wildcards.table)
+show.to_html(frame, schema, snakemake.output.html, title=snakemake.rule)

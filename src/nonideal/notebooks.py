@@ -45,6 +45,13 @@ def execute(
         If a cell raises; the message holds its traceback.
     """
     import papermill
+    from jupyter_client.manager import AsyncKernelManager
+
+    class LocalKernelManager(AsyncKernelManager):
+        """Kernel over local sockets: no free port to race for with kernels of other jobs, nobody listens in."""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(transport="ipc", **options)
 
     with atomic(target) as temporary:
         try:

@@ -33,12 +33,11 @@ class Project:
             shutil.copytree(root / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
 
-    def snakemake(self, *arguments, config="tiny.yaml", fails=False, cores=2):
+    def snakemake(self, *targets, options=(), config="tiny.yaml", fails=False, cores=2):
         """Run Snakemake; return what it printed."""
         environment = {key: value for key, value in os.environ.items() if key != "NONIDEAL_DATA"}
-        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *map(str, arguments)]
-        if config:
-            command += ["--configfile", str(config)]
+        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", config]
+        command += [*options, "--", *targets]  # --configfile takes everything up to the next option
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -49,12 +48,12 @@ class Project:
             check=False,
         )
         output = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, output[-6000:]
+        assert (done.returncode != 0) == fails, output[max(output.find("Traceback"), 0) :][:6000]
         return output
 
-    def due(self, *arguments):
+    def due(self, *targets, options=()):
         """Names of the rules that have a job to do, from the table a dry run prints."""
-        output = self.snakemake("--dry-run", *arguments)
+        output = self.snakemake(*targets, options=("--dry-run", *options))
         if "Job stats:" not in output:
             assert "Nothing to be done" in output, output[-3000:]
             return set()

@@ -7,28 +7,28 @@ pytestmark = pytest.mark.workflow
 
 @pytest.mark.parametrize("name", ["config", "reduced", "paper"])
 def test_shipped_configurations_dry_run(tiny, name):
-    output = tiny.snakemake("--dry-run", config=f"config/{name}.yaml")
+    output = tiny.snakemake(options=("--dry-run",), config=f"config/{name}.yaml")
     run = "default" if name == "config" else name
     assert f"results/{run}/paper.pdf" in output and "results/tiny" not in output
 
 
 def test_typo_is_an_error_before_any_job(tiny):
-    output = tiny.snakemake("--config", "crossbar={trails: 3}", "--", "all", fails=True)
+    output = tiny.snakemake(options=("--config", "crossbar={trails: 3}"), fails=True)
     assert "unknown key 'crossbar.trails': did you mean 'trials'?" in output
     assert "Traceback" not in output and "rule " not in output.split("unknown key")[0]
 
 
 def test_wrong_data_root_is_named(tiny):
-    output = tiny.snakemake("--config", "data={root: /nowhere/at/all}", "--", "training", fails=True)
+    output = tiny.snakemake("training", options=("--config", "data={root: /nowhere/at/all}"), fails=True)
     assert "/nowhere/at/all" in output and "data.root" in output
 
 
 def test_every_target_is_listed(tiny):
-    output = tiny.snakemake("--list-target-rules")
+    output = tiny.snakemake(options=("--list-target-rules",))
     wanted = {"figure_4a", "figure_4b", "figure_4c", "figure_ternary", "figure_bits", "table_eq8"}
     wanted |= {"figures", "crossbar", "training", "compare_published", "paper", "all"}
     assert wanted <= set(output.split())
 
 
 def test_slurm_profile_loads(tiny):
-    tiny.snakemake("--dry-run", "--profile", "workflow/profiles/slurm", "crossbar")
+    tiny.snakemake("crossbar", options=("--dry-run", "--profile", "workflow/profiles/slurm"))

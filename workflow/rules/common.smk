@@ -1,4 +1,5 @@
-# What every rule shares: the checked configuration, result paths, and library files as inputs.
+# Shared by all rules: the checked configuration, result paths, input functions.
+import csv
 import os
 import sys
 from pathlib import Path
@@ -8,11 +9,12 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.basedir).parent
 # Jobs must import the library of this checkout, installed or not, whatever else is installed.
 sys.path.insert(0, str(ROOT / "src"))
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
-# Programs of the environment (papermill, jupyter) are called by name.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+# Programs of the environment (papermill's kernel) are found by name.
+programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+os.environ.update(PYTHONPATH=os.pathsep.join(paths), PATH=os.pathsep.join(programs))
 
-from nonideal import imports
+from nonideal import data, imports
 from nonideal.config import ConfigError, validate
 
 try:
@@ -21,6 +23,12 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = config["run"]
+
+try:
+    DATA_ROOT = data.data_root(config["data"]["root"])
+except data.DataError as error:
+    raise WorkflowError(str(error)) from None
+DATA_ROOT = str(DATA_ROOT) if DATA_ROOT else None
 
 
 def result(path):
@@ -50,3 +58,50 @@ def code(name, *more):
     for source in more:
         files |= {ROOT / source, *imports.behind(ROOT / source)}
     return sorted(os.path.relpath(path, os.getcwd()) for path in files)
+
+
+def dataset(name, file="arrays.npz"):
+    """Path of a prepared data set."""
+    return f"resources/data/{name}/{file}"
+
+
+def located(name):
+    """Where a data set would be read from, or None if it has to be downloaded."""
+    try:
+        return data.locate(name, DATA_ROOT)
+    except data.DataError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def source_files(wildcards):
+    """Local files a data set is read from; none if it is bundled with a library or to be downloaded."""
+    found = located(wildcards.dataset)
+    return [str(path) for path in found.files] if found else []
+
+
+def root_of(wildcards):
+    """Local root of a data set; none for a bundled one, which no root concerns."""
+    found = located(wildcards.dataset)
+    return None if found and found.kind == "bundled" else DATA_ROOT
+
+
+def trials_of(wildcards):
+    """First and one past the last trial of a shard; shards differ by one trial at most."""
+    trials = config["crossbar"]["trials"]
+    return [trials * (int(wildcards.shard) + step) // SHARDS for step in (0, 1)]
+
+
+def shards(folder):
+    """Paths of every shard of a table."""
+    return [result(f"crossbar/{folder}/part-{shard:04d}.parquet") for shard in range(SHARDS)]
+
+
+def tables_of(figure):
+    """Tables a figure's notebook reads, by the name of its parameter."""
+    return {name: result(path) for name, path in FIGURES[figure].items()}
+
+
+def published_tables():
+    """Tables that the list of published values is compared with, those of this run's tracks only."""
+    with open(ROOT / "config/published.csv", newline="", encoding="utf-8") as file:
+        return sorted({row["table"] for row in csv.DictReader(file) if row["table"]})

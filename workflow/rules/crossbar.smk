@@ -3,17 +3,6 @@
 SHARDS = config["crossbar"]["shards"]
 
 
-def trials_of(wildcards):
-    """First and one past the last trial of a shard; shards differ by one trial at most."""
-    trials = config["crossbar"]["trials"]
-    return [trials * (int(wildcards.shard) + step) // SHARDS for step in (0, 1)]
-
-
-def shards(folder):
-    """Paths of every shard of a table."""
-    return [result(f"crossbar/{folder}/part-{shard:04d}.parquet") for shard in range(SHARDS)]
-
-
 rule crossbar_trials:
     input:
         code=code("crossbar_trials"),

@@ -1,21 +1,4 @@
 # Data sets: verified and converted once into a compact array file with a manifest, shared by all runs.
-from nonideal import data
-
-DATA_ROOT = config["data"]["root"] or os.environ.get("NONIDEAL_DATA")
-
-
-def dataset(name, file="arrays.npz"):
-    """Path of a prepared data set."""
-    return f"resources/data/{name}/{file}"
-
-
-def source_files(wildcards):
-    """Local files a data set is read from; none if it is bundled with a library or to be downloaded."""
-    try:
-        found = data.locate(wildcards.dataset, DATA_ROOT)
-    except data.DataError as error:
-        raise WorkflowError(str(error)) from None
-    return [str(path) for path in found.files] if found else []
 
 
 rule dataset:
@@ -36,7 +19,7 @@ rule dataset:
         mem_mb=4000,
         runtime=30,
     params:
-        root=DATA_ROOT,
+        root=root_of,
         download=config["data"]["download"],
     message:
         "data: verify and convert {wildcards.dataset}"

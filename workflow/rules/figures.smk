@@ -25,116 +25,76 @@ TABLES = {
 }
 
 
-def figure_files(figure):
-    """Everything a reader may want of one figure."""
-    return [result(f"figures/{figure}.{kind}") for kind in ("svg", "pdf", "png", "csv", "html", "ipynb")]
-
-
-def table_files(table):
-    """A table as text and as a page."""
-    return [result(f"tables/{table}.{kind}") for kind in ("csv", "html")]
-
-
-def tables_of(wildcards):
-    """Tables a figure's notebook reads, by the name of its parameter."""
-    return {name: result(path) for name, path in FIGURES[wildcards.figure].items()}
-
-
-def code_of_notebook(wildcards):
-    """Library files behind a notebook and its adapter."""
-    return code("draw", f"notebooks/{wildcards.figure}.ipynb")
-
-
-def table_of(wildcards):
-    """Table behind a table target."""
-    return result(TABLES[wildcards.table])
-
-
-rule draw:
-    input:
-        unpack(tables_of),
-        notebook="notebooks/{figure}.ipynb",
-        code=code_of_notebook,
-    output:
-        svg=report(
-            result("figures/{figure}.svg"),
-            caption="../report/{figure}.rst",
-            category="Figures",
-            labels={"figure": "{figure}", "form": "figure"},
-        ),
-        pdf=result("figures/{figure}.pdf"),
-        png=result("figures/{figure}.png"),
-        csv=result("figures/{figure}.csv"),
-        notebook=result("figures/{figure}.ipynb"),
-        html=report(
-            result("figures/{figure}.html"),
-            caption="../report/notebook.rst",
-            category="Figures",
-            labels={"figure": "{figure}", "form": "executed notebook"},
-        ),
-    log:
-        log_of("draw/{figure}"),
-    benchmark:
-        timing_of("draw/{figure}")
-    wildcard_constraints:
-        figure="|".join(FIGURES),
-    threads: 1
-    resources:
-        mem_mb=1500,
-        runtime=10,
-    message:
-        "figure: {wildcards.figure}"
-    script:
-        adapter("draw")
-
-
-rule show_table:
-    input:
-        table=table_of,
-        code=code("show_table"),
-    output:
-        csv=result("tables/{table}.csv"),
-        html=report(
-            result("tables/{table}.html"),
-            caption="../report/{table}.rst",
-            category="Tables",
-            labels={"table": "{table}"},
-        ),
-    log:
-        log_of("show_table/{table}"),
-    benchmark:
-        timing_of("show_table/{table}")
-    wildcard_constraints:
-        table="|".join(TABLES),
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    message:
-        "table: {wildcards.table}"
-    script:
-        adapter("show_table")
-
-
 for figure in FIGURES:
 
     rule:
         name:
             figure
         input:
-            figure_files(figure),
+            **tables_of(figure),
+            notebook=f"notebooks/{figure}.ipynb",
+            code=code("draw", f"notebooks/{figure}.ipynb"),
+        output:
+            svg=report(
+                result(f"figures/{figure}.svg"),
+                caption=f"../report/{figure}.rst",
+                category="Figures",
+                labels={"figure": figure, "form": "figure"},
+            ),
+            pdf=result(f"figures/{figure}.pdf"),
+            png=result(f"figures/{figure}.png"),
+            csv=result(f"figures/{figure}.csv"),
+            notebook=result(f"figures/{figure}.ipynb"),
+            html=report(
+                result(f"figures/{figure}.html"),
+                caption="../report/notebook.rst",
+                category="Figures",
+                labels={"figure": figure, "form": "executed notebook"},
+            ),
+        log:
+            log_of(figure),
+        benchmark:
+            timing_of(figure)
+        threads: 1
+        resources:
+            mem_mb=1500,
+            runtime=10,
+        message:
+            "figure: {rule}"
+        script:
+            adapter("draw")
 
 
-for table in TABLES:
+for table, source in TABLES.items():
 
     rule:
         name:
             table
         input:
-            table_files(table),
+            table=result(source),
+            code=code("show_table"),
+        output:
+            csv=result(f"tables/{table}.csv"),
+            html=report(
+                result(f"tables/{table}.html"),
+                caption=f"../report/{table}.rst",
+                category="Tables",
+                labels={"table": table},
+            ),
+        log:
+            log_of(table),
+        benchmark:
+            timing_of(table)
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        message:
+            "table: {rule}"
+        script:
+            adapter("show_table")
 
 
 rule figures:
     input:
-        [figure_files(figure) for figure in FIGURES],
-        [table_files(table) for table in TABLES],
+        [getattr(rules, name).output for name in (*FIGURES, *TABLES)],

@@ -1,11 +1,4 @@
 # The end of the line: comparison with the publications, provenance of the run, the typeset paper.
-import csv
-
-
-def published_tables():
-    """Tables that the list of published values is compared with, those of this run's tracks only."""
-    with open(ROOT / "config/published.csv", newline="", encoding="utf-8") as file:
-        return sorted({row["table"] for row in csv.DictReader(file) if row["table"]})
 
 
 rule compare_published_values:

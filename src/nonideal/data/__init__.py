@@ -7,7 +7,7 @@ job. ImageNet is too large to convert; `open_folders` reads it in place.
 from nonideal.data.catalogue import SPECS
 from nonideal.data.errors import DataError
 from nonideal.data.folders import ImageFolders, open_folders
-from nonideal.data.sources import ROOT_VARIABLE, Source, cache_folder, download, layouts, locate
+from nonideal.data.sources import ROOT_VARIABLE, Source, cache_folder, data_root, download, layouts, locate
 from nonideal.data.splits import Dataset, hold_out, stratified_choice, subset
 from nonideal.data.store import load, prepare
 
@@ -21,6 +21,7 @@ __all__ = [
     "ImageFolders",
     "Source",
     "cache_folder",
+    "data_root",
     "download",
     "hold_out",
     "layouts",
