@@ -12,7 +12,9 @@ tables.write(networks, snakemake.output.accuracy, training.ACCURACY, provenance=
 keys = list(training.ACCURACY_SUMMARY.unique)
 summary = stats.summarise(networks, keys, "test_accuracy").rename(columns={"count": "seeds"})
 half = stats.half_width(summary["sem"], summary["seeds"])
-summary = summary.assign(low=summary["mean"] - half, high=summary["mean"] + half)
+# Student's t knows no bounds, an accuracy does.
+low, high = (summary["mean"] - half).clip(lower=0), (summary["mean"] + half).clip(upper=1)
+summary = summary.assign(low=low, high=high)
 tables.write(
     summary.drop(columns=["std", "sem"]),
     snakemake.output.summary,

@@ -8,15 +8,11 @@ start(snakemake)
 
 from nonideal import notebooks
 
-tables = {
-    name: str(Path(path).resolve())
-    for name, path in snakemake.input.items()
-    if name not in ("notebook", "code")
-}
+tables = {name: str(path) for name, path in snakemake.input.items() if name not in ("notebook", "code")}
 notebooks.execute(
     snakemake.input.notebook,
     snakemake.output.notebook,
-    parameters={"tables": tables, "stem": str(Path(snakemake.output.svg).with_suffix("").resolve())},
+    parameters={"tables": tables, "stem": str(Path(snakemake.output.svg).with_suffix(""))},
     failed=Path(snakemake.log[0]).with_suffix(".failed.ipynb"),
 )
 notebooks.to_html(snakemake.output.notebook, snakemake.output.html)

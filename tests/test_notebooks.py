@@ -25,6 +25,7 @@ def test_executes_with_parameters_and_renders_offline(tmp_path, notebook):
         notebook("print(x + 1)"), target, parameters={"x": 41}, failed=tmp_path / "failed.ipynb"
     )
     assert "42" in target.read_text()
+    assert ".done.ipynb" not in target.read_text()  # the temporary name
     notebooks.to_html(target, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     assert "42" in page and "cdnjs" not in page and "unpkg" not in page

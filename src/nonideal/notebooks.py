@@ -35,7 +35,8 @@ def execute(
     target
         The executed notebook.
     parameters
-        Values for the parameters' cell.
+        Values for the parameters' cell. Paths in them are relative to the current folder, in which the
+        notebook runs: an executed notebook then names no folder of the machine it ran on.
     failed
         Where the notebook is kept, up to and including the cell that failed, when one does.
 
@@ -44,6 +45,7 @@ def execute(
     papermill.PapermillExecutionError
         If a cell raises; the message holds its traceback.
     """
+    import nbformat
     import papermill
     from jupyter_client.manager import AsyncKernelManager
 
@@ -60,12 +62,16 @@ def execute(
                 str(temporary),
                 parameters=dict(parameters),
                 kernel_name="python3",
+                cwd=str(Path.cwd()),
                 log_output=True,
             )
         except papermill.PapermillExecutionError:
             Path(failed).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(temporary, failed)
             raise
+        executed = nbformat.read(temporary, as_version=4)
+        executed.metadata.papermill.output_path = str(target)
+        nbformat.write(executed, temporary)
 
 
 def to_html(notebook: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:

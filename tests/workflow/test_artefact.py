@@ -140,6 +140,7 @@ def test_executed_notebooks_hold_their_results_and_the_sources_none(tiny):
     for figure in FIGURES:
         executed = nbformat.read(tiny.result(f"figures/{figure}.ipynb"), 4)
         assert any(cell.get("outputs") for cell in executed.cells), figure
+        assert str(tiny.folder) not in tiny.result(f"figures/{figure}.ipynb").read_text()
         source = nbformat.read(tiny.folder / f"notebooks/{figure}.ipynb", 4)
         assert not any(cell.get("outputs") for cell in source.cells), figure
 

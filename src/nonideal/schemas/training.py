@@ -45,8 +45,12 @@ ACCURACY_SUMMARY = table(
     {name: NETWORK[name] for name in NETWORK_KEY if name != "seed"}
     | {
         "mean": column("float64", "mean test accuracy over seeds", SHARE),
-        "low": column("float64", f"lower {INTERVAL} of the mean (Student's t)", nullable=True),
-        "high": column("float64", f"upper {INTERVAL} of the mean (Student's t)", nullable=True),
+        "low": column(
+            "float64", f"lower {INTERVAL} of the mean (Student's t, cut at 0 and 1)", nullable=True
+        ),
+        "high": column(
+            "float64", f"upper {INTERVAL} of the mean (Student's t, cut at 0 and 1)", nullable=True
+        ),
         "seeds": column("int64", "number of seeds", at_least(1)),
     },
 )
