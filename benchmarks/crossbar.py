@@ -109,6 +109,7 @@ def main() -> None:
     ]
     table = pd.DataFrame(rows).astype({"base": "Int64"})
     print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-"), "\n")
+    shared = []
     for figure, (times, configurations) in FIGURES.items():
         part = table[table.figure == figure]
         spent, _ = seconds(
@@ -122,6 +123,11 @@ def main() -> None:
             f"{together:.3f} ms on shared random numbers; {ratio:.1f} times the oracle "
             f"(target {TARGET_RATIO[figure]:.0f}), {part.oracle_ms.mean() / together:.1f} times when shared"
         )
+        average = {"figure": figure, "oracle_ms": part.oracle_ms.mean()}
+        shared.append(average | {"mapping": "mean, each alone", "ms": part.ms.mean(), "ratio": ratio})
+        ratio = part.oracle_ms.mean() / together
+        shared.append(average | {"mapping": "mean, shared random numbers", "ms": together, "ratio": ratio})
+    table = pd.concat([table, pd.DataFrame(shared).convert_dtypes()], ignore_index=True)
     if arguments.output:
         with files.atomic(arguments.output) as path:
             table.to_csv(path, index=False)

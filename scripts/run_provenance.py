@@ -1,6 +1,7 @@
 """Adapter of rule provenance: what stands behind the run, with the content hash of every table shown."""
 
 import json
+from pathlib import Path
 
 from adapter import start
 
@@ -8,7 +9,7 @@ provenance = start(snakemake)
 
 from nonideal import files, tables
 from nonideal.pcm import device
-from nonideal.provenance import code_hash
+from nonideal.provenance import code_hash, timings
 
 provenance["code_sha256"] = code_hash()  # of the whole library, not of this rule alone
 provenance["config"] = snakemake.config
@@ -18,4 +19,5 @@ provenance["tables"] = {
     path: {key: tables.facts(path)[key] for key in ("table", "rows", "content_sha256", "commit", "time_utc")}
     for path in snakemake.input.tables
 }
+provenance["seconds"] = timings(Path(snakemake.params.timings))
 files.write_text(snakemake.output[0], json.dumps(provenance, indent=2, sort_keys=True) + "\n")

@@ -63,3 +63,46 @@ def test_python_requirement_is_the_makefiles(root, project):
     minor = project["project"]["requires-python"].removeprefix(">=3.")
     assert f"v >= (3, {minor})" in (root / "Makefile").read_text()
     assert float(default_environment()["python_version"].split(".")[1]) >= int(minor)
+
+
+def make(root, folder, *arguments):
+    """Run make on a copy of the Makefile in an empty folder."""
+    import shutil
+    import subprocess
+
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(root / name, folder)
+    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def python_that_says(folder, script):
+    """Executable that stands in for a Python interpreter."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return f"PYTHON={path}"
+
+
+def test_old_python_gets_one_clear_line(root, tmp_path):
+    import sys
+
+    # The real interpreter, told that it is an old one.
+    old = f'shift; exec {sys.executable} -c "import sys; sys.version_info = (3, 9, 1); $1"'
+    done = make(root, tmp_path, "setup", python_that_says(tmp_path, old))
+    lines = [line for line in done.stderr.splitlines() if "***" not in line]
+    assert done.returncode and len(lines) == 1, done.stderr
+    assert "needs Python 3.11 or newer" in lines[0] and "is 3.9" in lines[0]
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_missing_venv_gets_one_clear_line(root, tmp_path):
+    broken = 'case "$2" in "import venv"*) exit 1;; *) exit 0;; esac'
+    done = make(root, tmp_path, "setup", python_that_says(tmp_path, broken))
+    lines = [line for line in done.stderr.splitlines() if "***" not in line]
+    assert done.returncode and len(lines) == 1, done.stderr
+    assert "no venv module" in lines[0] and "apt install python3-venv" in lines[0]
+
+
+def test_make_help_lists_the_commands(root, tmp_path):
+    output = make(root, tmp_path, "help").stdout
+    assert "set up the environment" in output and "correctness tests" in output

@@ -50,7 +50,7 @@ def execute(
     from jupyter_client.manager import AsyncKernelManager
 
     class LocalKernelManager(AsyncKernelManager):
-        """Kernel over local sockets: no free port to race for with kernels of other jobs, nobody listens in."""
+        """Kernel over local sockets: no port to race for with other jobs, and nobody listens in."""
 
         def __init__(self, **options: Any) -> None:
             super().__init__(transport="ipc", **options)

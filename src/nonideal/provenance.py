@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import hashlib
 import importlib.metadata
@@ -100,3 +101,20 @@ def collect(
         "machine": platform.platform(),
         "time_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def timings(folder: str | os.PathLike[str]) -> dict[str, float]:
+    """Wall-clock seconds of each rule's jobs together, from Snakemake's benchmark files.
+
+    Parameters
+    ----------
+    folder
+        Folder of a run's ``.tsv`` files, one a rule, or one a job in a folder named after the rule.
+    """
+    seconds: dict[str, float] = {}
+    for path in sorted(Path(folder).rglob("*.tsv")):
+        rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                seconds[rule] = round(seconds.get(rule, 0.0) + float(row["s"]), 2)
+    return seconds

@@ -24,7 +24,8 @@ input {{ font: inherit; padding: .35rem .6rem; width: min(100%, 22rem); }}
 input {{ border: 1px solid #999; border-radius: 4px; }}
 .frame {{ overflow-x: auto; margin-top: 1rem; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; width: max-content; }}
-th, td {{ padding: .3rem .7rem; max-width: 26rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top; }}
+th, td {{ padding: .3rem .7rem; max-width: 26rem; text-align: left; vertical-align: top; }}
+th, td {{ border-bottom: 1px solid #ddd; }}
 th {{ position: sticky; top: 0; background: #f3f3f0; border-bottom: 2px solid #777; }}
 td.number, th.number {{ text-align: right; white-space: nowrap; }}
 .unit {{ font-weight: normal; color: #555; }}

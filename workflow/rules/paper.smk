@@ -45,6 +45,8 @@ rule provenance:
     resources:
         mem_mb=500,
         runtime=5,
+    params:
+        timings=result("benchmarks"),
     message:
         "provenance of the run"
     script:

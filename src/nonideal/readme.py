@@ -1,0 +1,137 @@
+"""The parts of the README that hold numbers, written from the reference run's tables.
+
+``python -m nonideal.readme`` rewrites them; a test compares them with what it would write.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from nonideal.files import write_text
+
+ROOT = Path(__file__).parents[2]
+CROSSBAR = ("crossbar_trials", "crossbar_summary")
+# Target, what it shows, place in the list of published values, rules it needs.
+TARGETS = (
+    ("figure_4a", "error against devices per weight", "Fig. 4a", (*CROSSBAR, "crossbar_eq8")),
+    ("figure_4b", "error against the base of the slices", "Fig. 4b", CROSSBAR),
+    ("figure_4c", "error over a year", "Fig. 4c", (*CROSSBAR, "crossbar_crossover")),
+    ("figure_ternary", "ternary weights on the crossbar", "ternary extension", CROSSBAR),
+    ("table_eq8", "simulation over Eq. 8 for every configuration", "Eq. 8", (*CROSSBAR, "crossbar_eq8")),
+    ("table_crossover", "times at which the better mapping changes", "", (*CROSSBAR, "crossbar_crossover")),
+    ("table_options", "cost of what the publication leaves open", "", ("crossbar_options",)),
+    ("figure_bits", "accuracy against bits, QAT and PTQ", "training", ("train", "post_training", "accuracy")),
+)
+
+
+def parts(results: Path, benchmarks: Path) -> dict[str, str]:
+    """Generated parts of the README by name.
+
+    Parameters
+    ----------
+    results
+        Folder of the reference run.
+    benchmarks
+        Folder of the benchmarks' tables.
+    """
+    compared = pd.read_csv(results / "tables/compare_published.csv")
+    seconds = json.loads((results / "provenance.json").read_text(encoding="utf-8"))["seconds"]
+    return {
+        "targets": _targets(compared, seconds),
+        "published": _published(compared),
+        "accuracy": _accuracy(pd.read_csv(results / "tables/table_bits.csv")),
+        "speed": _speed(benchmarks),
+    }
+
+
+def rewrite(text: str, generated: dict[str, str]) -> str:
+    """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->``."""
+    for name, part in generated.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text, count = re.subn(pattern, lambda m, p=part: f"{m[1]}{p}\n{m[2]}", text, flags=re.S)
+        if count != 1:
+            raise ValueError(
+                f"README.md: expected one part <!-- {name} --> ... <!-- /{name} -->, found {count}"
+            )
+    return text
+
+
+def _targets(compared: pd.DataFrame, seconds: dict[str, float]) -> str:
+    lines = [
+        "| target | shows | published values inside / answered | processor minutes |",
+        "|---|---|---|---|",
+    ]
+    for target, shows, place, needed in TARGETS:
+        rows = compared[(compared["figure"] == place) | (compared["track"] == place)]
+        answered = rows[rows["verdict"] != "not run"]
+        count = f"{(answered['verdict'] == 'inside').sum()} / {len(answered)}" if len(answered) else "–"
+        minutes = sum(seconds[rule] for rule in (*needed, target)) / 60
+        lines.append(f"| `{target}` | {shows} | {count} | {minutes:.1f} |")
+    return "\n".join(lines)
+
+
+def _published(compared: pd.DataFrame) -> str:
+    verdicts = compared["verdict"].value_counts()
+    inside, outside = verdicts.get("inside", 0), verdicts.get("outside", 0)
+    return (
+        f"`compare_published` holds {len(compared)} published values with their sources. The reference run "
+        f"answers {inside + outside} of them: {inside} inside, {outside} outside the stated tolerance. The "
+        "others belong to tracks or data sets that have not run."
+    )
+
+
+def _accuracy(bits: pd.DataFrame) -> str:
+    lines = [
+        "| format | bits per weight | trained with it (QAT) | quantised afterwards (PTQ) |",
+        "|---|---|---|---|",
+    ]
+    named = bits.set_index(["method", "format"])
+    for (method, name), row in named.sort_values("bits").iterrows():
+        if method == "qat":
+            lines.append(
+                f"| `{name}` | {row['bits']:.3g} | {_percent(row)} | {_percent(named.loc['ptq', name])} |"
+            )
+    row = named.loc["float", "float"]
+    lines.append(f"| full precision | 32 | {_percent(row)} | |")
+    return "\n".join(lines)
+
+
+def _percent(row: pd.Series) -> str:
+    return f"{100 * row['mean']:.2f} ± {50 * (row['high'] - row['low']):.2f} %"
+
+
+def _speed(benchmarks: Path) -> str:
+    crossbar = pd.read_csv(benchmarks / "crossbar.csv").set_index(["figure", "mapping"])
+    training = pd.read_csv(benchmarks / "training.csv").set_index("case")
+    lines = ["| what | time | ratio inside one run |", "|---|---|---|"]
+    for figure, shows in (
+        ("4a", "trial of a Fig. 4a configuration, two times"),
+        ("4c", "trial of Fig. 4c at eight slices, twelve times"),
+    ):
+        row = crossbar.loc[(figure, "mean, shared random numbers")]
+        lines.append(
+            f"| {shows}, one core | {row['ms']:.2f} ms | {row['ratio']:.0f} times a per-device implementation |"
+        )
+    qat, plain, loop = training.loc["4bitsym"], training.loc["float"], training.loc["obvious loop, 4bitsym"]
+    lines.append(
+        f"| epoch of 120,000 MNIST samples, 4-bit QAT, one core | {qat['wall_s']:.2f} s | "
+        f"{qat['wall_s'] / plain['wall_s']:.1f} times full precision; a per-sample loader takes "
+        f"{loop['wall_s'] / qat['wall_s']:.0f} times as long |"
+    )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Rewrite README.md."""
+    readme = ROOT / "README.md"
+    generated = parts(ROOT / "results/reference", ROOT / "benchmarks/reference")
+    write_text(readme, rewrite(readme.read_text(encoding="utf-8"), generated))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The committed reference: tables, figures, paper and provenance of a run, without its bulk.
+
+``python -m nonideal.reference results/reduced results/reference`` replaces the second folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+# Small and worth reading. Trials and trained networks stay out: a command makes them again.
+KEPT = (
+    "provenance.json",
+    "paper.pdf",
+    "compare_published.parquet",
+    "crossbar/*.parquet",
+    "training/*.parquet",
+    "training/*/history.parquet",
+    "tables/*.csv",
+    "figures/*.svg",
+    "figures/*.png",
+    "figures/*.csv",
+)
+LIMIT_BYTES = 40_000_000  # of everything committed below results/reference
+
+
+def copy(run: Path, reference: Path) -> list[Path]:
+    """Replace `reference` by the parts of `run` worth keeping; return the files copied.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the run lacks a part; the reference is left as it was.
+    ValueError
+        If the parts together are too large to commit.
+    """
+    files = []
+    for pattern in KEPT:
+        found = sorted(run.glob(pattern))
+        if not found:
+            raise FileNotFoundError(f"{run / pattern}: nothing there; build the run first with snakemake")
+        files += found
+    if (size := sum(path.stat().st_size for path in files)) > LIMIT_BYTES:
+        raise ValueError(f"{run}: the parts to keep take {size} bytes, more than {LIMIT_BYTES}")
+    reference.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=reference.parent) as folder:
+        fresh = Path(folder) / "fresh"
+        for path in files:
+            target = fresh / path.relative_to(run)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        if reference.exists():
+            reference.replace(Path(folder) / "old")
+        fresh.replace(reference)
+    return files
+
+
+def main() -> None:
+    """Copy a run named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of the run, for instance results/reduced")
+    parser.add_argument("reference", type=Path, help="folder to replace, for instance results/reference")
+    arguments = parser.parse_args()
+    try:
+        files = copy(arguments.run, arguments.reference)
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{error}\n")
+    print(f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""What the README shows works as printed."""
+
+import re
+
+import pytest
+
+from nonideal import readme
+
+FENCE = re.compile(r"```python\n(.*?)```", re.S)
+
+
+def blocks(root):
+    return FENCE.findall((root / "README.md").read_text())
+
+
+@pytest.mark.parametrize("index", range(2))
+def test_examples_run(root, index, capsys):
+    code = blocks(root)[index]
+    exec(compile(code, f"README.md, example {index + 1}", "exec"), {})
+    printed = capsys.readouterr().out.strip()
+    if promised := re.search(r"#\s*(tensor.*|\[.*)$", code.strip().splitlines()[-1]):
+        assert printed == promised[1]
+    assert printed
+
+
+def test_every_example_is_tested(root):
+    assert len(blocks(root)) == 2
+
+
+def test_targets_of_the_readme_exist(root):
+    readme = (root / "README.md").read_text()
+    rules = "".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
+    for target in re.findall(r"`((?:figure|table)_\w+)`", readme):
+        assert f'"{target}"' in rules, target
+
+
+def test_files_of_the_readme_exist(root):
+    readme = (root / "README.md").read_text()
+    for path in re.findall(r"!\[.*?\]\((.*?)\)", readme):
+        assert (root / path).is_file(), path
+
+
+def test_numbers_are_those_of_the_reference_run(root):
+    text = (root / "README.md").read_text()
+    generated = readme.parts(root / "results/reference", root / "benchmarks/reference")
+    assert readme.rewrite(text, generated) == text, "README.md is stale: python -m nonideal.readme"

@@ -1,0 +1,39 @@
+import pytest
+
+from nonideal import reference
+
+
+@pytest.fixture
+def run(tmp_path):
+    for pattern in reference.KEPT:
+        path = tmp_path / "run" / pattern.replace("*", "a")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("new")
+    (tmp_path / "run/crossbar/trials").mkdir()
+    (tmp_path / "run/crossbar/trials/part-0000.parquet").write_text("bulk")
+    return tmp_path / "run"
+
+
+def test_copies_the_small_parts_and_drops_the_old(run, tmp_path):
+    old = tmp_path / "reference"
+    old.mkdir()
+    (old / "stale.csv").write_text("old")
+    files = reference.copy(run, old)
+    copied = {path.relative_to(old) for path in old.rglob("*") if path.is_file()}
+    assert copied == {path.relative_to(run) for path in files}
+    assert not any("trials" in path.parts or path.name == "stale.csv" for path in copied)
+
+
+def test_an_incomplete_run_changes_nothing(run, tmp_path):
+    old = tmp_path / "reference"
+    reference.copy(run, old)
+    (run / "paper.pdf").unlink()
+    with pytest.raises(FileNotFoundError, match=r"paper\.pdf"):
+        reference.copy(run, old)
+    assert (old / "paper.pdf").exists()
+
+
+def test_too_large_to_commit(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "LIMIT_BYTES", 3)
+    with pytest.raises(ValueError, match="more than 3"):
+        reference.copy(run, tmp_path / "reference")
