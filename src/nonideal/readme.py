@@ -115,7 +115,7 @@ def _speed(benchmarks: Path) -> str:
     ):
         row = crossbar.loc[(figure, "mean, shared random numbers")]
         lines.append(
-            f"| {shows}, one core | {row['ms']:.2f} ms | {row['ratio']:.0f} times a per-device implementation |"
+            f"| {shows}, one core | {row['ms']:.2f} ms | {row['ratio']:.0f} times a per-device code |"
         )
     qat, plain, loop = training.loc["4bitsym"], training.loc["float"], training.loc["obvious loop, 4bitsym"]
     lines.append(
