@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 CORES ?= all
 BIN := .venv/bin
-# Rules call programs of the environment by name, and imports write no files next to the sources.
+# Recipes call the programs of the environment by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := all
@@ -47,8 +47,9 @@ bench: setup  ## speed, as ratios inside one run
 results/default/report.zip: results/default/paper.pdf
 	snakemake --report $@
 
-reference: setup  ## copy the reduced run's tables and figures to results/reference, and its numbers to the README
+reference: setup  ## commit the reduced run and the benchmarks as reference, their numbers to the README
 	python -m nonideal.reference results/reduced results/reference
+	mkdir -p benchmarks/reference && cp benchmarks/out/*.csv benchmarks/reference/
 	python -m nonideal.readme
 
 lock:  ## resolve pyproject.toml again into requirements.lock (needs the network)

@@ -5,6 +5,7 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import compare, tables
+from nonideal.schemas.crossbar import TRIALS
 from nonideal.schemas.published import COMPARISON
 from nonideal.schemas.registry import declared
 
@@ -13,5 +14,6 @@ ours = {
     for name, path in zip(snakemake.params.tables, snakemake.input.tables, strict=True)
 }
 published = compare.read_published(snakemake.input.published)
-frame = compare.compare(published, ours, snakemake.params.scale)
+trials = {"crossbar/summary.parquet": tables.read(snakemake.input.trials, TRIALS)}
+frame = compare.compare(published, ours, snakemake.params.scale, trials)
 tables.write(frame, snakemake.output[0], COMPARISON, provenance=provenance)

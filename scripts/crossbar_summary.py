@@ -12,6 +12,7 @@ from nonideal.schemas import crossbar
 trials = tables.read(snakemake.input.trials, crossbar.TRIALS)
 keys = list(crossbar.SUMMARY.unique)
 summary = stats.summarise(trials, keys, "eta").rename(columns={"count": "trials"})
+summary["half_width"] = stats.half_width(summary["sem"], summary["trials"])
 tables.write(summary, snakemake.output.summary, crossbar.SUMMARY, provenance=provenance)
 
 errors = tables.read(snakemake.input.ternarisation, crossbar.TERNARISATION)

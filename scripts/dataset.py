@@ -8,10 +8,12 @@ start(snakemake)
 
 from nonideal import data
 
+# Not parameters of the rule: where a data set lies does not decide whether it is converted again.
+settings = snakemake.config["data"]
 data.prepare(
     snakemake.wildcards.dataset,
     Path(snakemake.output.arrays).parent,
-    root=snakemake.params.root,
-    allow_download=snakemake.params.download,
+    root=settings["root"],
+    allow_download=settings["download"],
     progress=True,
 )

@@ -1,7 +1,6 @@
 """Adapter of rule provenance: what stands behind the run, with the content hash of every table shown."""
 
 import json
-from pathlib import Path
 
 from adapter import start
 
@@ -9,9 +8,9 @@ provenance = start(snakemake)
 
 from nonideal import files, tables
 from nonideal.pcm import device
-from nonideal.provenance import code_hash, timings
+from nonideal.provenance import code_hash
 
-provenance["code_sha256"] = code_hash()  # of the whole library, not of this rule alone
+provenance["code_sha256"] = code_hash()  # of the library, without the adapters
 provenance["config"] = snakemake.config
 # The paper prints the device model's constants from here.
 provenance["constants"] = {name: value for name, value in vars(device).items() if name.isupper()}
@@ -19,5 +18,4 @@ provenance["tables"] = {
     path: {key: tables.facts(path)[key] for key in ("table", "rows", "content_sha256", "commit", "time_utc")}
     for path in snakemake.input.tables
 }
-provenance["seconds"] = timings(Path(snakemake.params.timings))
 files.write_text(snakemake.output[0], json.dumps(provenance, indent=2, sort_keys=True) + "\n")

@@ -7,6 +7,7 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import bits, tables
+from nonideal.files import sha256
 from nonideal.provenance import config_hash
 from nonideal.schemas import training
 
@@ -17,7 +18,14 @@ networks, history, accuracy = bits.train_format(
     snakemake.input.arrays,
     seed=snakemake.params.seed,
     progress=snakemake.params.progress,
-    fingerprint=config_hash({"code": provenance["code_sha256"], "settings": settings}),
+    fingerprint=config_hash(
+        {
+            "code": provenance["code_sha256"],
+            "settings": settings,
+            "seed": snakemake.params.seed,
+            "data": sha256(snakemake.input.manifest),
+        }
+    ),
 )
 bits.save_networks(networks, snakemake.output.networks)
 tables.write(history, snakemake.output.history, training.HISTORY, provenance=provenance)

@@ -55,6 +55,20 @@ def test_shipped_runs_have_names_of_their_own(root):
         ),
         ("crossbar.figure_4a.times_s", [40], r"times_s = \[40\]: contains"),
         ("run", "a/b", r"run = 'a/b': pattern"),
+        ("run", "reference", r"run = 'reference' is not allowed \(name of the run"),
+        ("crossbar.figure_4a.bases", [2], r"figure_4a.bases = \[2\]: contains .*1 must be among them"),
+        ("crossbar.figure_4c.n_slices", [1], r"figure_4c.n_slices = \[1\]: contains .*above 1 must be among"),
+        (
+            "crossbar.trials",
+            8,
+            r"crossbar.trials = 8: the fit of Eq. 8 to the 7 configurations .* at least 9",
+        ),
+        ("crossbar.shards", 301, r"crossbar.shards = 301: at most one for each trial, crossbar.trials = 300"),
+        (
+            "training.batch_size",
+            127,
+            r"training.batch_size = 127: must be a multiple of 2, 1 \+ training.aug",
+        ),
         ("seed", -1, r"seed = -1: minimum 0"),
         ("data.root", 3, r"data.root = 3: expected string or null"),
     ],
@@ -97,3 +111,10 @@ def test_schema_is_closed_and_documented(root, schema):
             assert part["additionalProperties"] is False, path
         else:
             assert f"`{'.'.join(path)}`" in readme, f"config/README.md does not explain {'.'.join(path)}"
+
+
+def test_a_fit_needs_two_configurations(root, schema):
+    config = load(root, "config")
+    config["crossbar"]["figure_4a"] |= {"n_slices": [2], "bases": [1]}
+    with pytest.raises(ConfigError, match="at least two configurations"):
+        validate(config, schema)

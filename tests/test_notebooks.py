@@ -21,10 +21,10 @@ def notebook(tmp_path):
 @pytest.mark.filterwarnings("ignore")  # papermill's and the kernel's own
 def test_executes_with_parameters_and_renders_offline(tmp_path, notebook):
     target = tmp_path / "out/done.ipynb"
-    notebooks.execute(
-        notebook("print(x + 1)"), target, parameters={"x": 41}, failed=tmp_path / "failed.ipynb"
-    )
+    source = notebook("print(x + 1)", "import ipykernel; print(ipykernel.get_connection_info())")
+    notebooks.execute(source, target, parameters={"x": 41}, failed=tmp_path / "failed.ipynb")
     assert "42" in target.read_text()
+    assert r"\"transport\": \"ipc\"" in target.read_text()  # no port that another job could take
     assert ".done.ipynb" not in target.read_text()  # the temporary name
     notebooks.to_html(target, tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()

@@ -292,3 +292,15 @@ def test_a_failing_save_leaves_the_former_file(tmp_path, monkeypatch):
         plotting.save(figure, tmp_path / "figure")
     assert (tmp_path / "figure.svg").read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_error_axis_has_plain_ticks_and_holds_every_error():
+    figure, ax = plt.subplots()
+    ax.plot([1, 2], [0.05, 0.12])
+    plotting.error_axis(ax, [0.05, 0.12])
+    low, high = ax.get_ylim()
+    assert 0.04 < low < 0.05 and 0.12 < high < 0.15
+    figure.canvas.draw()
+    names = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert {"0.06", "0.08", "0.1"} <= set(names) and not any("10^" in name for name in names)
+    plt.close(figure)

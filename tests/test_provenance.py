@@ -24,10 +24,3 @@ def test_commit_is_gits(root):
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
     expected = head.stdout.strip()[:12] if head.returncode == 0 else "unknown"
     assert provenance.commit().removesuffix("-dirty") == expected
-
-
-def test_timings_are_summed_over_the_jobs_of_a_rule(tmp_path):
-    (tmp_path / "train").mkdir()
-    for path, seconds in (("draw.tsv", 1.5), ("train/float.tsv", 2), ("train/binary.tsv", 3.25)):
-        (tmp_path / path).write_text(f"s\th:m:s\n{seconds}\t0:00:01\n")
-    assert provenance.timings(tmp_path) == {"draw": 1.5, "train": 5.25}

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from nonideal import reference
@@ -20,7 +22,7 @@ def test_copies_the_small_parts_and_drops_the_old(run, tmp_path):
     (old / "stale.csv").write_text("old")
     files = reference.copy(run, old)
     copied = {path.relative_to(old) for path in old.rglob("*") if path.is_file()}
-    assert copied == {path.relative_to(run) for path in files}
+    assert copied == {path.relative_to(run) for path in files} | {Path("timings.json")}
     assert not any("trials" in path.parts or path.name == "stale.csv" for path in copied)
 
 
@@ -37,3 +39,13 @@ def test_too_large_to_commit(run, tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "LIMIT_BYTES", 3)
     with pytest.raises(ValueError, match="more than 3"):
         reference.copy(run, tmp_path / "reference")
+
+
+def test_timings_are_summed_over_the_jobs_of_a_rule(tmp_path):
+    (tmp_path / "train").mkdir()
+    for path, seconds in (("draw.tsv", 1.5), ("train/float.tsv", 2), ("train/binary.tsv", 3.25)):
+        (tmp_path / path).write_text(f"s\th:m:s\tcpu_time\n{seconds}\t0:00:01\t1\n")
+    assert reference.timings(tmp_path) == {
+        "draw": {"wall_s": 1.5, "processor_s": 1},
+        "train": {"wall_s": 5.25, "processor_s": 2},
+    }

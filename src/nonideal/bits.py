@@ -88,7 +88,7 @@ def train_format(
     progress
         Folder for checkpoints; an interrupted call resumes from them, bit for bit.
     fingerprint
-        What the checkpoints depend on besides the settings (the code); others are discarded.
+        What the checkpoints depend on (code, settings, seed, data); others are discarded.
 
     Returns
     -------
@@ -189,7 +189,7 @@ def _checkpoints(progress: Path, fingerprint: str) -> Path:
     if progress.is_dir():
         for other in progress.iterdir():
             if other != folder:
-                print(f"discarding {other}: made by other code or settings", flush=True)
+                print(f"discarding {other}: made by other code, settings, seed or data", flush=True)
                 shutil.rmtree(other)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -15,9 +15,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pandas as pd
 
+from nonideal.schemas.crossbar import CROSSBAR_KEY
 from nonideal.schemas.published import COMPARISON, KINDS, TRACKS
+from nonideal.stats import ratio_of_means
 
 COLUMNS = (
     "track", "figure", "quantity", "unit", "kind", "published", "tolerance", "scale",
@@ -93,16 +96,21 @@ def read_published(path: str | os.PathLike[str]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="line"))
 
 
-def compare(published: pd.DataFrame, tables: Mapping[str, Table], scale: str) -> pd.DataFrame:
+def compare(
+    published: pd.DataFrame,
+    tables: Mapping[str, Table],
+    scale: Mapping[str, str],
+    trials: Mapping[str, pd.DataFrame] | None = None,
+) -> pd.DataFrame:
     """Set our values against the published ones.
 
-    The interval of a ratio adds the relative intervals of its two values in quadrature, as if they were
-    independent. Where both come from common random numbers the true interval is narrower.
+    The interval of a ratio of two means is the paired one where the trials behind them are given: both come
+    from common random numbers, so that much of their scatter cancels. For every other ratio, and where the
+    two means have fewer than two trials in common, it adds the relative intervals of its two values in
+    quadrature, as if they were independent; for values with common random numbers that is too wide.
 
-    The verdict looks at our value, not at its interval: `inside` if it is within the tolerance of a
-    published value, or on the right side of a published bound; `outside` if not, and also where a run
-    looked and found nothing (a null, such as the time of a crossover that did not happen); `not run` where
-    the table does not exist or holds no such row.
+    The verdict of a found value is that of `verdict`; it is `not run` where the table does not exist or
+    holds no such row.
 
     Parameters
     ----------
@@ -112,7 +120,10 @@ def compare(published: pd.DataFrame, tables: Mapping[str, Table], scale: str) ->
         Path below the run's results, as in column `table`, to the table, or to a function of no arguments
         that reads it (called at most once; FileNotFoundError means that the table does not exist).
     scale
-        Scale of our run in words.
+        Track to the scale of our run in words; empty for tracks that are not named.
+    trials
+        Path of a table of means, as in column `table`, to the rows of table ``crossbar_trials`` that the
+        means were taken over.
 
     Returns
     -------
@@ -122,17 +133,19 @@ def compare(published: pd.DataFrame, tables: Mapping[str, Table], scale: str) ->
     Raises
     ------
     PublishedError
-        If a query is not readable, selects more than one row or names an unknown column, or a value is not
-        a number.
+        If a query is not readable, selects more than one row or names an unknown column, a value is not a
+        number, or the trials given for a table lack one of its means.
     """
     loaded: dict[str, pd.DataFrame | None] = {}
+    # Indexed once: 1.5 million trials are looked up in microseconds, but searched in tenths of a second.
+    indexed = {name: frame.set_index(CROSSBAR_KEY).sort_index() for name, frame in (trials or {}).items()}
     rows = []
     for line, row in zip(published.index, published.to_dict("records"), strict=True):
         name = row["table"]
         if name and name not in loaded:
             loaded[name] = _load(tables.get(name))
         frame = loaded[name] if name else None
-        found = None if frame is None else _ours(line, row, frame)
+        found = None if frame is None else _ours(line, row, frame, indexed.get(name))
         ours, interval = (math.nan, math.nan) if found is None else found
         rows.append(
             {
@@ -140,28 +153,38 @@ def compare(published: pd.DataFrame, tables: Mapping[str, Table], scale: str) ->
                 "ours": ours,
                 "interval": interval,
                 "difference": ours - row["published"],
-                "verdict": "not run" if found is None else verdict(ours, **_bound(row)),
-                "scale": "" if found is None else scale,
+                "verdict": "not run" if found is None else verdict(ours, interval, **_bound(row)),
+                "scale": "" if found is None else scale.get(row["track"], ""),
                 "published_scale": row["scale"],
             }
         )
     return pd.DataFrame(rows)[list(COMPARISON.columns)]
 
 
-def verdict(ours: float, *, kind: str, published: float, tolerance: float) -> str:
-    """Say `inside` or `outside`; NaN is outside.
+def verdict(ours: float, half: float, *, kind: str, published: float, tolerance: float) -> str:
+    """Say `inside`, `outside` or, where our interval does not settle it, `undecided`.
+
+    `inside`: our whole interval is within the tolerance of a published value, or keeps a published bound,
+    which includes the bound itself. `outside`: no part of it does; also where a run looked and found nothing
+    (NaN, such as the time of a crossover that did not happen).
 
     Parameters
     ----------
     ours, published
         Value and published value or bound, in the same unit.
+    half
+        Half width of our 95 % interval; NaN if there is none, which counts as 0.
     kind
         One of `KINDS`.
     tolerance
         Difference from a published value that still counts as a reproduction; 0 for bounds.
     """
     excess = {"value": abs(ours - published), "at_most": ours - published, "at_least": published - ours}[kind]
-    return "inside" if excess <= tolerance + ROUNDING * max(abs(published), tolerance) else "outside"
+    half = 0.0 if math.isnan(half) else half
+    limit = tolerance + ROUNDING * max(abs(published), tolerance)
+    if excess + half <= limit:
+        return "inside"
+    return "undecided" if excess - half <= limit else "outside"
 
 
 def _fail(path: str | os.PathLike[str], line: int, problem: str) -> NoReturn:
@@ -231,29 +254,47 @@ def _bound(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in ("kind", "published", "tolerance")}
 
 
-def _ours(line: int, row: Mapping[str, Any], frame: pd.DataFrame) -> tuple[float, float] | None:
+def _ours(
+    line: int, row: Mapping[str, Any], frame: pd.DataFrame, trials: pd.DataFrame | None
+) -> tuple[float, float] | None:
     """Our value and half its 95 % interval, in the published unit; None if the table holds no such row."""
-    found = _select(line, row, "where", frame)
-    if found is None:
+    top = _select(line, row, "where", frame)
+    if top is None:
         return None
-    ours, half = found
+    ours, half = _value(line, row, top)
     if row["over"]:
         below = _select(line, row, "over", frame)
         if below is None:
             return None
-        if below[0] == 0:
+        divisor, divisor_half = _value(line, row, below)
+        if divisor == 0:
             _fail(_place(row), line, f"{row['value']} of query over ({row['over']}) is 0; no ratio exists")
-        ours, half = _ratio(*found, *below)
+        half = math.hypot(half / divisor, ours * divisor_half / divisor**2)
+        ours /= divisor
+        if trials is not None and row["value"] == "mean":
+            pair = _errors(line, row, top, trials), _errors(line, row, below, trials)
+            common = pd.concat(pair, axis=1, join="inner").to_numpy()
+            half = paired_half(common[:, 0], common[:, 1]) if len(common) > 1 else half
     return ours * row["factor"], half * abs(row["factor"])
 
 
-def _ratio(top: float, top_half: float, below: float, below_half: float) -> tuple[float, float]:
-    """Ratio of two values and half its 95 % interval (first-order propagation, independent values)."""
-    return top / below, math.hypot(top_half / below, top * below_half / below**2)
+def paired_half(top: np.ndarray, below: np.ndarray) -> float:
+    """Half the 95 % interval of the ratio of the means of two errors over the same trials."""
+    return float(NORMAL_95 * ratio_of_means(top, below)[1])
 
 
-def _select(line: int, row: Mapping[str, Any], which: str, frame: pd.DataFrame) -> tuple[float, float] | None:
-    """Value and half interval of the one row that query `which` selects; None if it selects none."""
+def _errors(line: int, row: Mapping[str, Any], found: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
+    """Errors of the trials, by trial, whose mean is the row `found`."""
+    key = tuple(found[name].iloc[0] for name in CROSSBAR_KEY)
+    try:
+        return trials.loc[key].set_index("trial")["eta"]
+    except KeyError:
+        wanted = ", ".join(f"{name} {value}" for name, value in zip(CROSSBAR_KEY, key, strict=True))
+        _fail(_place(row), line, f"no trials of {wanted} given; make means and trials in one run")
+
+
+def _select(line: int, row: Mapping[str, Any], which: str, frame: pd.DataFrame) -> pd.DataFrame | None:
+    """The one row that query `which` selects; None if it selects none."""
     place, query = _place(row), row[which]
     try:
         mask = frame.eval(query, engine="python", local_dict={}, global_dict={})
@@ -262,17 +303,21 @@ def _select(line: int, row: Mapping[str, Any], which: str, frame: pd.DataFrame) 
     if not (isinstance(mask, pd.Series) and mask.dtype == bool):
         _fail(place, line, f"query {which} ({query}) must be a condition; compare with ==, not =")
     selected = frame[mask]
-    if selected.empty:
-        return None
     if len(selected) > 1:
         _fail(place, line, f"query {which} ({query}) selects {len(selected)} rows; narrow it down to one")
+    return None if selected.empty else selected
+
+
+def _value(line: int, row: Mapping[str, Any], found: pd.DataFrame) -> tuple[float, float]:
+    """Value and half interval in the row `found`."""
     values = []
     for name in (row["value"], *filter(None, (part.strip() for part in row["interval"].split(",")))):
-        if name not in frame.columns:
-            _fail(place, line, f"column {name!r} does not exist; columns are {', '.join(frame.columns)}")
-        if not pd.api.types.is_numeric_dtype(frame[name]):
-            _fail(place, line, f"column {name!r} must hold numbers, it holds {frame[name].dtype}")
-        values.append(float(selected[name].iloc[0]))
+        if name not in found.columns:
+            problem = f"column {name!r} does not exist; columns are {', '.join(found.columns)}"
+            _fail(_place(row), line, problem)
+        if not pd.api.types.is_numeric_dtype(found[name]):
+            _fail(_place(row), line, f"column {name!r} must hold numbers, it holds {found[name].dtype}")
+        values.append(float(found[name].iloc[0]))
     value, *ends = values
     if len(ends) == 2:
         return value, (ends[1] - ends[0]) / 2

@@ -34,7 +34,7 @@ def validate(config: Mapping[str, Any], schema_path: str | os.PathLike[str]) -> 
     declared = json.loads(Path(schema_path).read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(declared)
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
-    lines = [line for error in errors for line in _explain(error)]
+    lines = [line for error in errors for line in _explain(error)] or list(_conflicts(config))
     if lines:
         raise ConfigError("the configuration does not fit:\n" + "\n".join(f"  - {line}" for line in lines))
 
@@ -60,8 +60,36 @@ def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
     elif error.validator == "enum":
         allowed = ", ".join(map(str, error.validator_value))
         yield f"{where} = {error.instance!r}: allowed are {allowed}{about}"
+    elif error.validator == "not":
+        yield f"{where} = {error.instance!r} is not allowed{about}"
     else:
         yield f"{where} = {error.instance!r}: {error.validator} {error.validator_value}{about}"
+
+
+def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
+    """Keys that are right one by one and do not go together."""
+    crossbar, training = config["crossbar"], config["training"]
+    if crossbar["shards"] > crossbar["trials"]:
+        yield (
+            f"crossbar.shards = {crossbar['shards']}: at most one for each trial, "
+            f"crossbar.trials = {crossbar['trials']}"
+        )
+    sweep = crossbar["figure_4a"]
+    # One slice is the same at every base; the covariance of all of them needs two trials more.
+    fitted = sum(len(sweep["bases"]) if n > 1 else 1 for n in sweep["n_slices"])
+    if crossbar["trials"] < fitted + 2:
+        yield (
+            f"crossbar.trials = {crossbar['trials']}: the fit of Eq. 8 to the {fitted} configurations of "
+            f"crossbar.figure_4a needs at least {fitted + 2}"
+        )
+    if fitted < 2:
+        yield "crossbar.figure_4a: the fit of Eq. 8 needs at least two configurations, one more base or n_slices"
+    copies = 1 + training["augmented_copies"]
+    if training["batch_size"] % copies:
+        yield (
+            f"training.batch_size = {training['batch_size']}: must be a multiple of {copies}, "
+            "1 + training.augmented_copies"
+        )
 
 
 def _join(where: str, key: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,19 +50,21 @@ def execute(
     import papermill
     from jupyter_client.manager import AsyncKernelManager
 
-    class LocalKernelManager(AsyncKernelManager):
-        """Kernel over local sockets: no port to race for with other jobs, and nobody listens in."""
+    # Local sockets: no free port to race for with the kernels of other jobs, and nobody listens in. Their
+    # path is limited to about a hundred characters, so they get a short folder of their own.
+    with atomic(target) as temporary, tempfile.TemporaryDirectory(prefix="nb-", dir="/tmp") as sockets:
 
-        def __init__(self, **options: Any) -> None:
-            super().__init__(transport="ipc", **options)
+        class LocalKernelManager(AsyncKernelManager):
+            def __init__(self, **options: Any) -> None:
+                super().__init__(transport="ipc", connection_file=f"{sockets}/kernel.json", **options)
 
-    with atomic(target) as temporary:
         try:
             papermill.execute_notebook(
                 str(source),
                 str(temporary),
                 parameters=dict(parameters),
                 kernel_name="python3",
+                kernel_manager_class=LocalKernelManager,
                 cwd=str(Path.cwd()),
                 log_output=True,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import hashlib
 import importlib.metadata
@@ -98,23 +97,6 @@ def collect(
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "host": platform.node(),
-        "machine": platform.platform(),
+        "machine": f"{platform.system()} {platform.machine()}",
         "time_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-
-
-def timings(folder: str | os.PathLike[str]) -> dict[str, float]:
-    """Wall-clock seconds of each rule's jobs together, from Snakemake's benchmark files.
-
-    Parameters
-    ----------
-    folder
-        Folder of a run's ``.tsv`` files, one a rule, or one a job in a folder named after the rule.
-    """
-    seconds: dict[str, float] = {}
-    for path in sorted(Path(folder).rglob("*.tsv")):
-        rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                seconds[rule] = round(seconds.get(rule, 0.0) + float(row["s"]), 2)
-    return seconds

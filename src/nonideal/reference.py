@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import json
 import shutil
 import sys
 import tempfile
@@ -52,10 +54,30 @@ def copy(run: Path, reference: Path) -> list[Path]:
             target = fresh / path.relative_to(run)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+        text = json.dumps(timings(run / "benchmarks"), indent=2, sort_keys=True) + "\n"
+        (fresh / "timings.json").write_text(text, encoding="utf-8")
         if reference.exists():
             reference.replace(Path(folder) / "old")
         fresh.replace(reference)
     return files
+
+
+def timings(folder: Path) -> dict[str, dict[str, float]]:
+    """Wall-clock and processor seconds of each rule's jobs together, from Snakemake's benchmark files.
+
+    Parameters
+    ----------
+    folder
+        Folder of a run's ``.tsv`` files: one a rule, or one a job in a folder named after the rule.
+    """
+    seconds: dict[str, dict[str, float]] = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        spent = seconds.setdefault(path.relative_to(folder).parts[0].removesuffix(".tsv"), {})
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                for name, column in (("wall_s", "s"), ("processor_s", "cpu_time")):
+                    spent[name] = round(spent.get(name, 0.0) + float(row[column]), 2)
+    return seconds
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ td.number, th.number {{ text-align: right; white-space: nowrap; }}
 .unit {{ font-weight: normal; color: #555; }}
 tr.inside td {{ background: #eaf5ea; }}
 tr.outside td {{ background: #fbeeea; }}
+tr.undecided td {{ background: #faf6e0; }}
 tr.not-run td {{ color: #666; }}
 </style>
 </head>
@@ -89,7 +90,7 @@ def to_html(
 
 def _row(row: dict[str, object], kinds: dict[str, str]) -> str:
     verdict = str(row.get("verdict", "")).replace(" ", "-")
-    colour = f' class="{verdict}"' if verdict in ("inside", "outside", "not-run") else ""
+    colour = f' class="{verdict}"' if verdict in ("inside", "outside", "undecided", "not-run") else ""
     cells = "".join(f"<td{kinds[column]}>{text(value)}</td>" for column, value in row.items())
     return f"<tr{colour}>{cells}</tr>"
 

@@ -1,6 +1,8 @@
-"""Means and their intervals."""
+"""Means, ratios of means, and their intervals."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pandas as pd
@@ -25,3 +27,27 @@ def half_width(sem: np.ndarray | pd.Series, count: np.ndarray | pd.Series) -> np
     count = np.asarray(count, dtype=float)
     dof = np.where(count > 1, count - 1, np.nan)
     return scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, dof) * np.asarray(sem, dtype=float)
+
+
+def ratio_of_means(
+    numerator: np.ndarray, denominator: np.ndarray, *, axis: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ratio of the means of paired samples and its standard error (delta method).
+
+    Parameters
+    ----------
+    numerator, denominator
+        Samples, two or more along `axis`, where equal places hold a pair; the shapes broadcast elsewhere.
+    axis
+        Axis of the samples.
+
+    Returns
+    -------
+    ratio, sem : numpy.ndarray
+        Without `axis`. What numerator and denominator have in common cancels in the standard error.
+    """
+    mean = denominator.mean(axis=axis, keepdims=True)
+    ratio = numerator.mean(axis=axis, keepdims=True) / mean
+    residual = numerator - ratio * denominator
+    sem = residual.std(axis=axis, ddof=1, keepdims=True) / math.sqrt(residual.shape[axis]) / np.abs(mean)
+    return ratio.squeeze(axis), sem.squeeze(axis)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from nonideal import rng, tables
-from nonideal.pcm import analysis, crossbar, sweeps
+from nonideal.pcm import analysis, crossbar, sweeps, theory
 from nonideal.schemas import crossbar as schemas
 
 OPTIONS = crossbar.Options(rows=16)
@@ -63,6 +63,22 @@ def test_eq8_tables(trials):
     one = ratios.query("n_slices == 1 and time_s == 20")
     assert np.allclose(one["predicted"], fits.query("time_s == 20")["eta_s"].item())
     assert np.allclose(ratios["ratio"], ratios["simulated"] / ratios["predicted"])
+    worst = ratios[ratios["fitted"]].groupby("time_s")["deviation_in_sem"].agg(lambda x: x.abs().max())
+    assert np.array_equal(fits.set_index("time_s")["worst_in_sem"], worst)
+
+
+def test_deviations_of_every_mapping_are_paired(trials):
+    # Written out for one configuration that did not enter the fit: the spread of the difference per trial.
+    of_figure = trials.query("figure == '4a' and time_s == 20")
+    _, ratios = analysis.eq8_tables(of_figure)
+    eta = of_figure.pivot(index=["mapping", "base", "n_slices"], columns="trial", values="eta")
+    equal = eta.loc["equal_fill"]
+    equal = equal[[base == 1 or n > 1 for base, n in equal.index]]
+    per_trial = theory.fit_eq8(list(equal.index), equal.to_numpy()).per_trial
+    difference = eta.loc[("max_fill", 2, 4)] - theory.eq8_factor(2, 4) * per_trial
+    row = ratios.set_index(["mapping", "base", "n_slices"]).loc[("max_fill", 2, 4)]
+    assert not row["fitted"]
+    assert row["deviation_in_sem"] == pytest.approx(difference.mean() / (difference.std() / np.sqrt(30)))
 
 
 def test_eq8_is_found_where_it_holds():
@@ -84,6 +100,13 @@ def test_eq8_is_found_where_it_holds():
     assert fits["eta_s"].item() == pytest.approx(0.1 * bias, abs=5 * fits["standard_error"].item())
     assert fits["p_error"].item() > 1e-3
     assert ratios["deviation_in_sem"].abs().max() < 4.5
+
+
+def test_a_missing_trial_is_refused(trials):
+    at_once = trials.query("figure == '4a' and time_s == 20")
+    lacking = at_once.query("not (mapping == 'digital' and n_slices == 4 and trial == 7)")
+    with pytest.raises(ValueError, match="every trial"):
+        analysis.eq8_tables(lacking)
 
 
 def synthetic(first, second):
@@ -117,3 +140,13 @@ def test_crossover_is_found_and_named():
     row = analysis.crossover_table(synthetic(second + 1, first), rng=rng.stream(1, "b")).iloc[0]
     assert (row["first"], row["second"]) == ("equal_fill", "max_fill")
     assert np.isnan(row["time_s"]) and "no crossover" in row["verdict"]
+    assert np.isnan(row["low_s"]) and np.isnan(row["high_s"]) and row["share_with_crossover"] == 0
+
+
+def test_open_ends_are_missing_in_the_table():
+    noise = 0.01 * rng.stream(6, "x").standard_normal((50, 3))
+    shape = np.array([0.1, 0.1, 0.2]) + noise - noise.mean(axis=0) + [0, 0, 0.001]
+    row = analysis.crossover_table(synthetic(shape, np.full((50, 3), 0.2)), rng=rng.stream(1, "b"))
+    tables.check(row, schemas.CROSSOVER)
+    assert np.isnan(row["high_s"].item()) and 200 < row["low_s"].item() < row["time_s"].item()
+    assert 0.5 < row["share_with_crossover"].item() < 1 and "not bounded above" in row["verdict"].item()

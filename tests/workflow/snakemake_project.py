@@ -33,15 +33,16 @@ class Project:
             shutil.copytree(root / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
 
-    def snakemake(self, *targets, options=(), config="tiny.yaml", fails=False, cores=2):
+    def snakemake(self, *targets, options=(), environment=None, config="tiny.yaml", fails=False, cores=2):
         """Run Snakemake; return what it printed."""
-        environment = {key: value for key, value in os.environ.items() if key != "NONIDEAL_DATA"}
+        variables = {key: value for key, value in os.environ.items() if key != "NONIDEAL_DATA"}
+        variables |= environment or {}
         command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--configfile", config]
         command += [*options, "--", *targets]  # --configfile takes everything up to the next option
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=environment,
+            env=variables,
             text=True,
             capture_output=True,
             timeout=400,
@@ -51,9 +52,9 @@ class Project:
         assert (done.returncode != 0) == fails, output[max(output.find("Traceback"), 0) :][:6000]
         return output
 
-    def due(self, *targets, options=()):
+    def due(self, *targets, options=(), environment=None):
         """Names of the rules that have a job to do, from the table a dry run prints."""
-        output = self.snakemake(*targets, options=("--dry-run", *options))
+        output = self.snakemake(*targets, options=("--dry-run", *options), environment=environment)
         if "Job stats:" not in output:
             assert "Nothing to be done" in output, output[-3000:]
             return set()

@@ -12,6 +12,13 @@ def test_shipped_configurations_dry_run(tiny, name):
     assert f"results/{run}/paper.pdf" in output and "results/tiny" not in output
 
 
+@pytest.mark.parametrize("name", ["config", "reduced", "paper"])
+def test_shipped_data_sets_are_planned(tiny, name):
+    output = tiny.snakemake("data", options=("--dry-run",), config=f"config/{name}.yaml")
+    for wanted in {"config": [], "reduced": ["mnist", "cifar10"], "paper": ["emnist_letters"]}[name]:
+        assert f"data: verify and convert {wanted}" in output
+
+
 def test_typo_is_an_error_before_any_job(tiny):
     output = tiny.snakemake(options=("--config", "crossbar={trails: 3}"), fails=True)
     assert "unknown key 'crossbar.trails': did you mean 'trials'?" in output

@@ -28,7 +28,7 @@ try:
     DATA_ROOT = data.data_root(config["data"]["root"])
 except data.DataError as error:
     raise WorkflowError(str(error)) from None
-DATA_ROOT = str(DATA_ROOT) if DATA_ROOT else None
+CONVERTIBLE = [name for name in data.NAMES if name != "imagenet"]
 
 
 def result(path):
@@ -60,29 +60,30 @@ def code(name, *more):
     return sorted(os.path.relpath(path, os.getcwd()) for path in files)
 
 
+def library():
+    """Every file of the library, for what speaks of the code as a whole."""
+    return sorted(path.relative_to(ROOT) for path in (ROOT / "src/nonideal").rglob("*.py"))
+
+
 def dataset(name, file="arrays.npz"):
     """Path of a prepared data set."""
     return f"resources/data/{name}/{file}"
 
 
-def located(name):
-    """Where a data set would be read from, or None if it has to be downloaded."""
+def files_of(wildcards):
+    """Names and sizes of the files a data set is made from: as found, else as recorded when it was made."""
     try:
-        return data.locate(name, DATA_ROOT)
+        found = data.locate(wildcards.dataset, DATA_ROOT)
     except data.DataError as error:
         raise WorkflowError(str(error)) from None
+    if found:
+        return sorted([path.name, path.stat().st_size] for path in found.files)
+    return data.recorded_files(dataset(wildcards.dataset, "manifest.json"))
 
 
-def source_files(wildcards):
-    """Local files a data set is read from; none if it is bundled with a library or to be downloaded."""
-    found = located(wildcards.dataset)
-    return [str(path) for path in found.files] if found else []
-
-
-def root_of(wildcards):
-    """Local root of a data set; none for a bundled one, which no root concerns."""
-    found = located(wildcards.dataset)
-    return None if found and found.kind == "bundled" else DATA_ROOT
+def images(name):
+    """Inputs of a job that uses a data set: its manifest, and the arrays whatever their time stamp."""
+    return {"manifest": dataset(name, "manifest.json"), "arrays": ancient(dataset(name))}
 
 
 def trials_of(wildcards):

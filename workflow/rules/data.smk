@@ -1,9 +1,12 @@
 # Data sets: verified and converted once into a compact array file with a manifest, shared by all runs.
+#
+# What decides whether a data set is converted again is what its files are (names and sizes), not where they
+# lie: the root and the permission to download are read by the script and are no parameters of the rule.
+# Jobs that use a data set depend on its manifest, which holds the hash of the arrays.
 
 
 rule dataset:
     input:
-        sources=source_files,
         code=code("dataset"),
     output:
         arrays=dataset("{dataset}"),
@@ -13,15 +16,19 @@ rule dataset:
     benchmark:
         "resources/benchmarks/dataset/{dataset}.tsv"
     wildcard_constraints:
-        dataset="|".join(name for name in data.NAMES if name != "imagenet"),
-    threads: 2
+        dataset="|".join(CONVERTIBLE),
+    threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
     params:
-        root=root_of,
-        download=config["data"]["download"],
+        files=files_of,
     message:
         "data: verify and convert {wildcards.dataset}"
     script:
         adapter("dataset")
+
+
+rule data:
+    input:
+        [dataset(name, "manifest.json") for name in config["data"]["datasets"]],

@@ -5,6 +5,7 @@ rule compare_published_values:
     input:
         published="config/published.csv",
         tables=[result(path) for path in published_tables()],
+        trials=shards("trials"),
         code=code("compare_published_values"),
     output:
         result("compare_published.parquet"),
@@ -14,12 +15,14 @@ rule compare_published_values:
         timing_of("compare_published")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=1000 + config["crossbar"]["trials"] // 2,
         runtime=10,
     params:
         tables=published_tables(),
-        scale=f"{config['run']}: {config['crossbar']['trials']} trials; {TRAINING['dataset']}, "
-        f"{TRAINING['seeds']} seeds, {TRAINING['epochs']} epochs",
+        scale={
+            "crossbar": f"{config['crossbar']['trials']} trials, {config['crossbar']['rows']} rows",
+            "training": f"{TRAINING['dataset']}, {TRAINING['seeds']} seeds, {TRAINING['epochs']} epochs",
+        },
     message:
         "paper: comparison with every published value"
     script:
@@ -29,7 +32,7 @@ rule compare_published_values:
 rule provenance:
     input:
         tables=[result(path) for path in sorted({*TABLES.values(), "crossbar/summary.parquet"})],
-        code=code("run_provenance"),
+        code=code("run_provenance", *library()),
     output:
         report(
             result("provenance.json"),
@@ -45,8 +48,6 @@ rule provenance:
     resources:
         mem_mb=500,
         runtime=5,
-    params:
-        timings=result("benchmarks"),
     message:
         "provenance of the run"
     script:

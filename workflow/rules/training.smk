@@ -5,8 +5,7 @@ TRAINING = config["training"]
 
 rule train:
     input:
-        arrays=dataset(TRAINING["dataset"]),
-        manifest=dataset(TRAINING["dataset"], "manifest.json"),
+        **images(TRAINING["dataset"]),
         code=code("train"),
     output:
         networks=result("training/{format}/networks.pt"),
@@ -35,8 +34,7 @@ rule train:
 
 rule post_training:
     input:
-        arrays=dataset(TRAINING["dataset"]),
-        manifest=dataset(TRAINING["dataset"], "manifest.json"),
+        **images(TRAINING["dataset"]),
         networks=result("training/float/networks.pt"),
         code=code("post_training"),
     output:

@@ -1,6 +1,6 @@
 """Data sets: found locally or downloaded, checked, converted once, loaded quickly.
 
-Typical use: ``prepare("mnist", "results/data/mnist")`` once, then ``load("results/data/mnist")`` in every
+Typical use: ``prepare("mnist", "resources/data/mnist")`` once, then ``load("resources/data/mnist")`` in every
 job. ImageNet is too large to convert; `open_folders` reads it in place.
 """
 
@@ -9,7 +9,7 @@ from nonideal.data.errors import DataError
 from nonideal.data.folders import ImageFolders, open_folders
 from nonideal.data.sources import ROOT_VARIABLE, Source, cache_folder, data_root, download, layouts, locate
 from nonideal.data.splits import Dataset, hold_out, stratified_choice, subset
-from nonideal.data.store import load, prepare
+from nonideal.data.store import load, prepare, recorded_files
 
 NAMES = tuple(SPECS)
 
@@ -29,6 +29,7 @@ __all__ = [
     "locate",
     "open_folders",
     "prepare",
+    "recorded_files",
     "stratified_choice",
     "subset",
 ]

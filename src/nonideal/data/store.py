@@ -153,6 +153,14 @@ def load(folder: str | os.PathLike[str], *, check: bool = True) -> Dataset:
     return dataset
 
 
+def recorded_files(manifest: str | os.PathLike[str]) -> list[list[Any]]:
+    """Names and sizes, sorted, of the files a prepared data set was made from; none without a manifest."""
+    path = Path(manifest)
+    if not path.exists():
+        return []
+    return sorted([Path(entry["path"]).name, entry["bytes"]] for entry in _manifest(path)["files"])
+
+
 def _manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -31,6 +31,8 @@ def eq8_tables(trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     fits, ratios = [], []
     for time_s, at_time in trials.groupby("time_s"):
         fit = _fit(at_time)
+        compared = _ratios(at_time, fit.per_trial)
+        fitted = compared[compared["fitted"]]
         fits.append(
             {
                 "time_s": time_s,
@@ -41,13 +43,11 @@ def eq8_tables(trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "dof": fit.degrees,
                 "chi2_error": fit.chi2_error,
                 "p_error": fit.p_error,
-                "chi2_spread": fit.chi2_spread,
-                "p_spread": fit.p_spread,
-                "worst_in_std": fit.rows["deviation_in_spreads"].abs().max(),
-                "worst_in_sem": fit.rows["deviation_in_errors"].abs().max(),
+                "worst_in_std": fitted["deviation_in_std"].abs().max(),
+                "worst_in_sem": fitted["deviation_in_sem"].abs().max(),
             }
         )
-        ratios.append(_ratios(at_time, fit.eta_s).assign(time_s=time_s))
+        ratios.append(compared.assign(time_s=time_s))
     return pd.DataFrame(fits), pd.concat(ratios, ignore_index=True)
 
 
@@ -59,21 +59,12 @@ def _fit(at_time: pd.DataFrame) -> theory.Eq8Fit:
     return theory.fit_eq8(list(by_configuration.index), by_configuration.to_numpy())
 
 
-def _ratios(at_time: pd.DataFrame, eta_s: float) -> pd.DataFrame:
+def _ratios(at_time: pd.DataFrame, per_trial: np.ndarray) -> pd.DataFrame:
     """Compare simulation and Eq. 8 for every configuration at one time."""
-    rows = at_time.groupby(CONFIGURATION)["eta"].agg(simulated="mean", std="std", count="size").reset_index()
-    sem = rows["std"] / np.sqrt(rows["count"])
-    factor = [theory.eq8_factor(b, n) for b, n in zip(rows["base"], rows["n_slices"], strict=True)]
-    predicted = eta_s * np.array(factor)
-    deviation = rows["simulated"] - predicted
-    return rows.assign(
-        predicted=predicted,
-        ratio=rows["simulated"] / predicted,
-        ratio_sem=sem / predicted,
-        deviation_in_std=deviation / rows["std"],
-        deviation_in_sem=deviation / sem,
-        fitted=rows["mapping"] == "equal_fill",
-    ).drop(columns=["std", "count"])
+    eta = at_time.pivot(index=CONFIGURATION, columns="trial", values="eta")
+    mapping = eta.index.get_level_values("mapping")
+    compared = theory.compare_eq8(list(eta.index.droplevel("mapping")), eta.to_numpy(), per_trial)
+    return compared.assign(mapping=mapping, fitted=mapping == "equal_fill")
 
 
 def crossover_table(trials: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
@@ -116,4 +107,5 @@ def crossover_table(trials: pd.DataFrame, *, rng: np.random.Generator) -> pd.Dat
             )
     table = pd.DataFrame(rows)
     times = ["time_s", "low_s", "high_s"]
-    return table.assign(**table[times].astype(float).replace(np.inf, np.nan))
+    # An interval open below or above has no end to report.
+    return table.assign(**table[times].astype(float).replace([0.0, np.inf], np.nan))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from nonideal import stats
 from nonideal.pcm.crossbar import READ_NOISE_NORMS, Configuration, Options, simulate
 from nonideal.pcm.slicing import EC_TARGETS
 
@@ -21,7 +21,11 @@ PUBLISHED = Options(
 def alternatives(
     n_slices: list[int], bases: list[int], published: Options
 ) -> Iterator[tuple[str, str, Configuration, Options]]:
-    """Name of the option, its other value, and a configuration whose error depends on it."""
+    """Name of the option, its other value, a configuration, and all options with that value.
+
+    Error correction needs two slices or more. The scale of read noise is compared where the paper compares
+    mappings at base 1, for both kinds of weights; it makes no difference to a slice that reaches G_MAX.
+    """
     for value in EC_TARGETS:
         if value != published.ec_targets:
             for base in bases:
@@ -74,9 +78,8 @@ def compare_options(
     ):
         reference = simulate(configuration, times_s, trials, seed=seed, options=published)
         other = simulate(configuration, times_s, trials, seed=seed, options=options)
-        ratio = other.mean(axis=0) / reference.mean(axis=0)
-        residual = (other - ratio * reference).std(axis=0, ddof=1)
-        sem = residual / reference.mean(axis=0) / math.sqrt(len(trials))
+        ratio, sem = stats.ratio_of_means(other, reference)
+        half_width = stats.half_width(sem, len(trials))
         for k, time_s in enumerate(times_s):
             found.append(
                 {
@@ -91,6 +94,7 @@ def compare_options(
                     "mean": float(np.mean(other[:, k])),
                     "change": float(ratio[k] - 1),
                     "change_sem": float(sem[k]),
+                    "change_half_width": float(half_width[k]),
                     "trials": len(trials),
                 }
             )

@@ -21,10 +21,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.stats import chi2
 
-CONFIDENCE = 0.95
-"""Coverage of the intervals reported here."""
+from .. import stats
+
+_ROUNDING = 1e-12
+"""Relative difference below which two errors are the same up to rounding in double precision."""
 
 
 def eq8_factor(base: float, n_slices: int) -> float:
@@ -57,24 +59,20 @@ def eq8_factor(base: float, n_slices: int) -> float:
 
 @dataclass(frozen=True)
 class Eq8Fit:
-    """Fit of eta_s to equal-fill configurations at one time, and how well Eq. 8 describes them.
+    """Fit of eta_s to equal-fill configurations at one time.
 
     Attributes
     ----------
     eta_s, standard_error, low, high
         The estimate with its standard error and 95 % interval.
     degrees
-        Degrees of freedom of both tests: configurations less one.
+        Degrees of freedom of the test: configurations less one.
     chi2_error, p_error
         Goodness of fit with deviations measured in standard errors of the means: is Eq. 8 exact? It grows
         with the number of trials if it is not.
-    chi2_spread, p_spread
-        The same measured in the spread of single trials: would one trial tell?
-    rows
-        Per configuration: base, n_slices, trials, simulated, spread (standard deviation over trials),
-        standard_error, factor, predicted, low, high (of the prediction), ratio (simulated / predicted),
-        ratio_error (standard error of the ratio), deviation_in_spreads, deviation_in_errors (deviation
-        over the spread and the standard error of the mean).
+    per_trial
+        The estimate from each trial alone, (trials,); its mean is eta_s. It carries what the estimate shares
+        with the errors of every configuration simulated in the same trials.
     """
 
     eta_s: float
@@ -84,9 +82,7 @@ class Eq8Fit:
     degrees: int
     chi2_error: float
     p_error: float
-    chi2_spread: float
-    p_spread: float
-    rows: pd.DataFrame
+    per_trial: np.ndarray
 
 
 def fit_eq8(configurations: Sequence[tuple[int, int]], eta: np.ndarray) -> Eq8Fit:
@@ -107,30 +103,25 @@ def fit_eq8(configurations: Sequence[tuple[int, int]], eta: np.ndarray) -> Eq8Fi
     Raises
     ------
     ValueError
-        If shapes do not match, a configuration is repeated, or there are fewer than two configurations or
-        too few trials (as many as configurations, plus two, are needed for the covariance).
+        If shapes do not match, a configuration is repeated or lacks a trial, or there are fewer than two
+        configurations or too few trials (as many as configurations, plus two, are needed for the covariance).
     """
-    eta = np.asarray(eta, dtype=np.float64)
-    count = len(configurations)
-    if eta.ndim != 2 or eta.shape[0] != count:
-        raise ValueError(f"eta must have shape ({count} configurations, trials), got {eta.shape}")
+    eta = _errors(configurations, eta)
+    count, trials = eta.shape
     # One slice is the same crossbar at every base: twice the same row makes the covariance singular.
     if len({(1 if n == 1 else b, n) for b, n in configurations}) < count:
         raise ValueError("a configuration is repeated (one slice is the same at every base): give it once")
-    trials = eta.shape[1]
     if count < 2 or trials < count + 2:
         raise ValueError(f"two configurations or more and {count + 2} trials are needed, got {eta.shape}")
     factors = np.array([eq8_factor(b, n) for b, n in configurations])
-    errors = eta.std(axis=1, ddof=1) / math.sqrt(trials)
-    weights = factors / errors**2
+    weights = factors / eta.var(axis=1, ddof=1)
     weights /= weights @ factors
     # The estimate is linear in eta: its value per trial carries the correlation of the configurations.
     per_trial = weights @ eta
     eta_s = float(per_trial.mean())
     standard_error = float(per_trial.std(ddof=1)) / math.sqrt(trials)
-    margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, trials - 1)) * standard_error
-    chi2_spread = _misfit(factors, eta)
-    chi2_error = trials * chi2_spread
+    margin = float(stats.half_width(standard_error, trials))
+    chi2_error = _misfit(factors, eta)
     return Eq8Fit(
         eta_s=eta_s,
         standard_error=standard_error,
@@ -138,50 +129,82 @@ def fit_eq8(configurations: Sequence[tuple[int, int]], eta: np.ndarray) -> Eq8Fi
         high=eta_s + margin,
         degrees=count - 1,
         chi2_error=chi2_error,
-        p_error=float(stats.chi2.sf(chi2_error, count - 1)),
-        chi2_spread=chi2_spread,
-        p_spread=float(stats.chi2.sf(chi2_spread, count - 1)),
-        rows=_rows(configurations, eta, factors, per_trial, margin),
+        p_error=float(chi2.sf(chi2_error, count - 1)),
+        per_trial=per_trial,
     )
 
 
+def _errors(configurations: Sequence[tuple[int, int]], eta: np.ndarray) -> np.ndarray:
+    """Return `eta` as float64 if it has a row for each configuration and a number in every place."""
+    eta = np.asarray(eta, dtype=np.float64)
+    if eta.ndim != 2 or eta.shape[0] != len(configurations):
+        raise ValueError(
+            f"eta must have shape ({len(configurations)} configurations, trials), got {eta.shape}"
+        )
+    if not np.isfinite(eta).all():
+        lacking = [configurations[k] for k in np.flatnonzero(~np.isfinite(eta).all(axis=1))]
+        raise ValueError(
+            f"every configuration needs the error of every trial; (base, n_slices) {lacking} lack some"
+        )
+    return eta
+
+
 def _misfit(factors: np.ndarray, eta: np.ndarray) -> float:
-    """Squared Mahalanobis distance between the means and the line `factors` spans, per trial covariance."""
+    """Squared Mahalanobis distance of the means from the line `factors` spans, in their covariance."""
     # Combinations of configurations that are zero on average under Eq. 8, whatever eta_s is.
     contrasts = np.linalg.svd(factors[None, :])[2][1:] @ eta
     mean, covariance = contrasts.mean(axis=1), np.atleast_2d(np.cov(contrasts))
-    return float(mean @ np.linalg.solve(covariance, mean))
+    return float(mean @ np.linalg.solve(covariance, mean)) * eta.shape[1]
 
 
-def _rows(
-    configurations: Sequence[tuple[int, int]],
-    eta: np.ndarray,
-    factors: np.ndarray,
-    per_trial: np.ndarray,
-    margin: float,
+def compare_eq8(
+    configurations: Sequence[tuple[int, int]], eta: np.ndarray, per_trial: np.ndarray
 ) -> pd.DataFrame:
-    trials = eta.shape[1]
-    means, spreads = eta.mean(axis=1), eta.std(axis=1, ddof=1)
-    errors = spreads / math.sqrt(trials)
-    predicted = factors * per_trial.mean()
-    # Simulated and predicted rise and fall together over trials; the difference per trial knows that.
-    difference = eta - factors[:, None] * (means / predicted)[:, None] * per_trial
+    """Compare simulated errors with those Eq. 8 predicts, whether or not they entered the fit.
+
+    Parameters
+    ----------
+    configurations
+        (base, n_slices) of each.
+    eta
+        Relative errors, (configurations, trials).
+    per_trial
+        `Eq8Fit.per_trial` of the same trials, (trials,).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per configuration, in the given order: base, n_slices, simulated, predicted, ratio (simulated /
+        predicted), ratio_sem (its standard error), deviation_in_std (simulated - predicted over the spread
+        of single trials), deviation_in_sem (over its standard error). Simulated and predicted rise and fall
+        together over trials: standard errors are those of their difference per trial.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match or a configuration lacks a trial.
+    """
+    eta = _errors(configurations, eta)
+    if np.shape(per_trial) != eta.shape[1:]:
+        raise ValueError(f"per_trial must have shape {eta.shape[1:]}, got {np.shape(per_trial)}")
+    factors = np.array([eq8_factor(b, n) for b, n in configurations])
+    predicted = factors[:, None] * per_trial
+    ratio, ratio_sem = stats.ratio_of_means(eta, predicted, axis=1)
+    difference = eta - predicted
+    # Identical up to rounding: no deviation, rather than rounding error over rounding error.
+    difference[np.abs(difference).max(axis=1) < _ROUNDING * np.abs(eta).max(axis=1)] = 0.0
+    deviation = difference.mean(axis=1)
+    sem = difference.std(axis=1, ddof=1) / math.sqrt(eta.shape[1])
     return pd.DataFrame(
         {
             "base": [b for b, _ in configurations],
             "n_slices": [n for _, n in configurations],
-            "trials": trials,
-            "simulated": means,
-            "spread": spreads,
-            "standard_error": errors,
-            "factor": factors,
-            "predicted": predicted,
-            "low": predicted - factors * margin,
-            "high": predicted + factors * margin,
-            "ratio": means / predicted,
-            "ratio_error": difference.std(axis=1, ddof=1) / math.sqrt(trials) / predicted,
-            "deviation_in_spreads": (means - predicted) / spreads,
-            "deviation_in_errors": (means - predicted) / errors,
+            "simulated": eta.mean(axis=1),
+            "predicted": predicted.mean(axis=1),
+            "ratio": ratio,
+            "ratio_sem": ratio_sem,
+            "deviation_in_std": deviation / eta.std(axis=1, ddof=1),
+            "deviation_in_sem": np.divide(deviation, sem, out=np.zeros_like(sem), where=deviation != 0),
         }
     )
 
@@ -195,22 +218,27 @@ class Crossover:
     time_s
         Time at which the mean difference first changes sign, None without a change.
     low_s, high_s
-        95 % bootstrap interval; infinite where resampled trials show no change of sign in the range.
+        95 % bootstrap interval; None without a change, 0 or infinite where more resampled trials than the
+        interval may leave out have changed before the first time or not changed by the last.
     share
-        Share of the resamplings that show the change.
+        Share of the resamplings that change sign in the direction of the mean, in any direction if the mean
+        has no change.
     statement
         The finding in words.
     """
 
     time_s: float | None
-    low_s: float
-    high_s: float
+    low_s: float | None
+    high_s: float | None
     share: float
     statement: str
 
 
 def _first_crossing(log_time: np.ndarray, means: np.ndarray, rising: bool | None = None) -> np.ndarray:
-    """Logarithm of the first time at which each row of `means` changes sign (infinite: never)."""
+    """Logarithm of the first time at which each row of `means` changes sign, in one direction or in any.
+
+    Infinite where a row never does, negative if it has the later sign from the start.
+    """
     before, after = means[:, :-1], means[:, 1:]
     up, down = (before < 0) & (after >= 0), (before > 0) & (after <= 0)
     change = up | down if rising is None else (up if rising else down)
@@ -219,7 +247,9 @@ def _first_crossing(log_time: np.ndarray, means: np.ndarray, rising: bool | None
     row = np.arange(len(means))
     a, b = before[row, at], after[row, at]
     share = a / np.where(found, a - b, 1.0)
-    return np.where(found, log_time[at] + share * (log_time[at + 1] - log_time[at]), np.inf)
+    last = means[:, -1] if rising else -means[:, -1]
+    never = np.where((rising is not None) & (last > 0), -np.inf, np.inf)
+    return np.where(found, log_time[at] + share * (log_time[at + 1] - log_time[at]), never)
 
 
 def crossover(
@@ -246,7 +276,7 @@ def crossover(
     Returns
     -------
     Crossover
-        Resamplings count where they change sign in the same direction as the mean.
+        With the share of the resamplings that find the same.
 
     Raises
     ------
@@ -264,21 +294,35 @@ def crossover(
         raise ValueError(f"times_s must increase, got {list(times_s)}")
     mean = difference.mean(axis=0)
     crossing = float(_first_crossing(log_time, mean[None])[0])
-    if not math.isfinite(crossing):
-        side = "below" if mean.sum() < 0 else "above" if mean.sum() > 0 else "equal to"
-        words = (
-            f"no crossover between {times_s[0]:g} s and {times_s[-1]:g} s: the first stays {side} the second"
-        )
-        return Crossover(None, math.inf, math.inf, 0.0, words)
+    crosses = math.isfinite(crossing)
+    # The first change leaves the sign that the mean has first.
+    rising = bool(mean[mean != 0][0] < 0) if crosses else None
     trials = len(difference)
     counts = rng.multinomial(trials, np.full(trials, 1 / trials), size=resamplings)
-    rising = bool(mean[np.searchsorted(log_time, crossing, side="left") - 1] < 0)
     resampled = _first_crossing(log_time, counts @ difference / trials, rising)
-    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="nearest")
     share = float(np.isfinite(resampled).mean())
-    time, low, high = math.exp(crossing), float(np.exp(low)), float(np.exp(high))
+    if not crosses:
+        side = "below" if mean.sum() < 0 else "above" if mean.sum() > 0 else "equal to"
+        words = (
+            f"no crossover between {times_s[0]:g} s and {times_s[-1]:g} s: the first stays {side} the second "
+            f"({100 * share:.3g} % of {resamplings} resamplings show one)"
+        )
+        return Crossover(None, None, None, share, words)
+    tails = [(1 - stats.CONFIDENCE) / 2, (1 + stats.CONFIDENCE) / 2]
+    low, high = np.exp(np.quantile(resampled, tails, method="inverted_cdf")).tolist()
+    time = math.exp(crossing)
     winner = "second" if rising else "first"
-    words = (
-        f"the {winner} has the lower error from {time:.3g} s on (95 % interval {low:.3g} s to {high:.3g} s)"
-    )
+    words = f"the {winner} has the lower error from {time:.3g} s on ({_interval(low, high)})"
     return Crossover(time, low, high, share, words)
+
+
+def _interval(low: float, high: float) -> str:
+    """Interval of a time in words; an end at 0 or infinity is open."""
+    bounded_below, bounded_above = (0 < end < math.inf for end in (low, high))
+    if bounded_below and bounded_above:
+        return f"95 % interval {low:.3g} s to {high:.3g} s"
+    if bounded_below:
+        return f"95 % interval from {low:.3g} s, not bounded above within the simulated time"
+    if bounded_above:
+        return f"95 % interval up to {high:.3g} s, not bounded below within the simulated time"
+    return "95 % interval not bounded within the simulated time"

@@ -50,7 +50,7 @@ FLOAT = Look("full precision", "#1a1a1a", (0, (1, 1.2)), "")
 MAPPINGS = MappingProxyType(
     {
         "digital": Look("digital", "#1a1a1a", (0, (1, 1.2)), ""),
-        "max_fill_ec": Look("max-fill with error correction", "#004488", "-", "o"),
+        "max_fill_ec": Look("max-fill EC", "#004488", "-", "o"),
         "max_fill": Look("max-fill", "#bb5566", "--", "s"),
         "equal_fill": Look("equal-fill", "#c98f00", "-.", "^"),
     }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TIMES_S = MappingProxyType(
     {20.0: "20 s", 3600.0: "1 h", 86400.0: "1 day", 2592000.0: "1 month", 31536000.0: "1 year"}
 )
+ERROR_TICKS = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3)
 CHARACTER_EM = 0.6  # average width of a letter of DejaVu Sans in text sizes
 NAME_GAP_PT = 1.5  # least distance of neighbouring names of times, in points
 
@@ -118,3 +119,13 @@ def time_axis(ax: Axes, names: Mapping[float, str] = TIMES_S) -> None:
     ax.xaxis.set_major_locator(FixedLocator(sorted(names)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(TimeFormatter(names))
+
+
+def error_axis(ax: Axes, errors: Any) -> None:
+    """Make the y axis logarithmic, with plain numbers as ticks and limits just outside `errors`."""
+    errors = np.asarray(errors, dtype=float)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(FixedLocator(list(ERROR_TICKS)))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.set_ylim(errors.min() * 0.87, errors.max() * 1.15)

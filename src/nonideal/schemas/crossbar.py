@@ -19,6 +19,7 @@ CROSSBAR = {
 }
 CROSSBAR_KEY = list(CROSSBAR)
 
+STUDENT = "Student's t"
 ETA = "relative error of the matrix-vector product, |y_hat - y| / |y| (Euclidean norms)"
 
 TRIALS = table(
@@ -39,6 +40,9 @@ SUMMARY = table(
         "mean": column("float64", f"mean over trials: {ETA}", at_least(0)),
         "std": column("float64", "standard deviation over trials", at_least(0)),
         "sem": column("float64", "standard error of the mean", at_least(0)),
+        "half_width": column(
+            "float64", f"half width of the 95 % interval of the mean, {STUDENT}", at_least(0)
+        ),
         "trials": column("int64", "number of trials", at_least(2)),
     },
 )
@@ -73,13 +77,15 @@ EQ8_FIT = table(
         "low": column("float64", f"lower {INTERVAL} of eta_s", above(0)),
         "high": column("float64", f"upper {INTERVAL} of eta_s", above(0)),
         "standard_error": column("float64", "standard error of eta_s", at_least(0)),
-        "dof": column("int64", "degrees of freedom of both tests", at_least(1)),
+        "dof": column("int64", "degrees of freedom of chi2_error", at_least(1)),
         "chi2_error": column("float64", "misfit in squared standard errors of the means", at_least(0)),
         "p_error": column("float64", "probability of a larger chi2_error if Eq. 8 held exactly", SHARE),
-        "chi2_spread": column("float64", "misfit in squared spreads of single trials", at_least(0)),
-        "p_spread": column("float64", "the same probability for chi2_spread: would one trial tell?", SHARE),
-        "worst_in_std": column("float64", "largest deviation in units of the trial spread", at_least(0)),
-        "worst_in_sem": column("float64", "largest deviation in standard errors", at_least(0)),
+        "worst_in_std": column(
+            "float64", "largest deviation of a fitted row in units of the trial spread", at_least(0)
+        ),
+        "worst_in_sem": column(
+            "float64", "largest deviation of a fitted row in its standard errors", at_least(0)
+        ),
     },
 )
 
@@ -91,9 +97,11 @@ EQ8_RATIOS = table(
         "simulated": column("float64", f"mean over trials: {ETA}", above(0)),
         "predicted": column("float64", "Eq. 8 with the fitted eta_s", above(0)),
         "ratio": column("float64", "simulated / predicted", above(0)),
-        "ratio_sem": column("float64", "standard error of the ratio from the simulation", at_least(0)),
+        "ratio_sem": column("float64", "standard error of the ratio, paired over trials", at_least(0)),
         "deviation_in_std": column("float64", "(simulated - predicted) / trial spread"),
-        "deviation_in_sem": column("float64", "(simulated - predicted) / standard error"),
+        "deviation_in_sem": column(
+            "float64", "simulated - predicted in its standard errors, paired over trials"
+        ),
         "fitted": column("bool", "whether the row entered the fit (equal-fill only)"),
     },
 )
@@ -109,6 +117,7 @@ OPTIONS = table(
         "mean": column("float64", f"mean with this value: {ETA}", above(0)),
         "change": column("float64", "relative change, mean / published_choice - 1"),
         "change_sem": column("float64", "standard error of the change, paired", at_least(0)),
+        "change_half_width": column("float64", f"half width of its 95 % interval, {STUDENT}", at_least(0)),
         "trials": column("int64", "number of trials", at_least(2)),
     },
 )
@@ -125,7 +134,9 @@ CROSSOVER = table(
         "time_s": column("float64", "time of equal mean error", TIMES, unit="s", nullable=True),
         "low_s": column("float64", f"lower {INTERVAL}", TIMES, unit="s", nullable=True),
         "high_s": column("float64", f"upper {INTERVAL}", TIMES, unit="s", nullable=True),
-        "share_with_crossover": column("float64", "share of bootstrap samples with a crossover", SHARE),
+        "share_with_crossover": column(
+            "float64", "share of bootstrap samples with this crossover (with any, if there is none)", SHARE
+        ),
         "verdict": column("str", "the result in words"),
     },
 )

@@ -6,6 +6,7 @@ from nonideal.schemas.columns import at_least, column, one_of, table
 
 TRACKS = ("crossbar", "fpga", "microcontroller", "pcm_networks", "regularised", "spiking", "training")
 KINDS = ("value", "at_most", "at_least")
+VERDICTS = ("inside", "undecided", "outside", "not run")
 
 COMPARISON = table(
     "compare_published",
@@ -25,7 +26,7 @@ COMPARISON = table(
         "ours": column("float64", "our value", nullable=True),
         "interval": column("float64", "half width of our 95 % interval", nullable=True),
         "difference": column("float64", "ours - published", nullable=True),
-        "verdict": column("str", "verdict", one_of(("inside", "outside", "not run"))),
+        "verdict": column("str", "verdict", one_of(VERDICTS)),
         "scale": column("str", "scale of our run; empty where not run"),
         "published_scale": column("str", "scale of the published run"),
         "source": column("str", "where the published value stands"),
