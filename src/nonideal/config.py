@@ -83,7 +83,7 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"crossbar.figure_4a needs at least {fitted + 2}"
         )
     if fitted < 2:
-        yield "crossbar.figure_4a: the fit of Eq. 8 needs at least two configurations, one more base or n_slices"
+        yield "crossbar.figure_4a: fitting Eq. 8 needs at least two configurations: add bases or n_slices"
     copies = 1 + training["augmented_copies"]
     if training["batch_size"] % copies:
         yield (
