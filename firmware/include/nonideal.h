@@ -29,7 +29,7 @@ struct ni_layer {
     const int32_t *row_sums; /* sum over i of w[o][i], needed by fast kernels for inputs below zero, or NULL */
     uint16_t inputs;
     uint16_t outputs;
-    uint16_t stride; /* from one row to the next: in words, of the fast ternary kernel in bytes */
+    uint16_t stride; /* words from one row to the next */
 };
 
 typedef struct {

@@ -4,6 +4,7 @@
 #define NI_BITS 2
 #define NI_SLOPE 1
 #define NI_OFFSET(t) ((t) + ((t) << 1))
-#define NI_LIMIT 31 /* 42 rows of 3 would fit the lanes */
+#define NI_LARGEST(n) (((n) << 1) + (n))
+#define NI_LIMIT 31 /* 85 rows of codes up to 3 would fit the lanes */
 #include "fold.h"
 #include "lanes.h"

@@ -4,6 +4,7 @@
 #define NI_BITS 4
 #define NI_SLOPE 1
 #define NI_OFFSET(t) (((t) << 4) - (t))
-#define NI_LIMIT 8 /* 8 rows of 15: at most 120 of 127 */
+#define NI_LARGEST(n) (((n) << 4) - (n))
+#define NI_LIMIT 17 /* 17 rows of codes up to 15: at most 255 */
 #include "fold.h"
 #include "lanes.h"

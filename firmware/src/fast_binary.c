@@ -4,6 +4,7 @@
 #define NI_BITS 1
 #define NI_SLOPE 1
 #define NI_OFFSET(t) (t)
-#define NI_LIMIT 31 /* 127 would fit the lanes */
+#define NI_LARGEST(n) (n)
+#define NI_LIMIT 31 /* 255 would fit the lanes */
 #include "fold.h"
 #include "lanes.h"

@@ -3,10 +3,11 @@
  * Example: weights (-127, 0, +10) are codes 0, 7, 8, the word 0x870. */
 #include "internal.h"
 #include "nf4.h"
-#include "work.h"
+
+static uint32_t products[16];
 
 /* products[k] = v * ni_nf4_levels[k], from v times powers of two. */
-static inline void multiply(uint32_t v, uint32_t *products) {
+static inline void multiply(uint32_t v) {
     const uint32_t v10 = (v << 3) + (v << 1), v12 = (v << 3) + (v << 2), v23 = v12 + v12 - v, v31 = (v << 5) - v;
     products[0] = v - (v << 7);
     products[1] = -((v12 + v10) << 2);
@@ -27,14 +28,13 @@ static inline void multiply(uint32_t v, uint32_t *products) {
 }
 
 NI_RAM void ni_fast_nf4(const ni_layer *layer, const int8_t *x, int32_t *y) {
-    const int32_t ground = layer->row_sums ? ni_background(x, layer->inputs) : 0;
+    const int32_t ground = layer->row_sums ? *x : 0;
     ni_start(layer, ground, 0, y);
     const uint32_t *row = layer->weights;
-    uint32_t *const products = ni_work.sums;
     for (const int8_t *end = x + layer->inputs; x < end; x++, row += layer->stride) {
         const uint32_t v = (uint32_t)(*x - ground);
         if (!v) continue;
-        multiply(v, products);
+        multiply(v);
         uint32_t *sum = (uint32_t *)y;
         for (const uint32_t *next = row; next < row + layer->stride; next++, sum += 8) {
             const uint32_t word = *next;

@@ -9,17 +9,25 @@ uint32_t ni_argmax(const int32_t *y, uint32_t count) {
 }
 
 void ni_shift_norm(const int32_t *y, int8_t *x, uint32_t count) {
+    const int32_t *const end = y + count;
     int32_t largest = 0;
-    for (uint32_t o = 0; o < count; o++)
-        if (y[o] > largest) largest = y[o];
-    uint32_t shift = 0;
-    for (largest >>= 7; largest > 0; largest >>= 1) shift++;
-    /* Unsigned: the sum stays below 2^31 + 2^23. */
-    uint32_t half = (UINT32_C(1) << shift) >> 1;
-    for (uint32_t o = 0; o < count; o++) {
-        uint32_t scaled = ((uint32_t)y[o] + half) >> shift;
-        x[o] = y[o] < 0 ? 0 : scaled > 127 ? 127 : (int8_t)scaled;
-    }
+    for (const int32_t *p = y; p < end; p++)
+        if (*p > largest) {
+            NI_KEEP_BRANCH;
+            largest = *p;
+        }
+    uint32_t shift = 0, half = 0; /* half = (1 << shift) >> 1 */
+    for (uint32_t unit = 1; largest > 127; largest >>= 1, shift++, unit <<= 1) half = unit;
+    do {
+        uint32_t scaled = 0;
+        if (*y > 0) {
+            NI_KEEP_BRANCH;
+            /* Unsigned: the sum stays below 2^31 + 2^23. */
+            scaled = ((uint32_t)*y + half) >> shift;
+            if (scaled > 127) scaled = 127;
+        }
+        *x++ = (int8_t)scaled;
+    } while (++y < end);
 }
 
 uint32_t ni_infer(const ni_network *network, int8_t *x, int32_t *y) {

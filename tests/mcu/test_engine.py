@@ -78,8 +78,8 @@ def test_a_broken_kernel_is_found(tmp_path):
         target.parent.mkdir(parents=True, exist_ok=True)
         text = source.read_text()
         if source.name == "fast_4bitsym.c":
-            assert "#define NI_LIMIT 8" in text
-            text = text.replace("#define NI_LIMIT 8", "#define NI_LIMIT 9")
+            assert "#define NI_LIMIT 17" in text
+            text = text.replace("#define NI_LIMIT 17", "#define NI_LIMIT 18")
         target.write_text(text)
     broken = HostEngine(host_library(tmp_path, firmware=copy))
     part = IntegerLayer("4bitsym", np.full((8, 40), 15, np.int16))

@@ -54,8 +54,9 @@ def engine_macros(export: Export, target: limits.Target) -> dict[str, int]:
     """Sizes of the engine's workspace for this network, as macros of work.h."""
     return {
         "NI_MAX_WIDTH": limits.padded(max(export.network.sizes[1:])),
-        "NI_SUM_WORDS": limits.sum_words(export.network, export.kernel),
-        "NI_ACTIVE": target.active,
+        "NI_SUM_WORDS": limits.sum_words(export.network),
+        "NI_ACTIVE": limits.active_inputs(export.network, export.kernel, target),
+        "NI_ROWS": limits.listed_rows(export.network),
     }
 
 

@@ -24,7 +24,7 @@ from nonideal.files import atomic, write_text
 from nonideal.mcu import limits
 from nonideal.mcu.cheader import render
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork, from_model, quantise_images
-from nonideal.mcu.packing import CODE_BITS, LAYOUTS, Packed, pack
+from nonideal.mcu.packing import LAYOUTS, Packed, pack, stored_bits
 from nonideal.quantize.formats import FORMATS
 
 VERSION = 1
@@ -104,7 +104,7 @@ class Export:
                 "inputs": layer.inputs,
                 "outputs": layer.outputs,
                 "scale": layer.scale,
-                "bits_per_code": CODE_BITS.get(layer.weight_format, 1.6),
+                "bits_per_code": stored_bits(layer.weight_format, self.kernel),
                 "stride": packed.stride,
             }
             for layer, packed in zip(self.network.layers, self.packed, strict=True)

@@ -2,7 +2,7 @@
 
 Two layouts exist, one per kernel: ``plain`` holds a row of inputs for each output, ``fast`` a row of outputs
 for each input. Words are little-endian; code k of a word with b-bit codes is (word >> (k * b)) & (2^b - 1).
-Ternary holds five trits a byte in both layouts (see `_trit_bytes`). What a code means is in `CODES`.
+The plain layout of ternary holds five trits a byte (see `_trit_bytes`). What a code means is in `CODES`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,16 @@ LAYOUTS = ("plain", "fast")
 WORD_BITS = 32
 TRITS = 5  # trits a byte: 3^5 = 243 of 256 values
 
-# Bits of a stored code; ternary is packed otherwise.
-CODE_BITS = {
-    "binary": 1, "2bitsym": 2, "4bitsym": 4, "4bit": 4, "8bit": 8, "fp130": 4, "nf4": 4,
+# Bits of a stored code in the fast layout. The plain one has the same, but for ternary.
+FAST_BITS = {
+    "binary": 1, "ternary": 2, "2bitsym": 2, "4bitsym": 4, "4bit": 4, "8bit": 8, "fp130": 4, "nf4": 4,
 }  # fmt: skip
+
+
+def stored_bits(weight_format: str, layout: str) -> float:
+    """Bits a weight occupies where rows fill words exactly."""
+    dense = layout == "plain" and weight_format == "ternary"
+    return 8 / TRITS if dense else FAST_BITS[weight_format]
 
 
 def _sign_magnitude(levels: tuple[int, ...], magnitude: dict[int, int], bits: int) -> list[int]:
@@ -34,7 +40,7 @@ def _codes(layout: str, name: str) -> np.ndarray:
     if name == "fp130":
         return np.array(_sign_magnitude(levels, {2**e: e for e in range(8)}, 4), np.uint32)
     if layout == "plain" and name in ("2bitsym", "4bitsym"):
-        bits = CODE_BITS[name]
+        bits = FAST_BITS[name]
         return np.array(_sign_magnitude(levels, {2 * k + 1: k for k in range(8)}, bits), np.uint32)
     if layout == "plain" and name in ("4bit", "8bit"):
         return np.array([level % len(levels) for level in levels], np.uint32)
@@ -56,7 +62,7 @@ class Packed:
     words
         uint32 [m].
     stride
-        Distance of two rows: in words; of ternary weights in the fast layout in bytes.
+        Distance of two rows in words.
     """
 
     words: np.ndarray
@@ -95,26 +101,21 @@ def pack(weights: np.ndarray, weight_format: str, layout: str) -> Packed:
     index = np.searchsorted(FORMATS[weight_format].levels, weights)
     codes = CODES[layout, weight_format][index]
     rows = codes if layout == "plain" else codes.T
-    if weight_format == "ternary":
+    if weight_format == "ternary" and layout == "plain":
         data = _trit_bytes(rows)
-        if layout == "plain":
-            data = np.pad(data, ((0, 0), (0, -data.shape[1] % 4)))
-        stride = data.shape[1] // 4 if layout == "plain" else data.shape[1]
-        flat = data.reshape(-1)
-        return Packed(np.pad(flat, (0, -len(flat) % 4)).view("<u4").astype(np.uint32), stride)
-    words = _rows_to_words(rows, CODE_BITS[weight_format])
+        words = np.pad(data, ((0, 0), (0, -data.shape[1] % 4))).view("<u4").astype(np.uint32)
+    else:
+        words = _rows_to_words(rows, FAST_BITS[weight_format])
     return Packed(words.reshape(-1), words.shape[1])
 
 
 def unpack(packed: Packed, weight_format: str, layout: str, outputs: int, inputs: int) -> np.ndarray:
     """Levels int16 [outputs, inputs] of packed weights; the inverse of `pack`."""
     rows, columns = (outputs, inputs) if layout == "plain" else (inputs, outputs)
-    if weight_format == "ternary":
-        stride = packed.stride * (4 if layout == "plain" else 1)
-        data = packed.words.astype("<u4").view(np.uint8)[: rows * stride].reshape(rows, stride)
-        codes = _bytes_to_trits(data)
+    if weight_format == "ternary" and layout == "plain":
+        codes = _bytes_to_trits(packed.words.astype("<u4").view(np.uint8).reshape(rows, -1))
     else:
-        bits = CODE_BITS[weight_format]
+        bits = FAST_BITS[weight_format]
         shifts = np.arange(0, WORD_BITS, bits, dtype=np.uint32)
         fields = packed.words.reshape(rows, packed.stride, 1) >> shifts
         codes = (fields & np.uint32(2**bits - 1)).reshape(rows, -1)
