@@ -92,7 +92,7 @@ def test_cycles_of_a_program_counted_by_hand(tmp_path):
         "arithmetic": 12, "load": 1, "store": 1, "branch": 1, "branch_taken": 9, "jump": 0
     }  # fmt: skip
     assert count.cycles == {
-        "arithmetic": 1 + 10 + 2, "load": 2 + 1 + 1, "store": 2 + 1, "branch": 1, "branch_taken": 36, "jump": 0
+        "arithmetic": 1 + 10 + 2, "load": 2 + 1 + 1, "store": 3, "branch": 1, "branch_taken": 36, "jump": 0
     }  # fmt: skip
     assert count.total_cycles == 57 and count.total_instructions == 24
 
