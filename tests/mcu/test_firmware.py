@@ -130,9 +130,12 @@ def test_hex_and_bin_hold_the_same_bytes(mixed):
     assert f"{built.flash} of 16384 bytes" in text and f"{built.ram} of 2048 bytes" in text
 
 
-def test_the_board_build_fits_and_is_no_program_for_the_emulator(mixed, tmp_path):
-    built = firmware(mixed[0], tmp_path, board=True)
-    assert b" DIFFERENT" in built.bin.read_bytes()
+def test_the_board_build_fits_and_is_no_program_for_the_emulator(tmp_path):
+    made = export(network("4bitsym", 256, 64, 64, 64, 10), images(256))
+    built = firmware(made, tmp_path, board=True)
+    program = built.bin.read_bytes()
+    assert b" DIFFERENT" in program and len(program) <= 16 * 1024
+    assert made.images[0].tobytes() in program and made.images[1].tobytes() not in program
     with pytest.raises(FirmwareError, match="no symbol 'ni_ready'"):
         Emulator(built.elf)
 

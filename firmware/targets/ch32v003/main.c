@@ -1,7 +1,7 @@
 /* Program for the CH32V003.
  *
  * Without NI_BOARD it waits for an emulator: run from ni_ready to ni_done classifies the image in ni_image.
- * With NI_BOARD it classifies the model's golden images and prints logits and verdicts on USART1. */
+ * With NI_BOARD it classifies the model's golden images and prints logits and verdicts on USART1, once after reset. */
 #include "nonideal.h"
 
 #include "model.h"

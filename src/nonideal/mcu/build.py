@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nonideal.files import atomic, write_text
@@ -28,6 +28,7 @@ TARGET_FLAGS = (
     "-Wl,--gc-sections",
 )  # fmt: skip
 ENGINE_FILES = ("network.c", "start.c", "work.c", "nf4.c", "rows.S")  # besides the kernels
+BOARD_IMAGES = 1  # golden vectors of a board build; two fill the flash beside 25,216 weights of 4 bits
 LIBRARY_SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 
 
@@ -141,8 +142,8 @@ def firmware(
     target
         Key of `nonideal.mcu.limits.TARGETS`.
     board
-        True builds the program for a real board, which prints the golden vectors' results on the serial port;
-        False the one for `nonideal.mcu.emulate`.
+        True builds the program for a real board, which prints the first golden vector's logits and verdict
+        on the serial port; False the one for `nonideal.mcu.emulate`.
     sources
         Folder of the C sources.
 
@@ -156,6 +157,8 @@ def firmware(
     memory = limits.get_target(target)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if board:
+        export = replace(export, images=export.images[:BOARD_IMAGES])
     write_text(folder / "model.h", export.header())
     place = sources / "targets" / target
     kernels = sorted({f"{export.kernel}_{layer.weight_format}.c" for layer in export.network.layers})

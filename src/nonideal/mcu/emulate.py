@@ -81,7 +81,7 @@ class Emulator:
 
     def _run(self, start: int, stop: int) -> None:
         try:
-            self.uc.emu_start(start, stop, count=INSTRUCTIONS_LIMIT if start != stop else 0)
+            self.uc.emu_start(start, stop, count=INSTRUCTIONS_LIMIT)
         except UcError as error:
             where = self.uc.reg_read(UC_RISCV_REG_PC)
             raise FirmwareError(f"{self.path}: {error} at {where:#010x}") from error
