@@ -1,7 +1,8 @@
-# Inner loops of the fast lane kernels for RV32E, the one place where the compiler's code is not good enough: it
-# keeps fewer than eight sums in registers, and turns rare branches into arithmetic.
+# Inner loops of the fast kernels for RV32E, the one place where the compiler's code is not good enough: it keeps
+# fewer than eight sums in registers, and turns rare branches into arithmetic.
 #
-# The same in C, with the contract: ni_list_rows and ni_activate in lanes.h, and rows in fold.h, ni_rows_fp130 in fast_fp130.c, for
+# The same in C, with the contracts: ni_activate and ni_list_rows in lanes.h, ni_rows_fp130 in fast_fp130.c, and
+# rows in fold.h for
 #
 # void ni_rows_<bits>bit_<words>(const uint8_t *base, const uint16_t *add, const uint16_t *subtract,
 #                                uint32_t start, uint32_t *sums, uint32_t counts)
