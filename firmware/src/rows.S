@@ -7,7 +7,7 @@
 # void ni_rows_<bits>bit_<words>(const uint8_t *base, const uint16_t *add, const uint16_t *subtract,
 #                                uint32_t start, uint32_t *sums, uint32_t counts)
 #
-# The latter use all registers but sp ; gp and tp are saved like the others. Interrupts must be off.
+# The latter use all registers but sp; gp and tp are saved like the others. Interrupts must be off.
 #if defined(__riscv)
 
 #define base a0
