@@ -1,0 +1,56 @@
+/* Program for the CH32V003.
+ *
+ * Without NI_BOARD it waits for an emulator: run from ni_ready to ni_done classifies the image in ni_image.
+ * With NI_BOARD it classifies the model's golden images and prints logits and verdicts on USART1, once after reset. */
+#include "nonideal.h"
+
+#include "model.h"
+
+#define WIDEST(a, b) ((a) > (b) ? (a) : (b))
+
+/* The image lies in RAM; activations overwrite it. */
+int8_t ni_image[WIDEST(NI_MODEL_INPUTS, NI_MODEL_WIDEST)] __attribute__((aligned(4)));
+int32_t ni_logits[NI_MAX_WIDTH];
+uint32_t ni_class;
+
+#ifdef NI_BOARD
+
+#include "board.h"
+
+static void print_logits(uint32_t image) {
+    board_text("image ");
+    board_hex(image);
+    board_text(" class ");
+    board_hex(ni_class);
+    board_text(" logits");
+    for (uint32_t o = 0; o < NI_MODEL_OUTPUTS; o++) {
+        board_text(" ");
+        board_hex((uint32_t)ni_logits[o]);
+    }
+}
+
+int main(void) {
+    board_start();
+    for (uint32_t image = 0; image < NI_GOLDEN; image++) {
+        for (uint32_t i = 0; i < NI_MODEL_INPUTS; i++) ni_image[i] = ni_golden_images[image][i];
+        ni_class = ni_infer(&ni_model, ni_image, ni_logits);
+        print_logits(image);
+        uint32_t wrong = 0;
+        for (uint32_t o = 0; o < NI_MODEL_OUTPUTS; o++) wrong |= ni_logits[o] != ni_golden_logits[image][o];
+        board_text(wrong ? " DIFFERENT\r\n" : " ok\r\n");
+    }
+    for (;;) {}
+}
+
+#else
+
+/* Labels for the emulator; the loop makes the compiler keep both. */
+int main(void) {
+    for (;;) {
+        __asm__ volatile(".globl ni_ready\nni_ready:" ::: "memory");
+        ni_class = ni_infer(&ni_model, ni_image, ni_logits);
+        __asm__ volatile(".globl ni_done\nni_done:" ::: "memory");
+    }
+}
+
+#endif

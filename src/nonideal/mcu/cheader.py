@@ -1,0 +1,91 @@
+"""C header of an export: deterministic text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nonideal.mcu import limits
+
+if TYPE_CHECKING:
+    from nonideal.mcu.export import Export
+
+LINE = 108  # characters
+
+
+def render(export: Export) -> str:
+    """Text of the header."""
+    network, count = export.network, len(export.network.layers)
+    sizes = network.sizes
+    lines = [
+        "/* Weights of a low-bit network, made by nonideal.mcu.export; see nonideal.h for the engine. */",
+        "#ifndef NI_MODEL_H",
+        "#define NI_MODEL_H",
+        "",
+        '#include "nonideal.h"',
+        "",
+        f"#define NI_MODEL_INPUTS {sizes[0]}",
+        f"#define NI_MODEL_OUTPUTS {sizes[-1]}",
+        f"#define NI_MODEL_WIDEST {max(sizes[1:])}",
+        "",
+    ]
+    for k, (layer, packed) in enumerate(zip(network.layers, export.packed, strict=True), 1):
+        lines.append(
+            f"/* Layer {k}: {layer.weight_format}, {layer.inputs} to {layer.outputs}, "
+            f"scale {layer.scale!r}, stride {packed.stride}. */"
+        )
+        lines += _array(f"static const uint32_t ni_weights_{k}[{len(packed.words)}]", packed.words, hexa=True)
+        if k == 1:
+            lines += _array(f"static const int32_t ni_row_sums[{layer.outputs}]", export.row_sums())
+        lines.append("")
+    lines.append(f"static const ni_layer ni_layers[{count}] = {{")
+    for k, (layer, packed) in enumerate(zip(network.layers, export.packed, strict=True), 1):
+        sums = "ni_row_sums" if k == 1 else "0"
+        lines.append(
+            f"    {{ni_{export.kernel}_{layer.weight_format}, ni_weights_{k}, {sums}, "
+            f"{layer.inputs}, {layer.outputs}, {packed.stride}}},"
+        )
+    lines += ["};", f"static const ni_network ni_model = {{ni_layers, {count}}};", ""]
+    return "\n".join([*lines, *_golden(export), "", "#endif", ""])
+
+
+def engine_macros(export: Export, target: limits.Target) -> dict[str, int]:
+    """Sizes of the engine's workspace for this network, as macros of work.h."""
+    return {
+        "NI_MAX_WIDTH": limits.padded(max(export.network.sizes[1:])),
+        "NI_SUM_WORDS": limits.sum_words(export.network),
+        "NI_ACTIVE": limits.active_inputs(export.network, export.kernel, target),
+        "NI_ROWS": limits.listed_rows(export.network),
+    }
+
+
+def _golden(export: Export) -> list[str]:
+    """Golden vectors as constant arrays; a compiler drops those that a program does not use."""
+    count, sizes = len(export.images), export.network.sizes
+    lines = ["/* Golden vectors: images, the accumulators of every layer, the last of which are logits. */"]
+    lines.append(f"#define NI_GOLDEN {count}")
+    lines += _array(f"static const int8_t ni_golden_images[{count}][{sizes[0]}]", export.images)
+    for k, values in enumerate(export.accumulators[:-1], 1):
+        lines += _array(f"static const int32_t ni_golden_accumulators_{k}[{count}][{sizes[k]}]", values)
+    return lines + _array(
+        f"static const int32_t ni_golden_logits[{count}][{sizes[-1]}]", export.accumulators[-1]
+    )
+
+
+def _array(declaration: str, values: np.ndarray, *, hexa: bool = False) -> list[str]:
+    """Definition of an array of one or two dimensions."""
+    if values.ndim == 2:
+        rows = [f"    {{{', '.join(str(v) for v in row)}}}," for row in values.tolist()]
+        return [f"{declaration} = {{", *(part for row in rows for part in _wrapped(row)), "};"]
+    words = [f"0x{v:08x}" if hexa else str(v) for v in values.tolist()]
+    return [f"{declaration} = {{", *_wrapped("    " + ", ".join(words)), "};"]
+
+
+def _wrapped(text: str) -> list[str]:
+    lines = []
+    while len(text) > LINE:
+        cut = text.rindex(", ", 0, LINE) + 1
+        lines.append(text[:cut])
+        text = "    " + text[cut + 1 :]
+    return [*lines, text]

@@ -1,0 +1,206 @@
+"""Export a trained network: C header, ``.npz`` and JSON, three views of the same integers.
+
+>>> from nonideal.mcu.export import export               # doctest: +SKIP
+>>> export(model, images).write("out")                   # doctest: +SKIP
+
+`images` are a few inputs as the network was trained on; they become golden vectors: the integer image, every
+layer's accumulators and the logits, so that any other implementation can be checked against them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from nonideal.files import atomic, write_text
+from nonideal.mcu import limits
+from nonideal.mcu.cheader import render
+from nonideal.mcu.integer import IntegerLayer, IntegerNetwork, from_model, quantise_images
+from nonideal.mcu.packing import LAYOUTS, Packed, pack, stored_bits
+from nonideal.quantize.formats import FORMATS
+
+VERSION = 1
+GOLDEN_IMAGES = 4  # kept of the images given
+
+
+@dataclass(frozen=True)
+class Export:
+    """A network ready for the engine.
+
+    Parameters
+    ----------
+    network
+        Integers.
+    kernel
+        ``fast`` or ``plain``: which kernels it runs on, and with it the packing.
+    images
+        Golden inputs, int8 [g, inputs].
+    """
+
+    network: IntegerNetwork
+    kernel: str
+    images: np.ndarray
+    packed: tuple[Packed, ...] = field(init=False)
+    accumulators: tuple[np.ndarray, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        layers = self.network.layers
+        object.__setattr__(
+            self, "packed", tuple(pack(k.weights, k.weight_format, self.kernel) for k in layers)
+        )
+        object.__setattr__(self, "accumulators", tuple(self.network.accumulators(self.images)))
+
+    def row_sums(self) -> np.ndarray:
+        """Sum of the first layer's weights for each output, int32 [outputs]."""
+        return self.network.layers[0].weights.sum(axis=1, dtype=np.int32)
+
+    def header(self) -> str:
+        """C header: constants, packed weights and the network for `ni_infer`; no date, no path."""
+        return render(self)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything as arrays; `meta` holds formats, scales and kernel as JSON text."""
+        result = {"meta": np.array(json.dumps(self._meta(), sort_keys=True))}
+        for k, (layer, packed) in enumerate(zip(self.network.layers, self.packed, strict=True), 1):
+            result[f"layer_{k}_weights"] = layer.weights
+            result[f"layer_{k}_words"] = packed.words
+            result[f"golden_accumulators_{k}"] = self.accumulators[k - 1]
+        return result | {"layer_1_row_sums": self.row_sums(), "golden_images": self.images}
+
+    def document(self) -> dict[str, Any]:
+        """Everything as one JSON-able dictionary."""
+        layers = []
+        for meta, layer, packed in zip(self._meta()["layers"], self.network.layers, self.packed, strict=True):
+            layers.append(meta | {"weights": layer.weights.tolist(), "words": packed.words.tolist()})
+        layers[0]["row_sums"] = self.row_sums().tolist()
+        golden = {
+            "images": self.images.tolist(),
+            "accumulators": [values.tolist() for values in self.accumulators],
+        }
+        return self._meta() | {"layers": layers, "golden": golden}
+
+    def write(self, folder: str | os.PathLike[str], name: str = "model") -> dict[str, Path]:
+        """Write ``name.h``, ``name.npz`` and ``name.json``; returns their paths by suffix."""
+        paths = {suffix: Path(folder) / f"{name}.{suffix}" for suffix in ("h", "npz", "json")}
+        write_text(paths["h"], self.header())
+        with atomic(paths["npz"]) as temporary:
+            np.savez(temporary, **self.arrays())
+        write_text(paths["json"], json.dumps(self.document(), sort_keys=True) + "\n")
+        return paths
+
+    def _meta(self) -> dict[str, Any]:
+        layers = [
+            {
+                "format": layer.weight_format,
+                "levels": list(FORMATS[layer.weight_format].levels),
+                "inputs": layer.inputs,
+                "outputs": layer.outputs,
+                "scale": layer.scale,
+                "bits_per_code": stored_bits(layer.weight_format, self.kernel),
+                "stride": packed.stride,
+            }
+            for layer, packed in zip(self.network.layers, self.packed, strict=True)
+        ]
+        return {"version": VERSION, "kernel": self.kernel, "layers": layers}
+
+
+def export(
+    model: nn.Module | IntegerNetwork,
+    images: np.ndarray | torch.Tensor,
+    *,
+    kernel: str = "fast",
+    target: str | None = "ch32v003",
+) -> Export:
+    """Prepare a network for the engine, or say why it cannot run there.
+
+    Parameters
+    ----------
+    model
+        `nonideal.models.FullyConnected` on weight grids, or integers.
+    images
+        Golden inputs: floating point [g, ...] as in training, or int8 [g, inputs]. The first four are kept.
+    kernel
+        ``fast`` or ``plain``.
+    target
+        Microcontroller whose memory is checked, a key of `nonideal.mcu.limits.TARGETS`; None checks the
+        engine's own limits only.
+
+    Raises
+    ------
+    ValueError
+        If a layer is unsuitable, too wide, could overflow its accumulators, or does not fit the target; the
+        message names layer and limit.
+    """
+    if kernel not in LAYOUTS:
+        raise ValueError(f"kernel {kernel!r} is not known; kernels are {', '.join(LAYOUTS)}")
+    network = model if isinstance(model, IntegerNetwork) else from_model(model)
+    if isinstance(images, np.ndarray) and images.dtype == np.int8:
+        integers = images.reshape(len(images), -1)
+    else:
+        integers = quantise_images(images)
+    if integers.shape[1] != network.sizes[0] or not len(integers):
+        raise ValueError(
+            f"layer 1 has {network.sizes[0]} inputs, the images have {integers.shape[1]} pixels each"
+        )
+    limits.check_engine(network, kernel)
+    if target is not None:
+        limits.check_target(network, kernel, target)
+    return Export(network, kernel, np.ascontiguousarray(integers[:GOLDEN_IMAGES]))
+
+
+def load(path: str | os.PathLike[str]) -> Export:
+    """Read what `Export.write` wrote as ``.npz`` or ``.json``.
+
+    Raises
+    ------
+    ValueError
+        If the file is no export of this version, or its parts contradict each other.
+    """
+    path = Path(path)
+    readers: dict[str, Callable[[Path], Export]] = {".npz": _from_npz, ".json": _from_json}
+    if path.suffix not in readers:
+        raise ValueError(f"{path}: expected a file ending in .npz or .json; the C header is for compilers")
+    try:
+        return readers[path.suffix](path)
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: no export of this program ({error!r}); write it again") from error
+
+
+def _from_npz(path: Path) -> Export:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    meta = json.loads(str(arrays["meta"]))
+    weights = [arrays[f"layer_{k}_weights"] for k in range(1, len(meta["layers"]) + 1)]
+    result = _assemble(path, meta, weights, arrays["golden_images"])
+    expected = result.arrays()
+    for key in sorted(arrays.keys() | expected.keys()):
+        if key not in arrays or key not in expected or not np.array_equal(arrays[key], expected[key]):
+            raise ValueError(f"{path}: {key} contradicts the weights; write the export again")
+    return result
+
+
+def _from_json(path: Path) -> Export:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    weights = [np.array(layer["weights"], np.int16) for layer in document["layers"]]
+    result = _assemble(path, document, weights, np.array(document["golden"]["images"], np.int8))
+    if result.document() != document:
+        raise ValueError(f"{path}: packing or golden vectors contradict the weights; write the export again")
+    return result
+
+
+def _assemble(path: Path, meta: dict[str, Any], weights: list[np.ndarray], images: np.ndarray) -> Export:
+    if meta["version"] != VERSION:
+        raise ValueError(f"{path}: export version {meta['version']}, this program reads {VERSION}")
+    layers = tuple(
+        IntegerLayer(layer["format"], matrix, layer["scale"])
+        for layer, matrix in zip(meta["layers"], weights, strict=True)
+    )
+    return Export(IntegerNetwork(layers), meta["kernel"], images)

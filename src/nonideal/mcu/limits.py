@@ -1,0 +1,180 @@
+"""What the engine and a microcontroller can hold, checked before anything is compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nonideal.mcu.integer import (
+    ACCUMULATOR_LARGEST,
+    INPUT_LARGEST,
+    INPUT_LOWEST,
+    IntegerLayer,
+    IntegerNetwork,
+)
+from nonideal.mcu.packing import FAST_BITS, WORD_BITS, pack
+
+MAX_INPUTS = 2**16 - 1  # uint16 in ni_layer
+MAX_WIDTH = 1024  # outputs: NI_SUM_WORDS of the host library, work.h
+MAX_ROW = 2**14 - 2  # row offset + 1 in 14 bits, lanes.h
+WIDTH_MULTIPLE = 32  # accumulators have room for the outputs rounded up to this, nonideal.h
+MAX_ACTIVE = 128  # lanes.h
+MIN_ACTIVE = 16  # inputs treated at once; fewer would be slow
+# NI_LIMIT of the fast lane kernels: rows they list at once.
+ROW_LIMITS = {"binary": 31, "ternary": 31, "2bitsym": 31, "4bitsym": 17, "4bit": 17, "8bit": 17}
+
+# Bytes of RAM that code takes which runs from it, rounded up; seen with zig 0.17, and checked by the linker.
+LANE_CODE = 224  # of all fast lane kernels together
+ROWS_CODE = 544  # of those whose codes have the same number of bits
+FAST_CODE = {"fp130": 480, "nf4": 352}
+PLAIN_CODE = 288  # of each plain kernel
+
+
+@dataclass(frozen=True)
+class Target:
+    """Memory of a microcontroller.
+
+    Parameters
+    ----------
+    flash, ram
+        In bytes.
+    stack
+        Bytes of RAM reserved for the stack.
+    """
+
+    flash: int
+    ram: int
+    stack: int
+
+
+# CH32V003 data sheet: 16 KB flash, 2 KB SRAM.
+TARGETS = {"ch32v003": Target(flash=16 * 1024, ram=2 * 1024, stack=192)}
+
+
+def padded(width: int) -> int:
+    """Accumulators that a layer of that width needs room for."""
+    return -(-width // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
+
+
+def get_target(name: str) -> Target:
+    """Target of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if name not in TARGETS:
+        raise ValueError(f"target {name!r} is not known; targets are {', '.join(TARGETS)}")
+    return TARGETS[name]
+
+
+def check_engine(network: IntegerNetwork, kernel: str) -> None:
+    """Refuse what the engine cannot compute.
+
+    Raises
+    ------
+    ValueError
+        If a layer is too wide or an accumulator could overflow; the message names layer and limit.
+    """
+    for index, layer in enumerate(network.layers, 1):
+        name = f"layer {index} ({layer.weight_format}, {layer.inputs} to {layer.outputs})"
+        for what, found, limit in (
+            ("inputs", layer.inputs, MAX_INPUTS),
+            ("outputs", layer.outputs, MAX_WIDTH),
+        ):
+            if found > limit:
+                raise ValueError(f"{name}: too wide, {found} {what}; the engine takes at most {limit}")
+        bound = layer.bound(lowest=INPUT_LOWEST if index == 1 else 0, highest=INPUT_LARGEST)
+        if bound > ACCUMULATOR_LARGEST:
+            raise ValueError(
+                f"{name}: an accumulator could reach {bound}, 32 bits hold {ACCUMULATOR_LARGEST}; "
+                f"use fewer inputs or smaller weights"
+            )
+        rows = layer.inputs * row_words(layer)
+        if kernel == "fast" and layer.weight_format in ROW_LIMITS and rows > MAX_ROW:
+            raise ValueError(
+                f"{name}: too wide, its rows take {rows} words where the fast kernel "
+                f"addresses {MAX_ROW}; make it narrower or use kernel='plain'"
+            )
+
+
+def row_words(layer: IntegerLayer) -> int:
+    """Words of a row in the fast layout."""
+    return -(-layer.outputs * FAST_BITS[layer.weight_format] // WORD_BITS)
+
+
+def sum_words(network: IntegerNetwork) -> int:
+    """NI_SUM_WORDS of work.h: 16-bit sums, two a word, of the layer that needs most."""
+    return max(
+        (
+            row_words(layer) * WORD_BITS // min(FAST_BITS[layer.weight_format], 4) // 2
+            for layer in network.layers
+            if layer.weight_format in ROW_LIMITS
+        ),
+        default=1,
+    )
+
+
+def listed_rows(network: IntegerNetwork) -> int:
+    """NI_ROWS of work.h: the largest NI_LIMIT of the network's kernels."""
+    return max(ROW_LIMITS.get(layer.weight_format, 1) for layer in network.layers)
+
+
+def flash_of_data(network: IntegerNetwork, kernel: str) -> list[int]:
+    """Flash for each layer's weights and row sums, in bytes."""
+    sizes = [4 * len(pack(layer.weights, layer.weight_format, kernel).words) for layer in network.layers]
+    sizes[0] += 4 * network.layers[0].outputs
+    return sizes
+
+
+def ram_of_data(network: IntegerNetwork, kernel: str) -> int:
+    """RAM for image, accumulators, class and lists, without the list of active inputs, in bytes."""
+    ram = -(-max(network.sizes) // 4) * 4 + 4 * padded(max(network.sizes[1:])) + 4
+    formats = {layer.weight_format for layer in network.layers}
+    if kernel == "fast" and formats & ROW_LIMITS.keys():
+        ram += 4 * sum_words(network) + 2 * (listed_rows(network) + 2)
+    return ram + (4 * 2**4 + 2**4 if "nf4" in formats else 0)  # products and levels
+
+
+def ram_of_code(network: IntegerNetwork, kernel: str) -> int:
+    """RAM for the kernels of a network, in bytes."""
+    formats = {layer.weight_format for layer in network.layers}
+    if kernel == "plain":
+        return PLAIN_CODE * len(formats)
+    widths = {min(FAST_BITS[name], 4) for name in formats & ROW_LIMITS.keys()}
+    lanes = LANE_CODE + ROWS_CODE * len(widths) if widths else 0
+    return lanes + sum(FAST_CODE.get(name, 0) for name in formats)
+
+
+def active_inputs(network: IntegerNetwork, kernel: str, target: Target) -> int:
+    """NI_ACTIVE of work.h: as many inputs at once as the RAM that is left can list, at most 128."""
+    free = target.ram - target.stack - ram_of_code(network, kernel) - ram_of_data(network, kernel)
+    entry = 8 if any(layer.weight_format == "fp130" for layer in network.layers) else 4
+    return max(0, min(MAX_ACTIVE, free // entry - 1))
+
+
+def check_target(network: IntegerNetwork, kernel: str, name: str) -> None:
+    """Refuse what cannot fit a microcontroller, counting data only; the linker counts the code as well.
+
+    Raises
+    ------
+    ValueError
+        If flash or RAM do not suffice; the message names the layer that passes the limit.
+    """
+    target = get_target(name)
+    used = 0
+    for index, size in enumerate(flash_of_data(network, kernel), 1):
+        used += size
+        if used > target.flash:
+            raise ValueError(
+                f"layer {index}: weights up to here take {used} bytes of flash, {name} has {target.flash}; "
+                f"use fewer weights or bits, or target=None to export for another machine"
+            )
+    if active_inputs(network, kernel, target) < MIN_ACTIVE:
+        image, widest = network.sizes[0], max(network.sizes)
+        index = 1 if widest == image else network.sizes.index(widest)
+        raise ValueError(
+            f"layer {index}: an image of {image} pixels and layers up to {max(network.sizes[1:])} wide take "
+            f"{ram_of_data(network, kernel)} bytes of RAM; {name} has {target.ram}, of which {target.stack} "
+            f"are for the stack and {ram_of_code(network, kernel)} for code that runs from RAM"
+        )

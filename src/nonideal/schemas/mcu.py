@@ -1,0 +1,47 @@
+"""Tables of the microcontroller study."""
+
+from __future__ import annotations
+
+from nonideal.schemas.columns import SHARE, above, at_least, column, one_of, table
+
+KERNELS = ("plain", "fast")
+CLASSES = ("arithmetic", "load", "store", "branch", "branch_taken", "jump")
+MODELLED = "modelled cycles per image on the CH32V003 at 48 MHz"
+
+# What distinguishes one program from another.
+PROGRAM = {
+    "dataset": column("str", "name of the data set"),
+    "format": column("str", "weight format"),
+    "kernel": column("str", "weight-walking or activation-walking kernel", one_of(KERNELS)),
+}
+
+KERNELS_TABLE = table(
+    "mcu_kernels",
+    list(PROGRAM),
+    PROGRAM
+    | {
+        "sizes": column("str", "inputs, hidden widths and classes"),
+        "test_accuracy": column("float64", "share of test images the integers classify correctly", SHARE),
+        "weight_bytes": column("int64", "packed weights", at_least(1), unit="byte"),
+        "flash_bytes": column("int64", "weights, tables and code", at_least(1), unit="byte"),
+        "ram_bytes": column(
+            "int64", "variables and code in RAM, without the stack", at_least(1), unit="byte"
+        ),
+        "stack_bytes": column("int64", "largest stack seen by the emulator", at_least(1), unit="byte"),
+        "cycles": column("float64", MODELLED, above(0)),
+        "instructions": column("float64", "instructions per image", above(0)),
+        "cycle_images": column("int64", "images on which cycles were counted", at_least(1)),
+        "verified_images": column("int64", "images on which Python, C and firmware agreed", at_least(1)),
+    },
+)
+
+CYCLES = table(
+    "mcu_cycles",
+    [*PROGRAM, "instruction_class"],
+    PROGRAM
+    | {
+        "instruction_class": column("str", "class of instructions", one_of(CLASSES)),
+        "instructions": column("float64", "instructions per image", at_least(0)),
+        "cycles": column("float64", MODELLED, at_least(0)),
+    },
+)

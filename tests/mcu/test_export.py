@@ -1,0 +1,167 @@
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from mcu_networks import images, layer, network
+
+from nonideal import models
+from nonideal.mcu.export import export, load
+from nonideal.mcu.integer import IntegerLayer, IntegerNetwork, quantise_images
+from nonideal.mcu.packing import LAYOUTS, Packed, pack, unpack
+from nonideal.quantize.formats import FORMATS
+from nonideal.rng import torch_stream
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", FORMATS)
+def test_packing_is_inverted_and_as_dense_as_promised(name, layout):
+    for outputs, inputs in ((64, 320), (1, 1), (13, 37), (5, 8)):
+        part = layer(name, outputs, inputs)
+        packed = pack(part.weights, name, layout)
+        assert np.array_equal(unpack(packed, name, layout, outputs, inputs), part.weights)
+    ternary = 1.6 if layout == "plain" else 2
+    bits = {"binary": 1, "ternary": ternary, "2bitsym": 2, "8bit": 8}.get(name, 4)
+    full = pack(layer(name, 160, 320).weights, name, layout)  # divides evenly by words and by five
+    assert full.words.nbytes * 8 == 160 * 320 * bits
+
+
+# The examples in the headers of the C kernels.
+EXAMPLES = [
+    ("binary", (1, -1, 1), 0x5, 0x5),
+    ("2bitsym", (-3, 1, 3), 0x13, 0x38),
+    ("4bitsym", (-15, 1, 7), 0x30F, 0xB80),
+    ("4bit", (-8, 1, -1), 0xF18, 0x790),
+    ("8bit", (-128, 1, -1), 0xFF0180, 0x7F8100),
+    ("fp130", (-128, 1, 2), 0x10F, 0x10F),
+    ("nf4", (-127, 0, 10), 0x870, 0x870),
+    ("ternary", (1, 0, -1, -1, -1), 200, 6),
+]
+
+
+@pytest.mark.parametrize(("name", "weights", "plain", "fast"), EXAMPLES)
+def test_examples_of_the_kernels_headers(root, name, weights, plain, fast):
+    row = np.array([weights], np.int16)
+    assert pack(row, name, "plain").words.tolist() == [plain]
+    assert pack(row.T, name, "fast").words.tolist() == [fast]
+    for kernel, word in (("plain", plain), ("fast", fast)):
+        text = (root / f"firmware/src/{kernel}_{name}.c").read_text()
+        shown = (f"{word:#x}", f"byte {word}")
+        assert any(part in text for part in shown)
+
+
+@pytest.mark.parametrize("kernel", LAYOUTS)
+@pytest.mark.parametrize("name", FORMATS)
+def test_round_trip_is_exact(tmp_path, name, kernel):
+    net = network(name, 30, 12, 10)
+    made = export(net, images(30), kernel=kernel)
+    paths = made.write(tmp_path)
+    for path in (paths["npz"], paths["json"]):
+        read = load(path)
+        assert read.kernel == kernel and np.array_equal(read.images, made.images)
+        for a, b in zip(read.network.layers, net.layers, strict=True):
+            assert a.weight_format == b.weight_format and a.scale == b.scale
+            assert np.array_equal(a.weights, b.weights)
+        assert read.header() == made.header()
+    text = paths["h"].read_text()
+    for k, part in enumerate(net.layers, 1):
+        words = np.array([int(v, 16) for v in numbers(text, f"ni_weights_{k}")], np.uint32)
+        stride = int(re.search(rf"Layer {k}: .* stride (\d+)\.", text)[1])
+        found = unpack(Packed(words, stride), name, kernel, part.outputs, part.inputs)
+        assert np.array_equal(found, part.weights)
+    assert numbers(text, "ni_golden_images") == [str(v) for v in made.images.ravel()]
+    assert numbers(text, "ni_golden_accumulators_1") == [str(v) for v in made.accumulators[0].ravel()]
+    assert numbers(text, "ni_golden_logits") == [str(v) for v in net.logits(made.images).ravel()]
+    assert numbers(text, "ni_row_sums") == [str(v) for v in net.layers[0].weights.sum(axis=1)]
+
+
+def numbers(text: str, name: str) -> list[str]:
+    body = re.search(rf"{name}(?:\[\d+\])+ = \{{\n(.*?)\n\}};", text, re.DOTALL)[1]
+    return re.findall(r"0x[0-9a-f]+|-?\d+", body)
+
+
+def test_files_are_the_same_bytes_each_time(tmp_path):
+    net = network("4bitsym", 30, 12, 10)
+    for folder in ("a", "b"):
+        export(net, images(30)).write(tmp_path / folder)
+    for suffix in ("h", "npz", "json"):
+        assert (tmp_path / f"a/model.{suffix}").read_bytes() == (tmp_path / f"b/model.{suffix}").read_bytes()
+    assert max(map(len, (tmp_path / "a/model.h").read_text().splitlines())) <= 110
+
+
+def test_two_lines_for_a_model_of_ones_own(tmp_path):
+    model = models.build("fc", generator=torch_stream(0, "init"))
+    inputs = torch.randn(9, 1, 16, 16, generator=torch_stream(0, "x"))
+    export(model, inputs).write(tmp_path)
+    document = json.loads((tmp_path / "model.json").read_text())
+    assert np.array_equal(document["golden"]["images"], quantise_images(inputs)[:4])
+    assert [part["format"] for part in document["layers"]] == ["4bitsym"] * 4
+    for part, trained in zip(document["layers"], model.layers, strict=True):
+        values = torch.tensor(part["weights"]) * torch.tensor(part["scale"], dtype=torch.float32)
+        assert torch.equal(values, trained.effective_weight().detach())
+
+
+@pytest.mark.parametrize("suffix", ["npz", "json"])
+def test_files_that_contradict_themselves_are_refused(tmp_path, suffix):
+    path = export(network("4bit", 30, 12, 10), images(30)).write(tmp_path)[suffix]
+    if suffix == "json":
+        document = json.loads(path.read_text())
+        document["golden"]["accumulators"][1][0][0] += 1
+        path.write_text(json.dumps(document))
+        message = "contradict the weights"
+    else:
+        arrays = dict(np.load(path))
+        arrays["layer_2_words"][0] ^= 1
+        np.savez(path, **arrays)
+        message = "layer_2_words contradicts"
+    with pytest.raises(ValueError, match=message):
+        load(path)
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "a.json").write_text('{"version": 1}')
+    with pytest.raises(ValueError, match="no export of this program"):
+        load(tmp_path / "a.json")
+    (tmp_path / "b.json").write_text('{"version": 7, "layers": [], "golden": {"images": []}}')
+    with pytest.raises(ValueError, match="export version 7, this program reads 1"):
+        load(tmp_path / "b.json")
+    with pytest.raises(ValueError, match="expected a file ending in"):
+        load(tmp_path / "model.h")
+
+
+def zeros(pixels: int) -> np.ndarray:
+    return np.zeros((1, pixels), np.int8)
+
+
+def test_what_does_not_fit_is_refused_by_name():
+    def refuse(net, pixels, message, **settings):
+        with pytest.raises(ValueError, match=message):
+            export(net, zeros(pixels), **settings)
+
+    refuse(
+        network("4bit", 8, 1025, 2), 8, r"layer 1 \(4bit, 8 to 1025\): too wide, 1025 outputs.*at most 1024"
+    )
+    refuse(network("4bit", 256, 512, 2), 256, "layer 1 .*rows take 16384 words .*addresses 16382.*'plain'")
+    refuse(network("8bit", 256, 64, 10), 256, "layer 1: weights up to here take 16640 bytes .*has 16384")
+    refuse(
+        network("4bit", 1600, 16, 10),
+        1600,
+        "layer 1: an image of 1600 pixels .*take .* has 2048, of which 192",
+    )
+    refuse(network("binary", 64, 320, 8), 64, "layer 1: an image of 64 pixels and layers up to 320 wide")
+    kinds = [network(name, 8, 8).layers[0] for name in ("binary", "2bitsym", "4bit")]
+    refuse(IntegerNetwork(tuple(kinds)), 8, "layer 1: .* and 1856 for code that runs from RAM")
+    refuse(network("4bit", 20, 4), 20, "target 'z80' is not known; targets are ch32v003", target="z80")
+    refuse(network("4bit", 20, 4), 20, "kernel 'quick' is not known", kernel="quick")
+    refuse(network("4bit", 20, 4), 21, "layer 1 has 20 inputs, the images have 21 pixels")
+    export(network("8bit", 256, 64, 10), zeros(256), target=None)
+
+
+def test_an_accumulator_that_could_overflow_is_refused(monkeypatch):
+    part = IntegerLayer("8bit", np.full((1, 65535), -128, np.int16))
+    export(IntegerNetwork((part,)), zeros(65535), kernel="plain", target=None)  # the largest there can be
+    monkeypatch.setattr("nonideal.mcu.limits.MAX_INPUTS", 2**20)
+    wide = IntegerLayer("8bit", np.full((1, 131072), -128, np.int16))
+    with pytest.raises(ValueError, match=r"layer 1 .* could reach 2147483648, 32 bits hold 2147483647"):
+        export(IntegerNetwork((wide,)), zeros(131072), kernel="plain", target=None)
