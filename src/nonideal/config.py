@@ -84,6 +84,11 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
         )
     if fitted < 2:
         yield "crossbar.figure_4a: fitting Eq. 8 needs at least two configurations: add bases or n_slices"
+    if untrained := sorted(set(config["firmware"]["formats"]) - set(training["formats"])):
+        yield (
+            f"firmware.formats = {config['firmware']['formats']}: {', '.join(untrained)} not among "
+            f"training.formats = {training['formats']}"
+        )
     copies = 1 + training["augmented_copies"]
     if training["batch_size"] % copies:
         yield (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-PARTS = ("workflow", "scripts", "config", "notebooks", "paper", "src")
+PARTS = ("workflow", "scripts", "config", "notebooks", "paper", "src", "firmware")
 TINY = {
     "run": "tiny",
     "data": {"root": None, "download": False},
@@ -21,6 +21,7 @@ TINY = {
         "ternary": {"points": 3},
     },
     "training": {"formats": ["4bitsym", "ternary"], "widths": [8], "seeds": 2, "epochs": 1},
+    "firmware": {"formats": ["ternary"]},
 }
 
 

@@ -26,8 +26,12 @@ TABLES = (
     "table_crossbar",
     "table_options",
     "table_ternarisation",
+    "table_formats",
+    "table_cycles",
     "compare_published",
 )
+TRAINED = {"table_bits", "table_formats", "table_cycles"}
+FIRMWARE_JOBS = {"firmware_format", "firmware_tables", "table_formats", "table_cycles"}
 CROSSBAR_JOBS = {
     "crossbar_trials",
     "crossbar_summary",
@@ -50,6 +54,11 @@ def edited(path, change):
     finally:
         path.write_text(before)
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def wrong_rounding(text):
+    assert "+ half) >> shift" in text
+    return text.replace("+ half) >> shift", "+ half + 1) >> shift")
 
 
 def comment(text):
@@ -86,7 +95,7 @@ def test_editing_the_crossbar_makes_exactly_its_dependents_due(tiny):
     with edited(tiny.folder / "src/nonideal/pcm/kernel.py", comment):
         due = tiny.due()
     shown = {"figure_4a", "figure_4b", "figure_4c", "figure_ternary"}
-    shown |= {name for name in TABLES if name.startswith("table") and name != "table_bits"}
+    shown |= {name for name in TABLES if name.startswith("table") and name not in TRAINED}
     assert due == CROSSBAR_JOBS | shown | END
     assert tiny.due() == set()
 
@@ -94,7 +103,20 @@ def test_editing_the_crossbar_makes_exactly_its_dependents_due(tiny):
 def test_editing_training_makes_exactly_its_dependents_due(tiny):
     with edited(tiny.folder / "src/nonideal/training.py", comment):
         due = tiny.due()
-    assert due == {"train", "post_training", "accuracy", "figure_bits", "table_bits"} | END
+    assert due == {"train", "post_training", "accuracy", "figure_bits", "table_bits"} | FIRMWARE_JOBS | END
+
+
+def test_editing_a_kernel_in_c_makes_the_firmware_due(tiny):
+    with edited(tiny.folder / "firmware/src/fast_ternary.c", lambda text: text + "\n/* edited */\n"):
+        assert tiny.due("firmware") == {"firmware_format", "firmware_tables", "firmware"}
+
+
+def test_a_broken_kernel_stops_the_workflow(tiny):
+    with edited(tiny.folder / "firmware/src/network.c", wrong_rounding):
+        output = tiny.snakemake("firmware", options=("--forcerun", "firmware_format"), fails=True)
+    assert "MismatchError" in output
+    tiny.snakemake("firmware", options=("--forcerun", "firmware_format"))
+    tiny.snakemake()
 
 
 def test_editing_what_only_draws_redraws_and_names_the_new_code(tiny):

@@ -65,6 +65,12 @@ def library():
     return sorted(path.relative_to(ROOT) for path in (ROOT / "src/nonideal").rglob("*.py"))
 
 
+def engine_sources():
+    """Every source of the C engine and its targets."""
+    files = (path for path in (ROOT / "firmware").rglob("*") if path.is_file())
+    return sorted(os.path.relpath(path, os.getcwd()) for path in files)
+
+
 def dataset(name, file="arrays.npz"):
     """Path of a prepared data set."""
     return f"resources/data/{name}/{file}"

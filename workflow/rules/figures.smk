@@ -21,6 +21,8 @@ TABLES = {
     "table_options": "crossbar/options.parquet",
     "table_ternarisation": "crossbar/ternarisation_summary.parquet",
     "table_bits": "training/accuracy_summary.parquet",
+    "table_formats": "firmware/kernels.parquet",
+    "table_cycles": "firmware/cycles.parquet",
     "compare_published": "compare_published.parquet",
 }
 

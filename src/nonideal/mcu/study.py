@@ -1,0 +1,78 @@
+"""One trained format on the microcontroller: exported, built, verified and counted, with both kernels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from nonideal import bits
+from nonideal.mcu import build, host
+from nonideal.mcu.export import export
+from nonideal.mcu.integer import from_model, quantise_images
+from nonideal.mcu.packing import LAYOUTS
+from nonideal.mcu.verify import measure
+
+REPETITION = 0  # of the trained networks: one program a format
+
+
+def run_format(
+    config: Mapping[str, Any],
+    weight_format: str,
+    networks: Mapping[int, Mapping[str, torch.Tensor]],
+    data: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Put a trained network on the emulated CH32V003 and verify it on every test image.
+
+    Parameters
+    ----------
+    config
+        Section ``training`` of the configuration the networks were trained with.
+    weight_format
+        Their format.
+    networks
+        States by repetition, from `nonideal.bits.load_networks`; the first is used.
+    data
+        Folder of a prepared data set.
+    folder
+        For ``plain/`` and ``fast/``, each with ``model.h``, ``model.npz``, ``model.json`` and
+        ``firmware.elf``, ``.bin``, ``.hex`` and ``.txt`` (sizes).
+    seed
+        Of the random images verified besides the test set.
+
+    Returns
+    -------
+    kernels, cycles : pandas.DataFrame
+        Rows of tables ``mcu_kernels`` and ``mcu_cycles``.
+
+    Raises
+    ------
+    nonideal.mcu.verify.MismatchError
+        If Python, host C and emulated firmware differ in one value.
+    ValueError
+        If the network does not fit the engine or the target; the message names layer and limit.
+    """
+    examples, classes = bits.tensors(data)
+    model = bits.network(config, weight_format, classes, seed=0)
+    model.load_state_dict(networks[REPETITION])
+    network = from_model(model)
+    images = quantise_images(examples.test_images)
+    accuracy = float((network.classify(images) == examples.test_labels.numpy()).mean())
+    engine = host.HostEngine(build.host_library(Path(folder) / "host"))
+    kernels, cycles = [], []
+    for kernel in LAYOUTS:
+        print(f"{weight_format}, {kernel} kernel: building, verifying {len(images)} images", flush=True)
+        made = export(network, images, kernel=kernel)
+        made.write(Path(folder) / kernel)
+        measured = measure(made, images, Path(folder) / kernel, engine=engine, seed=seed)
+        named = {"dataset": config["dataset"]}
+        kernels.append(named | {"test_accuracy": accuracy} | measured.row(made))
+        cycles.append(measured.classes(made).assign(**named))
+    return pd.DataFrame(kernels), pd.concat(cycles, ignore_index=True)
