@@ -100,7 +100,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="folder of a prepared data set (default: digits)")
+    prepared = Path("resources/data/mnist")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=prepared if prepared.is_dir() else None,
+        help=f"folder of a prepared data set (default: {prepared} if it is there, else digits)",
+    )
     parser.add_argument("--epochs", type=int, default=8, help="training epochs (default 8)")
     parser.add_argument("--images", type=int, default=10_000, help="test images to verify (default all)")
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=list(FORMATS))
@@ -118,6 +124,9 @@ def main() -> int:
     if arguments.output:
         with files.atomic(arguments.output) as path:
             table.to_csv(path, index=False)
+    if arguments.data is None:
+        print("digits have fewer empty pixels than MNIST, for which the targets are meant: not judged")
+        return 0
     missed = judge(table)
     print("\n".join(missed) or "all targets met", file=sys.stderr if missed else sys.stdout)
     return len(missed)

@@ -13,8 +13,9 @@ def blocks(root):
     return FENCE.findall((root / "README.md").read_text())
 
 
-@pytest.mark.parametrize("index", range(2))
-def test_examples_run(root, index, capsys):
+@pytest.mark.parametrize("index", range(3))
+def test_examples_run(root, index, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     code = blocks(root)[index]
     exec(compile(code, f"README.md, example {index + 1}", "exec"), {})
     printed = capsys.readouterr().out.strip()
@@ -24,7 +25,7 @@ def test_examples_run(root, index, capsys):
 
 
 def test_every_example_is_tested(root):
-    assert len(blocks(root)) == 2
+    assert len(blocks(root)) == 3
 
 
 def test_targets_of_the_readme_exist(root):

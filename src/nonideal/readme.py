@@ -16,6 +16,8 @@ from nonideal.files import write_text
 
 ROOT = Path(__file__).parents[2]
 CROSSBAR = ("crossbar_trials", "crossbar_summary")
+TRAINING = ("train", "post_training", "accuracy")
+FIRMWARE = ("firmware_format", "firmware_tables")
 # Target, what it shows, place in the list of published values, rules it needs.
 TARGETS = (
     ("figure_4a", "error against devices per weight", "Fig. 4a", (*CROSSBAR, "crossbar_eq8")),
@@ -25,7 +27,8 @@ TARGETS = (
     ("table_eq8", "simulation over Eq. 8 for every configuration", "Eq. 8", (*CROSSBAR, "crossbar_eq8")),
     ("table_crossover", "times at which the better mapping changes", "", (*CROSSBAR, "crossbar_crossover")),
     ("table_options", "cost of what the publication leaves open", "", ("crossbar_options",)),
-    ("figure_bits", "accuracy against bits, QAT and PTQ", "training", ("train", "post_training", "accuracy")),
+    ("figure_bits", "accuracy against bits, QAT and PTQ", "training", TRAINING),
+    ("table_formats", "verified firmware: bytes and cycles per format", "", (*TRAINING[:1], *FIRMWARE)),
 )
 
 
@@ -45,6 +48,7 @@ def parts(results: Path, benchmarks: Path) -> dict[str, str]:
         "targets": _targets(compared, seconds),
         "published": _published(compared),
         "accuracy": _accuracy(pd.read_csv(results / "tables/table_bits.csv")),
+        "firmware": _firmware(pd.read_csv(results / "tables/table_formats.csv")),
         "speed": _speed(benchmarks),
     }
 
@@ -104,6 +108,22 @@ def _accuracy(bits: pd.DataFrame) -> str:
 
 def _percent(row: pd.Series) -> str:
     return f"{100 * row['mean']:.2f} ± {50 * (row['high'] - row['low']):.2f} %"
+
+
+def _firmware(formats: pd.DataFrame) -> str:
+    lines = [
+        "| format | accuracy | flash | RAM and stack | modelled cycles | plain kernel | images verified |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    named = formats.set_index(["kernel", "format"])
+    for name, row in named.loc["fast"].sort_values("flash_bytes").iterrows():
+        plain = named.loc[("plain", name), "cycles"] / row["cycles"]
+        lines.append(
+            f"| `{name}` | {100 * row['test_accuracy']:.2f} % | {row['flash_bytes']:,} B | "
+            f"{row['ram_bytes'] + row['stack_bytes']:,} B | {row['cycles']:,.0f} | {plain:.1f} × | "
+            f"{row['verified_images']:,} |"
+        )
+    return "\n".join(lines)
 
 
 def _speed(benchmarks: Path) -> str:

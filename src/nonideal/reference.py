@@ -21,6 +21,7 @@ KEPT = (
     "crossbar/*.parquet",
     "training/*.parquet",
     "training/*/history.parquet",
+    "firmware/*.parquet",
     "tables/*.csv",
     "figures/*.svg",
     "figures/*.png",

@@ -75,7 +75,7 @@ rule paper:
         mem_mb=500,
         runtime=5,
     params:
-        config={key: config[key] for key in ("run", "seed", "crossbar", "training")},
+        config={key: config[key] for key in ("run", "seed", "crossbar", "training", "firmware")},
     message:
         "paper: typesetting"
     script:
