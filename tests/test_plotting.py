@@ -298,6 +298,7 @@ def test_error_axis_has_plain_ticks_and_holds_every_error():
     figure, ax = plt.subplots()
     ax.plot([1, 2], [0.05, 0.12])
     plotting.error_axis(ax, [0.05, 0.12])
+    assert ax.get_yscale() == "log"
     low, high = ax.get_ylim()
     assert 0.04 < low < 0.05 and 0.12 < high < 0.15
     figure.canvas.draw()
