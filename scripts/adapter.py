@@ -47,9 +47,12 @@ def start(snakemake: Any) -> dict[str, Any]:
 
     from nonideal import provenance
 
+    code = snakemake.input.get("code", [])
+    code = [code] if isinstance(code, str) else list(code)
     return provenance.collect(
         config=snakemake.config,
         rule=snakemake.rule,
         params=dict(snakemake.params.items()) | {"wildcards": dict(snakemake.wildcards.items())},
-        code=snakemake.input.get("code"),
+        code=code,
+        inputs=sorted({*snakemake.input} - {*code}),
     )

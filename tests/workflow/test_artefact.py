@@ -39,7 +39,7 @@ CROSSBAR_JOBS = {
     "crossbar_crossover",
     "crossbar_options",
 }
-END = {"compare_published_values", "compare_published", "provenance", "paper", "all"}
+END = {"compare_published_values", "compare_published", "provenance", "paper", "manifest", "all"}
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def test_a_broken_kernel_stops_the_workflow(tiny):
 def test_editing_what_only_draws_redraws_and_names_the_new_code(tiny):
     with edited(tiny.folder / "src/nonideal/plotting/labels.py", comment):
         due = tiny.due()
-    assert due == {*FIGURES, "provenance", "paper", "all"}
+    assert due == {*FIGURES, "provenance", "paper", "manifest", "all"}
 
 
 def test_editing_a_notebook_redraws_that_figure_only(tiny):
