@@ -59,9 +59,7 @@ def test_too_large_to_commit(run, tmp_path, monkeypatch):
 def test_timings_are_summed_over_the_jobs_of_a_rule(tmp_path):
     (tmp_path / "train").mkdir()
     for path, seconds in (("draw.tsv", 1.5), ("train/float.tsv", 2), ("train/binary.tsv", 3.25)):
-        (tmp_path / path).write_text(
-            f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:01\t{40 * seconds}\t1\n"
-        )
+        (tmp_path / path).write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:01\t{40 * seconds}\t1\n")
     assert reference.timings(tmp_path) == {
         "draw": {"wall_s": 1.5, "processor_s": 1, "longest_s": 1.5, "memory_mb": 60},
         "train": {"wall_s": 5.25, "processor_s": 2, "longest_s": 3.25, "memory_mb": 130},

@@ -78,7 +78,9 @@ def _check(run: Path, files: list[Path]) -> None:
     for path in files:
         entry = entries.get(path.relative_to(run).as_posix())
         if entry is None or entry["sha256"] != sha256(path):
-            raise ValueError(f"{path}: not as {run / manifest.NAME} lists it; build the run again with snakemake")
+            raise ValueError(
+                f"{path}: not as {run / manifest.NAME} lists it; build the run again with snakemake"
+            )
 
 
 def timings(folder: Path) -> dict[str, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Verify a run: does every file hold what was written, and do the parts belong together?
+"""Verify a run: whether every file holds what was written, and the parts belong together.
 
 Problems (the exit status is 1): a file that was altered or is missing; a table that does not fit its schema,
 or whose rows are not those that were written; a table made from another version of its inputs than lies here.
