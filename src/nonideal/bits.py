@@ -50,6 +50,7 @@ def settings_of(config: Mapping[str, Any]) -> training.Settings:
         schedule=config["schedule"],
         augmented_copies=config["augmented_copies"],
         threads=config["threads"],
+        device=config["device"],
     )
 
 

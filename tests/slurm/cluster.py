@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
-CONFIG = Path("/etc/slurm/slurm.conf")
+CONFIG, GRES = Path("/etc/slurm/slurm.conf"), Path("/etc/slurm/gres.conf")
 # Ports besides Slurm's own, so that a cluster this computer belongs to is left alone.
 CONTROLLER_PORT, NODE_PORT = 26817, 26818
 
@@ -26,7 +26,7 @@ def missing():
         return f"no {', '.join(absent)}: apt-get install slurm-wlm munge"
     if os.geteuid():
         return "needs root: slurmd starts jobs for other users"
-    if CONFIG.exists():
+    if CONFIG.exists() or GRES.exists():
         return f"{CONFIG} exists: this computer has a Slurm of its own, which the test would disturb"
     return ""
 
@@ -47,6 +47,8 @@ class Cluster:
         host = socket.gethostname().split(".")[0]
         CONFIG.parent.mkdir(parents=True, exist_ok=True)
         CONFIG.write_text(self._config(host))
+        # A GPU to ask for, though there is none: what a job asks for can be seen, not used.
+        GRES.write_text("Name=gpu Count=1\n")
         (self.folder / "munge").mkdir(mode=0o700)
         key = self.folder / "munge/key"
         key.write_bytes(os.urandom(128))
@@ -99,7 +101,8 @@ MpiDefault=none
 ReturnToService=2
 SlurmdTimeout=15
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
-NodeName={host} NodeAddr=127.0.0.1 CPUs={self.cores} RealMemory={memory - 1000} State=UNKNOWN
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 Gres=gpu:1 CPUs={self.cores} RealMemory={memory - 1000} State=UNKNOWN
 PartitionName=test Nodes={host} Default=YES MaxTime=60 State=UP
 """
 
@@ -160,6 +163,7 @@ PartitionName=test Nodes={host} Default=YES MaxTime=60 State=UP
                     process.kill()
                     process.wait(20)
         CONFIG.unlink(missing_ok=True)
+        GRES.unlink(missing_ok=True)
 
 
 def _descendants(pid):

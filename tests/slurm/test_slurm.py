@@ -1,13 +1,16 @@
 """The workflow through a Slurm started for the test: `make test-slurm`."""
 
+import csv
+import json
 import subprocess
 import sys
 import time
 
 import cluster
 import pytest
+import yaml
 from faults import contents, run
-from snakemake_project import Project
+from snakemake_project import TINY, Project
 
 pytestmark = pytest.mark.slurm
 
@@ -65,23 +68,42 @@ def test_a_cancelled_job_and_a_lost_node_change_nothing(root, tmp_path, slurm, l
     assert contents(project.folder / "results/tiny") == local
 
 
+def shown(job):
+    """What Slurm knows of a job, by key."""
+    done = subprocess.run(
+        ["scontrol", "--oneliner", "show", "job", job], capture_output=True, text=True, check=True
+    )
+    return dict(part.split("=", 1) for part in done.stdout.split() if "=" in part)
+
+
 def test_jobs_ask_for_what_their_rules_declare(root, tmp_path, slurm):
     project = Project(root, tmp_path / "project")
     process = start(project, "results/tiny/crossbar/trials/part-0000.parquet")
     try:
-        job = slurm.wait_for_job()
-        shown = subprocess.run(
-            ["scontrol", "show", "job", job], capture_output=True, text=True, check=True
-        ).stdout
+        asked = shown(slurm.wait_for_job())
         assert process.wait(300) == 0, (project.folder / "slurm.out").read_text()[-6000:]
     finally:
         process.kill()
-    declared = (project.folder / "slurm.out").read_text()
-    for key, wanted in (("mem_mb=", "MinMemoryNode="), ("runtime=", "TimeLimit=")):
-        value = int(declared.split(key)[1].split(",")[0].split()[0])
-        found = shown.split(wanted)[1].split()[0]
-        if key == "runtime=":
-            hours, minutes, seconds = map(int, found.split(":"))
-            assert (hours * 60 + minutes, seconds) == (value, 0)
-        else:
-            assert found in (f"{value}M", f"{value / 1024:g}G")
+    (benchmark,) = (project.folder / "results/tiny/benchmarks/crossbar_trials").glob("*.tsv")
+    with benchmark.open(newline="") as file:
+        declared = json.loads(next(csv.DictReader(file, delimiter="\t"))["resources"])
+    hours, minutes, _ = map(int, asked["TimeLimit"].split(":"))
+    assert hours * 60 + minutes == declared["runtime"]
+    assert asked["MinMemoryNode"] in (f"{declared['mem_mb']}M", f"{declared['mem_mb'] / 1024:g}G")
+    assert "gpu" not in asked.get("TresPerNode", "")
+
+
+def test_training_on_a_gpu_asks_for_one(root, tmp_path, slurm):
+    project = Project(root, tmp_path / "project")
+    settings = TINY | {"training": TINY["training"] | {"device": "cuda"}}
+    (project.folder / "tiny.yaml").write_text(yaml.safe_dump(settings))
+    assert run(project, ["resources/data/digits/manifest.json"])[0] == 0
+    process = start(project, "results/tiny/training/ternary/networks.pt")
+    try:
+        asked = shown(slurm.wait_for_job())
+        assert "gpu:1" in asked["TresPerNode"]
+    finally:
+        process.terminate()
+        for job in slurm.jobs():
+            slurm.cancel(job)
+        process.wait(120)

@@ -25,6 +25,7 @@ rule train:
     resources:
         mem_mb=4000,
         runtime=240,
+        **accelerator(TRAINING),
     params:
         seed=config["seed"],
         settings={key: value for key, value in TRAINING.items() if key != "formats"},
