@@ -1,7 +1,6 @@
 """Shipped configurations and mistakes in them, without running anything."""
 
 import pytest
-import yaml
 
 pytestmark = pytest.mark.workflow
 
@@ -38,7 +37,7 @@ def test_every_target_is_listed(tiny):
     assert wanted <= set(output.split())
 
 
-@pytest.mark.parametrize("name", ["slurm", "cluster-generic", "kubernetes"])
+@pytest.mark.parametrize("name", ["slurm", "cluster-generic"])
 def test_profiles_of_clusters_plan_the_run(tiny, name):
     pytest.importorskip(f"snakemake_executor_plugin_{name.replace('-', '_')}")
     profile = ("--dry-run", "--forceall", "--profile", f"workflow/profiles/{name}")
