@@ -71,7 +71,7 @@ def verify(run: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -> R
     """
     run, root = Path(run), Path(root)
     report = Report()
-    _check_bytes(run, report)
+    check_bytes(run, report)
     facts = {}
     for path in manifest.listed(run):
         if path.endswith(".parquet") and (found := _check_table(run, path, report)):
@@ -82,8 +82,8 @@ def verify(run: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -> R
     return report
 
 
-def _check_bytes(run: Path, report: Report) -> None:
-    """Compare every file with the manifest."""
+def check_bytes(run: Path, report: Report) -> None:
+    """Compare every file with the manifest, and the manifest with its own checksum."""
     try:
         entries = manifest.read(run)
     except manifest.ManifestError as error:

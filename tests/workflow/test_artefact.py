@@ -136,18 +136,6 @@ def test_changing_a_parameter_makes_its_rule_due(tiny):
     assert tiny.due("crossbar", options=("--config", "seed=20220")) == set()
 
 
-@pytest.mark.parametrize("shards", [1, 5])
-def test_rows_do_not_depend_on_shards_or_cores(tiny, root, tmp_path, shards):
-    other = Project(root, tmp_path / "other")
-    (other.folder / "tiny.yaml").write_text(
-        (tiny.folder / "tiny.yaml").read_text().replace("shards: 2", f"shards: {shards}")
-    )
-    other.snakemake("crossbar", cores=1)
-    for name in ("summary", "eq8_fit", "eq8_ratios", "crossover", "ternarisation_summary"):
-        ours, theirs = (tables.facts(p.result(f"crossbar/{name}.parquet")) for p in (tiny, other))
-        assert ours["content_sha256"] == theirs["content_sha256"], name
-
-
 def test_provenance(tiny):
     facts = json.loads(tiny.result("provenance.json").read_text())
     assert facts["run"] == "tiny" and facts["config"]["crossbar"]["trials"] == 12
