@@ -103,7 +103,7 @@ SlurmdTimeout=15
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 Gres=gpu:1 CPUs={self.cores} RealMemory={memory - 1000} State=UNKNOWN
-PartitionName=test Nodes={host} Default=YES MaxTime=60 State=UP
+PartitionName=test Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
     def idle(self):

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
 
 import pytest
 import yaml
 from snakemake_project import TINY, Project
 
 from nonideal import manifest, tables, verify
+from nonideal.__main__ import main
 from nonideal.schemas.registry import declared
 
 pytestmark = pytest.mark.workflow
@@ -91,8 +93,6 @@ def test_verify_does_not_make_an_altered_file_again(tiny):
 
 
 def restore_time(path, stat):
-    import os
-
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
@@ -115,8 +115,6 @@ def test_the_bill_of_materials_is_an_artefact(tiny):
 
 
 def test_status_of_a_finished_run(tiny, capsys, monkeypatch):
-    from nonideal.__main__ import main
-
     monkeypatch.chdir(tiny.folder)
     assert main(["status", "results/tiny"]) == 0
     line = capsys.readouterr().out.splitlines()[0]
