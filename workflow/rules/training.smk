@@ -23,9 +23,9 @@ rule train:
         format="float|" + "|".join(TRAINING["formats"]),
     threads: TRAINING["threads"]
     resources:
+        **accelerator(TRAINING),
         mem_mb=4000,
         runtime=240,
-        **accelerator(TRAINING),
     params:
         seed=config["seed"],
         settings={key: value for key, value in TRAINING.items() if key != "formats"},
