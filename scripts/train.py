@@ -23,6 +23,6 @@ trained = bits.train_format(
 bits.save_networks(trained.networks, snakemake.output.networks)
 tables.write(trained.history, snakemake.output.history, training.HISTORY, provenance=provenance)
 tables.write(trained.accuracy, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
-if "usage" in snakemake.output.keys():
+if snakemake.output.get("usage"):
     tables.write(trained.usage, snakemake.output.usage, training.CODE_USAGE, provenance=provenance)
 shutil.rmtree(snakemake.params.progress)

@@ -159,14 +159,18 @@ def equal_loss(networks: pd.DataFrame) -> pd.DataFrame:
                     "dataset": dataset,
                     "format": name,
                     "bits": part["bits"].iloc[0],
-                    "weights_ratio": ratio,
-                    "weights_ratio_half": quantile * half,
-                    "effective_bits": worth,
-                    "effective_bits_half": worth_half,
                     "points": len(part),
                 }
+                | _with_ends("weights_ratio", ratio, quantile * half)
+                | _with_ends("weights_added", ratio - 1, quantile * half)
+                | _with_ends("effective_bits", worth, worth_half)
             )
     return pd.DataFrame(rows)
+
+
+def _with_ends(name: str, value: float, half: float) -> dict[str, float]:
+    """Value and the ends of its interval, by column."""
+    return {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
 
 
 def _weights_ratio(

@@ -6,6 +6,7 @@ zero for the rest of the training, and `shrink` then leaves it out, so that the 
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -48,6 +49,9 @@ class PruneUnits(Hook):
             if not hasattr(layer, MASK):
                 layer.register_buffer(MASK, torch.ones(len(layer.weight)))
                 layer.register_forward_hook(_silence)
+
+    def __repr__(self) -> str:
+        return f"PruneUnits(share={self.share}, epoch={self.epoch})"
 
     def before_epoch(self, model: nn.Module, epoch: int) -> None:
         """Choose the neurons once, in the epoch given."""
@@ -95,10 +99,11 @@ def shrink(model: FullyConnected) -> FullyConnected:
     if not all(hasattr(layer, MASK) for layer in hidden_layers(model)):
         raise ValueError("the network has no masks of pruned neurons; train it with PruneUnits first")
     kept = [getattr(layer, MASK).bool() for layer in hidden_layers(model)]
-    inputs = torch.ones(model.layers[0].weight.shape[1], dtype=torch.bool)
-    outputs = torch.ones(len(model.layers[-1].weight), dtype=torch.bool)
-    ends = [inputs.to(kept[0].device) if kept else inputs, *kept, outputs]
     first = model.layers[0]
+    device = first.weight.device
+    inputs = torch.ones(first.weight.shape[1], dtype=torch.bool, device=device)
+    outputs = torch.ones(len(model.layers[-1].weight), dtype=torch.bool, device=device)
+    ends = [inputs, *kept, outputs]
     result = FullyConnected(
         [int(end.sum()) for end in ends],
         weight_format=first.weight_format,
@@ -107,9 +112,10 @@ def shrink(model: FullyConnected) -> FullyConnected:
         quantscale=first.quantscale,
         per_channel=first.per_channel,
         generator=torch.Generator(),
-    )
-    for layer, smaller, before, after in zip(model.layers, result.layers, ends, ends[1:], strict=True):
-        # rms over n values of which the lost ones are zero: without them x / rms shrinks by sqrt(n_new / n_old).
+    ).to(device)
+    pairs = itertools.pairwise(ends)
+    for layer, smaller, (before, after) in zip(model.layers, result.layers, pairs, strict=True):
+        # Without the lost values, which were zero, x / rms shrinks by sqrt(n_new / n_old).
         factor = math.sqrt(len(before) / int(before.sum()))
         smaller.weight.copy_(layer.weight[after][:, before] * factor)
         smaller.frozen = True

@@ -31,7 +31,8 @@ def entropies(usage: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     for value in ("entropy", "deviation"):
         mean = stats.summarise(entropy, keys, value).set_index(keys)
         half = stats.half_width(mean["sem"], mean["count"])
-        columns += [mean["mean"].rename(value), pd.Series(half, mean.index, name=f"{value}_half")]
+        ends = {f"{value}_low": mean["mean"] - half, f"{value}_high": mean["mean"] + half}
+        columns += [mean["mean"].rename(value), *(series.rename(name) for name, series in ends.items())]
     return entropy, pd.concat([*columns, mean["count"].rename("seeds")], axis=1).reset_index()
 
 

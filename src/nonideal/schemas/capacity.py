@@ -45,7 +45,6 @@ CAPACITY_FIT = table(
     },
 )
 
-HALF_WIDTH = "half width of the 95 % interval of the {} (Student's t)"
 EQUAL_LOSS = table(
     "capacity_equal_loss",
     ["dataset", "format"],
@@ -54,15 +53,22 @@ EQUAL_LOSS = table(
         "weights_ratio": column(
             "float64", "weights needed for the loss of 4bitsym, relative to 4bitsym", above(0)
         ),
-        "weights_ratio_half": column("float64", HALF_WIDTH.format("ratio"), at_least(0)),
+        "weights_ratio_low": column("float64", f"lower {INTERVAL} of the ratio (Student's t)"),
+        "weights_ratio_high": column("float64", f"upper {INTERVAL} of the ratio (Student's t)"),
+        "weights_added": column("float64", "the ratio less 1: share of weights added to those of 4bitsym"),
+        "weights_added_low": column("float64", f"lower {INTERVAL} of the share"),
+        "weights_added_high": column("float64", f"upper {INTERVAL} of the share"),
         "effective_bits": column(
             "float64",
             "bits per weight at which the pooled line of 1 to 4 bit has the loss; none if it does not fall",
             unit="bit",
             nullable=True,
         ),
-        "effective_bits_half": column(
-            "float64", HALF_WIDTH.format("bits") + ", the line taken as exact", unit="bit", nullable=True
+        "effective_bits_low": column(
+            "float64", f"lower {INTERVAL} (Student's t), the line taken as exact", unit="bit", nullable=True
+        ),
+        "effective_bits_high": column(
+            "float64", f"upper {INTERVAL} (Student's t), the line taken as exact", unit="bit", nullable=True
         ),
         "points": column("int64", "number of networks of the format", at_least(3)),
     },

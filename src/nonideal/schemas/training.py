@@ -57,6 +57,7 @@ ACCURACY_SUMMARY = table(
     },
 )
 
+MEAN_INTERVAL = f"{INTERVAL} of the mean (Student's t)"
 LAYER = {
     "epoch": column("int64", "epoch, counted from 1", at_least(1)),
     "layer": column("int64", "layer, counted from 1", at_least(1)),
@@ -91,11 +92,11 @@ ENTROPY_SUMMARY = table(
     | LAYER
     | {
         "entropy": column("float64", "mean entropy of the layer's codes over seeds", at_least(0), unit="bit"),
-        "entropy_half": column(
-            "float64", "half width of its 95 % interval (Student's t)", unit="bit", nullable=True
-        ),
+        "entropy_low": column("float64", f"lower {MEAN_INTERVAL}", unit="bit", nullable=True),
+        "entropy_high": column("float64", f"upper {MEAN_INTERVAL}", unit="bit", nullable=True),
         "deviation": column("float64", "mean standard deviation of the levels over seeds", at_least(0)),
-        "deviation_half": column("float64", "half width of its 95 % interval (Student's t)", nullable=True),
+        "deviation_low": column("float64", f"lower {MEAN_INTERVAL}", nullable=True),
+        "deviation_high": column("float64", f"upper {MEAN_INTERVAL}", nullable=True),
         "seeds": column("int64", "number of seeds", at_least(1)),
     },
 )
