@@ -78,7 +78,7 @@ def _silence(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Te
 
 @torch.no_grad()
 def shrink(model: FullyConnected) -> FullyConnected:
-    """Smaller network without the pruned neurons, with the same logits.
+    """Smaller network without the pruned neurons, with the same logits up to rounding.
 
     Parameters
     ----------
@@ -89,7 +89,8 @@ def shrink(model: FullyConnected) -> FullyConnected:
     -------
     FullyConnected
         In evaluation mode, scales frozen. A layer that lost inputs normalises over fewer values; its weights
-        and scale make up for the factor, so the integer levels stay as they are.
+        and scale make up for the factor, so the integer levels stay as they are (samples whose activations
+        all but vanish differ by the small constant in that norm).
 
     Raises
     ------
