@@ -3,6 +3,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.optimize
+import scipy.stats
 from test_bits import CONFIG
 
 from nonideal import capacity, data, quantscale, tables, weights
@@ -36,8 +38,6 @@ def test_the_fit_finds_the_power_law():
 
 
 def test_the_interval_is_that_of_a_linear_regression():
-    import scipy.stats
-
     frame = networks(noise=0.2)
     fit = capacity.fit(frame).set_index("group").loc["pooled"]
     part = frame[frame["bits"] <= 4]
@@ -61,13 +61,23 @@ def test_equal_loss_in_weights_and_in_bits():
     assert found.loc["binary", "weights_added"] == pytest.approx(3)
 
 
-def test_the_interval_of_the_ratio_covers_the_truth_and_follows_the_noise():
-    widths = []
-    for noise in (0.2, 0.02):
-        row = capacity.equal_loss(networks(noise)).set_index("format").loc["binary"]
-        assert row["weights_ratio_low"] < 4 < row["weights_ratio_high"]
-        widths.append(row["weights_ratio_high"] - row["weights_ratio_low"])
-    assert 5 < widths[0] / widths[1] < 20
+def test_the_interval_of_the_ratio_is_that_of_a_fit_for_it():
+    frame = networks(noise=0.2)
+    names = ["2bitsym", "8bit", "binary"]
+    place = [names.index(name) if name in names else -1 for name in frame["format"]]
+
+    def line(x, intercept, slope, *shifts):
+        """Lines of one slope; each format needs exp(shift) times the weights of the reference."""
+        return intercept + slope * (x - np.array([*shifts, 0.0])[place])
+
+    x, y = np.log(frame["weights"].to_numpy()), np.log(frame["train_loss"].to_numpy())
+    value, covariance = scipy.optimize.curve_fit(line, x, y, p0=[4, -1, 0, 0, 0])
+    found = capacity.equal_loss(frame).set_index("format").loc["binary"]
+    ratio = math.exp(value[-1])
+    half = ratio * scipy.stats.t.ppf(0.975, len(x) - 5) * covariance[-1, -1] ** 0.5
+    assert [found["weights_ratio"], found["weights_ratio_low"], found["weights_ratio_high"]] == pytest.approx(
+        [ratio, ratio - half, ratio + half], rel=1e-4
+    )
 
 
 def test_a_line_that_does_not_fall_gives_no_bits():
