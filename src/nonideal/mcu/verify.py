@@ -17,9 +17,11 @@ from nonideal.mcu.build import Firmware, firmware
 from nonideal.mcu.emulate import Emulator
 from nonideal.mcu.export import Export
 from nonideal.mcu.host import HostEngine
+from nonideal.mcu.convolutions import PIXELS, SIDE, TAPS, Convolutions
 from nonideal.mcu.integer import INPUT_LARGEST, INPUT_LOWEST, IntegerNetwork
 
 CYCLE_IMAGES = 100  # counting is a hundred times slower than running
+SLIDE_IMAGES = 100  # whose accumulators of single convolutions are compared; features are for all
 SPARSE = 0.15  # share of pixels that differ from the ground in sparse images
 
 
@@ -33,8 +35,8 @@ def adversarial_images(network: IntegerNetwork, *, seed: int, count: int = 50) -
     Parameters
     ----------
     network
-        Its first layer decides the extreme images: two for each output, which drive it to its largest and
-        to its smallest value.
+        Its first layer decides the extreme images: two for each output (nine pairs for each filter), which
+        drive it to its largest and to its smallest value.
     seed
         Of the random images.
     count
@@ -45,7 +47,8 @@ def adversarial_images(network: IntegerNetwork, *, seed: int, count: int = 50) -
     numpy.ndarray
         int8 [n, inputs], values -128 .. 127.
     """
-    positive = network.layers[0].weights > 0
+    convolutions = network.convolutions
+    positive = network.layers[0].weights > 0 if convolutions is None else _periodic(convolutions)
     generator = rng.stream(seed, "mcu", "adversarial")
     shape = (count, network.sizes[0])
     dense = generator.integers(INPUT_LOWEST, INPUT_LARGEST + 1, shape)
@@ -60,6 +63,18 @@ def adversarial_images(network: IntegerNetwork, *, seed: int, count: int = 50) -
         np.repeat(values[:, None], shape[1], axis=1),
     )
     return np.concatenate(parts).astype(np.int8)
+
+
+def _periodic(convolutions: Convolutions) -> np.ndarray:
+    """Where each first filter meets positive taps, repeated over the image from each of nine places: [n, 256].
+
+    Repeated every three pixels, a pattern drives a ninth of the outputs to their bound, and the nine places
+    drive every output there.
+    """
+    row, column = np.divmod(np.arange(PIXELS), SIDE)
+    places = [(row + k // 3) % 3 * 3 + (column + k % 3) % 3 for k in range(TAPS)]
+    positive = convolutions.weights[0] > 0  # [channels, 9]
+    return np.concatenate([positive[:, place] for place in places])
 
 
 def compare(what: str, found: np.ndarray, wanted: np.ndarray) -> None:
@@ -101,6 +116,8 @@ def verify(export: Export, images: np.ndarray, *, engine: HostEngine, emulator: 
     """
     network, kernel = export.network, export.kernel
     wanted, classes = network.accumulators(images), network.classify(images)
+    if network.convolutions is not None:
+        _verify_convolutions(network, images, kernel, engine)
     hosted = engine.accumulators(network, images, kernel=kernel)
     for k, (found, expected) in enumerate(zip(hosted, wanted, strict=True), 1):
         compare(f"host C, {kernel} kernel, accumulators of layer {k}", found, expected)
@@ -110,6 +127,21 @@ def verify(export: Export, images: np.ndarray, *, engine: HostEngine, emulator: 
     logits, decided = emulator.infer_all(images, network.sizes[-1])
     compare(f"firmware, {kernel} kernel, logits", logits, wanted[-1])
     compare(f"firmware, {kernel} kernel, classes", decided, classes)
+
+
+def _verify_convolutions(network: IntegerNetwork, images: np.ndarray, kernel: str, engine: HostEngine) -> None:
+    convolutions = network.convolutions
+    assert convolutions is not None
+    found = engine.features(convolutions, images, kernel=kernel)
+    compare(f"host C, {kernel} kernel, features", found, network.features(images))
+    if kernel == "plain":
+        layers = convolutions.accumulators(images[:SLIDE_IMAGES])
+        planes = convolutions.inputs(images[:SLIDE_IMAGES], layers)
+        for k, (plane, wanted) in enumerate(zip(planes, layers, strict=True)):
+            for channel in range(convolutions.channels):
+                found = engine.slide(plane[:, channel % plane.shape[1]], convolutions.weights[k, channel])
+                what = f"host C, plain kernel, accumulators of convolution {k + 1}, channel {channel}"
+                compare(what, found, wanted[:, channel])
 
 
 @dataclass(frozen=True)
