@@ -20,59 +20,65 @@ enum {
     START = 1 << (15 - PLANES),
     OFFSET = 17 << 15, /* 2^15 in both sums, the upper one times 16 */
     FIRST_ROW = 16, SECOND_ROW = 14, THIRD_ROW = 6, /* words of a row of activations */
-    SECOND_HALF = 6, LAST_HALF = 4 /* outputs of the runs that are used */
+    SECOND_USED = 6, /* outputs of a run */
+    FEATURE_LARGEST = 65535
 };
 
-/* Sums of NI_RUN windows next to each other, the first at `window`: sums = sum over planes of 2^p * (start bias,
- * plus words at the listed offsets, minus others). The list holds for each plane, highest first, offsets in bytes
- * plus four, a zero, offsets to subtract plus four, a zero. For RV32E windows.S has the same. */
+/* Sums of NI_RUN windows next to each other, the first at `window`: for each of four planes the sums are doubled,
+ * words at the listed offsets added and others subtracted. `add` goes upwards and `subtract` downwards; both hold for
+ * each plane, highest first, offsets in bytes plus four, and a zero. For RV32E windows.S has the same. */
 #if defined(__riscv)
-void ni_window_sums(const ni_pair *window, const uint8_t *list, uint32_t *sums);
+void ni_window_sums(const ni_pair *window, const uint8_t *add, const uint8_t *subtract, uint32_t *sums);
 #else
-static void ni_window_sums(const ni_pair *window, const uint8_t *list, uint32_t *sums) {
+static void ni_window_sums(const ni_pair *window, const uint8_t *add, const uint8_t *subtract, uint32_t *sums) {
     for (uint32_t k = 0; k < NI_RUN; k++) sums[k] = START + ((uint32_t)START << 16);
-    for (uint32_t plane = 0; plane < PLANES; plane++) {
+    for (uint32_t plane = 0; plane < PLANES; plane++, add++, subtract--) {
         for (uint32_t k = 0; k < NI_RUN; k++) sums[k] <<= 1;
-        for (; *list; list++)
-            for (uint32_t k = 0; k < NI_RUN; k++) sums[k] += window[*list / 4 - 1 + k].word;
-        for (list++; *list; list++)
-            for (uint32_t k = 0; k < NI_RUN; k++) sums[k] -= window[*list / 4 - 1 + k].word;
-        list++;
+        for (; *add; add++)
+            for (uint32_t k = 0; k < NI_RUN; k++) sums[k] += window[*add / 4 - 1 + k].word;
+        for (; *subtract; subtract--)
+            for (uint32_t k = 0; k < NI_RUN; k++) sums[k] -= window[*subtract / 4 - 1 + k].word;
     }
 }
 #endif
 
-/* Lists of the digits of nine taps; `row` is the distance of two rows in bytes. */
+/* Lists of the digits of nine taps; `row` is the distance of two rows in bytes. Uses the memory of the sums. */
 static void list_digits(const int8_t *taps, uint32_t row, ni_fast_work *work) {
-    uint32_t digits[NI_TAPS], negative[NI_TAPS];
-    for (uint32_t k = 0; k < NI_TAPS; k++) {
-        const uint32_t v = (uint32_t)(int32_t)taps[k], triple = v + (v << 1);
-        digits[k] = (triple ^ v) << 23; /* digit 7, bit 8 of the difference, in the top bit */
-        negative[k] = (v & ~triple) << 23;
+    /* A tap, from the top bit: digits 7 .. 0 not zero, digits 7 .. 0 negative, 8 bits zero, offset plus four. */
+    uint32_t *const end = work->sums + NI_TAPS;
+    uint32_t offset = 4, column = 0;
+    for (uint32_t *tap = work->sums; tap < end; tap++) {
+        const uint32_t v = (uint32_t)(int32_t)*taps++, triple = v + (v << 1); /* without carries, see lanes.h */
+        *tap = (triple ^ v) << 23 | ((v & ~triple) << 15 & 0xff0000) | offset;
+        offset += 4;
+        if (++column == 3) {
+            column = 0;
+            offset += row - 12;
+        }
     }
-    uint8_t *add = work->upper;
-    for (uint32_t plane = 0; plane < 2 * PLANES; plane++) {
-        if (plane == PLANES) add = work->lower;
-        uint8_t subtract[NI_TAPS], *end = subtract;
-        const uint32_t *digit = digits, *sign = negative;
-        uint32_t offset = 4;
-        for (uint32_t i = 3; i; i--, offset += row - 12)
-            for (uint32_t j = 3; j; j--, offset += 4, digit++, sign++) {
-                if ((int32_t)(*digit << plane) >= 0) continue;
-                if ((int32_t)(*sign << plane) < 0)
-                    *end++ = (uint8_t)offset;
-                else
-                    *add++ = (uint8_t)offset;
-            }
+    uint8_t *add = work->upper, *subtract = work->upper + NI_LIST_BYTES - 1;
+    for (uint32_t plane = 0;; plane++) {
+        if (plane == PLANES) {
+            add = work->lower;
+            subtract = work->lower + NI_LIST_BYTES - 1;
+        }
+        if (plane == 2 * PLANES) return;
+        for (const uint32_t *tap = work->sums; tap < end; tap++) {
+            const uint32_t digit = *tap << plane;
+            if ((int32_t)digit >= 0) continue;
+            if (digit & 1 << 23)
+                *subtract-- = (uint8_t)*tap;
+            else
+                *add++ = (uint8_t)*tap;
+        }
         *add++ = 0;
-        for (const uint8_t *p = subtract; p < end;) *add++ = *p++;
-        *add++ = 0;
+        *subtract-- = 0;
     }
 }
 
-static inline void sums_of(const ni_pair *window, ni_fast_work *work, uint32_t *sums) {
-    ni_window_sums(window, work->upper, sums);
-    ni_window_sums(window, work->lower, sums + NI_RUN);
+static void sums_of(const ni_pair *window, const ni_fast_work *work, uint32_t *sums) {
+    ni_window_sums(window, work->upper, work->upper + NI_LIST_BYTES - 1, sums);
+    ni_window_sums(window, work->lower, work->lower + NI_LIST_BYTES - 1, sums + NI_RUN);
 }
 
 /* Accumulators plus OFFSET of one output of a run, first and second half. */
@@ -111,31 +117,38 @@ static void first_layer(ni_fast_work *work, uint32_t shift) {
     }
 }
 
-static inline uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
-
-/* Largest accumulators of 2x2 outputs, of two runs one above the other. */
-static inline uint32_t pooled_first(const uint32_t *sums) {
-    return larger(larger(first_half(sums), first_half(sums + 1)),
-                  larger(first_half(sums + 2 * NI_RUN), first_half(sums + 2 * NI_RUN + 1)));
-}
-static inline uint32_t pooled_second(const uint32_t *sums) {
-    return larger(larger(second_half(sums), second_half(sums + 1)),
-                  larger(second_half(sums + 2 * NI_RUN), second_half(sums + 2 * NI_RUN + 1)));
+/* Activations of the largest accumulators of 2x2 outputs, in two runs one above the other. */
+static void pool(const uint32_t *sums, uint32_t count, uint32_t shift, uint32_t ceiling, ni_pair *out) {
+    for (; count; count--, sums += 2, out++) {
+        uint32_t first = 0, second = 0;
+        const uint32_t *next = sums;
+        for (uint32_t k = 4; k; k--, next++) {
+            const uint32_t a = first_half(next), b = second_half(next);
+            if (a > first) {
+                NI_KEEP_BRANCH;
+                first = a;
+            }
+            if (b > second) {
+                NI_KEEP_BRANCH;
+                second = b;
+            }
+            if (k == 3) next += 2 * NI_RUN - 2;
+        }
+        out->half[0] = (uint16_t)activation(first, shift, ceiling);
+        out->half[1] = (uint16_t)activation(second, shift, ceiling);
+    }
 }
 
 /* 6 x 6 from 14 x 14, in place: three times two rows of words, in two runs of which six are used. */
 static void second_layer(ni_fast_work *work, uint32_t shift) {
     const ni_pair *window = work->plane;
     ni_pair *out = work->plane;
-    for (uint32_t row = 0; row < 3; row++, window += 2 * SECOND_ROW - 12, out += THIRD_ROW) {
-        ni_pair pooled[THIRD_ROW], *next = pooled;
-        for (uint32_t run = 0; run < 2; run++, window += SECOND_HALF) {
+    for (uint32_t row = 0; row < 3; row++, window += 2 * SECOND_ROW - 2 * SECOND_USED, out += THIRD_ROW) {
+        ni_pair *const pooled = work->pooled, *next = pooled;
+        for (uint32_t run = 0; run < 2; run++, window += SECOND_USED, next += SECOND_USED / 2) {
             sums_of(window, work, work->sums);
             sums_of(window + SECOND_ROW, work, work->sums + 2 * NI_RUN);
-            for (const uint32_t *sums = work->sums; sums < work->sums + SECOND_HALF; sums += 2, next++) {
-                next->half[0] = (uint16_t)activation(pooled_first(sums), shift, NI_CEILING);
-                next->half[1] = (uint16_t)activation(pooled_second(sums), shift, NI_CEILING);
-            }
+            pool(work->sums, SECOND_USED / 2, shift, NI_CEILING, next);
         }
         /* The result is rows `row` and `row` + 3: in the first half 0 .. 3, in the second half 2 .. 5. */
         for (uint32_t column = 0; column < THIRD_ROW; column++) {
@@ -151,9 +164,10 @@ static void second_layer(ni_fast_work *work, uint32_t shift) {
 static void third_layer(ni_fast_work *work, uint32_t shift, uint16_t *features) {
     sums_of(work->plane, work, work->sums);
     sums_of(work->plane + THIRD_ROW, work, work->sums + 2 * NI_RUN);
-    for (const uint32_t *sums = work->sums; sums < work->sums + LAST_HALF; sums += 2, features++) {
-        features[0] = (uint16_t)activation(pooled_first(sums), shift, 65535);
-        features[2] = (uint16_t)activation(pooled_second(sums), shift, 65535);
+    pool(work->sums, 2, shift, FEATURE_LARGEST, work->plane);
+    for (uint32_t k = 0; k < 2; k++) {
+        features[k] = work->plane[k].half[0];
+        features[2 + k] = work->plane[k].half[1];
     }
 }
 

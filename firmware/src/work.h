@@ -45,6 +45,7 @@ enum {
 typedef struct {
     ni_pair image[NI_IMAGE_WORDS];
     ni_pair plane[NI_PLANE_WORDS];
+    ni_pair pooled[6];
     uint32_t sums[4 * NI_RUN];
     uint8_t upper[NI_LIST_BYTES], lower[NI_LIST_BYTES];
 } ni_fast_work;

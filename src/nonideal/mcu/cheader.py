@@ -67,6 +67,7 @@ def engine_macros(export: Export, target: limits.Target) -> dict[str, int | str]
         "NI_SUM_WORDS": limits.sum_words(export.network),
         "NI_ACTIVE": limits.active_inputs(export.network, export.kernel, target),
         "NI_ROWS": limits.listed_rows(export.network),
+        "NI_WHOLE_BLOCKS": limits.whole_blocks(export.network),
     }
 
 
