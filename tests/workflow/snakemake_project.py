@@ -22,6 +22,7 @@ TINY = {
     },
     "training": {"formats": ["4bitsym", "ternary"], "widths": [8], "seeds": 2, "epochs": 1},
     "firmware": {"formats": ["ternary"]},
+    "cnn": {"channels": [2], "seeds": 2, "epochs": 1, "emulated_images": 10},
 }
 
 

@@ -95,7 +95,14 @@ def compare(what: str, found: np.ndarray, wanted: np.ndarray) -> None:
         )
 
 
-def verify(export: Export, images: np.ndarray, *, engine: HostEngine, emulator: Emulator) -> None:
+def verify(
+    export: Export,
+    images: np.ndarray,
+    *,
+    engine: HostEngine,
+    emulator: Emulator,
+    emulated: np.ndarray | None = None,
+) -> None:
     """Require that host C and firmware give the Python integers: accumulators, logits and classes.
 
     Parameters
@@ -108,6 +115,8 @@ def verify(export: Export, images: np.ndarray, *, engine: HostEngine, emulator: 
         C on this computer; every layer's accumulators are compared.
     emulator
         Firmware of the same export; logits and classes are compared.
+    emulated
+        Which images the firmware is given, indices [m]; None gives it all.
 
     Raises
     ------
@@ -124,9 +133,10 @@ def verify(export: Export, images: np.ndarray, *, engine: HostEngine, emulator: 
     logits, decided = engine.infer(network, images, kernel=kernel)
     compare(f"host C, {kernel} kernel, logits", logits, wanted[-1])
     compare(f"host C, {kernel} kernel, classes", decided, classes)
-    logits, decided = emulator.infer_all(images, network.sizes[-1])
-    compare(f"firmware, {kernel} kernel, logits", logits, wanted[-1])
-    compare(f"firmware, {kernel} kernel, classes", decided, classes)
+    which = np.arange(len(images)) if emulated is None else emulated
+    logits, decided = emulator.infer_all(images[which], network.sizes[-1])
+    compare(f"firmware, {kernel} kernel, logits", logits, wanted[-1][which])
+    compare(f"firmware, {kernel} kernel, classes", decided, classes[which])
 
 
 def _verify_convolutions(network: IntegerNetwork, images: np.ndarray, kernel: str, engine: HostEngine) -> None:
@@ -202,6 +212,7 @@ def measure(
     engine: HostEngine,
     seed: int,
     cycle_images: int = CYCLE_IMAGES,
+    emulated_images: int | None = None,
 ) -> Measurement:
     """Build the firmware, verify it on images and adversarial inputs, and count its cycles.
 
@@ -219,6 +230,9 @@ def measure(
         Of the random images.
     cycle_images
         Number of images for counting.
+    emulated_images
+        Largest number of images, and of adversarial inputs, that the firmware is given, evenly spaced over
+        all; None gives it all. Python and host C are compared on all of them in any case.
 
     Raises
     ------
@@ -228,6 +242,16 @@ def measure(
     built = firmware(export, folder)
     emulator = Emulator(built.elf)
     everything = np.concatenate((images, adversarial_images(export.network, seed=seed)))
-    verify(export, everything, engine=engine, emulator=emulator)
+    adversarial = len(everything) - len(images)
+    chosen = np.concatenate(
+        (_spaced(len(images), emulated_images), len(images) + _spaced(adversarial, emulated_images))
+    )
+    verify(export, everything, engine=engine, emulator=emulator, emulated=chosen)
     count = cycles.count(emulator, images[:cycle_images])
-    return Measurement(built, emulator.stack_used(), count, len(everything))
+    return Measurement(built, emulator.stack_used(), count, len(chosen))
+
+
+def _spaced(count: int, limit: int | None) -> np.ndarray:
+    """At most `limit` of the indices 0 .. count - 1, evenly spaced."""
+    kept = count if limit is None else min(count, limit)
+    return np.arange(kept) * count // max(1, kept)
