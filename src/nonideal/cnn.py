@@ -1,4 +1,4 @@
-"""Convolutional networks on the microcontroller: trained at several widths, verified, and weighed against others.
+"""Convolutional networks on the microcontroller: trained at several widths, verified, and compared.
 
 The recipe is one for all widths. A width's first repetition is exported and run on the emulated CH32V003.
 """
@@ -298,7 +298,7 @@ def _fully_connected_rows(
 
 
 def _published_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    with open(path, newline="", encoding="utf-8") as file:
+    with Path(path).open(newline="", encoding="utf-8") as file:
         values = {
             row["quantity"]: float(row["published"])
             for row in csv.DictReader(file)

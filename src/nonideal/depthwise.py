@@ -7,12 +7,12 @@ levels of the filters and s the shifts,
     a2 = min(255, max(0, maximum of 2x2 of w2 * a1) >> s2)          6 x 6
     f = max(0, maximum of 2x2 of w3 * a2) >> s3                     2 x 2
 
-which is what `nonideal.mcu.cnn` computes. All values are integers below 2^24, so single precision is exact and
-the order of additions does not matter. Gradients pass the rounding straight through and stop where an
-activation is zero or saturated.
+which is what `nonideal.mcu.convolutions` computes. All values are integers below 2^24, so single precision
+is exact and the order of additions does not matter. Gradients pass the rounding straight through and stop
+where an activation is zero or saturated.
 
-`features` runs compiled loops on the CPU, image after image while its values are in the cache, channels in the
-registers; `features_reference` is the same in PyTorch's operations, for other devices and as the test's oracle.
+`features` runs compiled loops on the CPU, image after image while its values are in the cache, channels in
+the registers; `features_reference` is the same in PyTorch's operations, for other devices and as an oracle.
 """
 
 from __future__ import annotations
@@ -79,17 +79,31 @@ class _Features(torch.autograd.Function):
         at2 = torch.empty(count, HALVED, HALVED, channels, dtype=torch.int32)
         at3 = torch.empty(count, LAST, LAST, channels, dtype=torch.int32)
         factors = np.array([2.0**-shift for shift in shifts], np.float32)
-        _forward(*(t.detach().numpy() for t in (x, w1, w2, w3)), factors, *(t.numpy() for t in (a1, a2, f, at2, at3)))
+        _forward(
+            *(t.detach().numpy() for t in (x, w1, w2, w3)),
+            factors,
+            *(t.numpy() for t in (a1, a2, f, at2, at3)),
+        )
         ctx.save_for_backward(x, w2, w3, a1, a2, f, at2, at3)
         ctx.factors = factors
-        return f.floor_() if not any(ctx.needs_input_grad) else f.floor()
+        return f.floor()
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
         x, w2, w3, a1, a2, f, at2, at3 = (t.detach().numpy() for t in ctx.saved_tensors)
         sums = [torch.zeros(TAPS, a1.shape[-1]) for _ in range(3)]
         _backward(
-            gradient.contiguous().numpy(), x, w2, w3, a1, a2, f, at2, at3, ctx.factors, *(t.numpy() for t in sums)
+            gradient.contiguous().numpy(),
+            x,
+            w2,
+            w3,
+            a1,
+            a2,
+            f,
+            at2,
+            at3,
+            ctx.factors,
+            *(t.numpy() for t in sums),
         )
         return None, *sums, None
 
@@ -124,7 +138,7 @@ def _rounded(y, a, ceiling):
 
 @_jit
 def _pooled(a, w, y, at, factor):
-    """Depthwise convolution of a [h, h, c] and 2x2 maximum: y before rounding, and which of the four it was."""
+    """Depthwise convolution of a [h, h, c] and 2x2 maximum: y before rounding, and which of four it was."""
     channels, size = w.shape[1], y.shape[0]
     best, where = np.empty(channels, np.float32), np.empty(channels, np.int32)
     for i in range(size):

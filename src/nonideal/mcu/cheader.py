@@ -54,12 +54,16 @@ def render(export: Export) -> str:
 
 
 def engine_macros(export: Export, target: limits.Target) -> dict[str, int | str]:
-    """Sizes of the engine's workspace for this network and places of code, as macros of work.h and internal.h."""
+    """Sizes of the workspace and places of code for this network, as macros of work.h and internal.h."""
     network, kernel = export.network, export.kernel
     macros: dict[str, int | str] = {}
     if network.convolutions is not None:
         memory = limits.convolution_bytes(network.convolutions, kernel)
-        macros |= {"NI_SHARED_MEMORY": f"ni_{kernel}_work", "NI_MEMORY_BYTES": memory, "NI_LAYERS_IN_FLASH": 1}
+        macros |= {
+            "NI_SHARED_MEMORY": f"ni_{kernel}_work",
+            "NI_MEMORY_BYTES": memory,
+            "NI_LAYERS_IN_FLASH": 1,
+        }
         if not limits.convolutions_in_ram(network, kernel, target):
             macros["NI_CONVOLUTIONS_IN_FLASH"] = 1
     return macros | {

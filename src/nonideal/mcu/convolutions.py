@@ -8,8 +8,8 @@ padding and without crossing to other channels:
     y3 = w3 * a2                   4 x 4       f  = max(0, largest of each 2x2 of y3) >> s3             2 x 2
 
 where * is the sliding product (cross-correlation) and >> drops bits. The y are accumulators of 32 bits; the
-shifts are the same for all channels and images. The features f, channel after channel, become the input of the
-first fully connected layer through ShiftNorm (`nonideal.mcu.integer`).
+shifts are the same for all channels and images. The features f, channel after channel, become the input of
+the first fully connected layer through ShiftNorm (`nonideal.mcu.integer`).
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class Convolutions:
 
 
 def _slide(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sliding products int32 [n, channels, h - 2, w - 2] of x [n, channels or 1, h, w] and weights [channels, 9]."""
+    """Sliding products int32 [n, c, h - 2, w - 2] of x [n, c or 1, h, w] and weights [c, 9]."""
     height, width = x.shape[2] - 2, x.shape[3] - 2
     total = np.zeros((len(x), len(weights), height, width), np.int32)
     for tap in range(TAPS):
@@ -154,4 +154,3 @@ def _pool(y: np.ndarray) -> np.ndarray:
     return np.maximum(
         np.maximum(y[:, :, ::2, ::2], y[:, :, ::2, 1::2]), np.maximum(y[:, :, 1::2, ::2], y[:, :, 1::2, 1::2])
     )
-

@@ -223,7 +223,11 @@ def _from_json(path: Path) -> Export:
 
 
 def _assemble(
-    path: Path, meta: dict[str, Any], weights: list[np.ndarray], filters: np.ndarray | None, images: np.ndarray
+    path: Path,
+    meta: dict[str, Any],
+    weights: list[np.ndarray],
+    filters: np.ndarray | None,
+    images: np.ndarray,
 ) -> Export:
     if meta["version"] != VERSION:
         raise ValueError(f"{path}: export version {meta['version']}, this program reads {VERSION}")

@@ -114,13 +114,13 @@ def _check_convolutions(convolutions: Convolutions) -> None:
     for index, bound in enumerate(bounds, 1):
         if bound > ACCUMULATOR_LARGEST:
             raise ValueError(
-                f"convolution {index}: an accumulator could reach {bound}, 32 bits hold {ACCUMULATOR_LARGEST}; "
-                f"use smaller weights"
+                f"convolution {index}: an accumulator could reach {bound}, "
+                f"32 bits hold {ACCUMULATOR_LARGEST}; use smaller weights"
             )
     if feature > FEATURE_LARGEST:
         raise ValueError(
-            f"convolution {LAYERS}: a feature could reach {feature}, 16 bits hold {FEATURE_LARGEST}; drop more "
-            f"than {convolutions.shifts[-1]} bits after it (shifts) or use smaller weights"
+            f"convolution {LAYERS}: a feature could reach {feature}, 16 bits hold {FEATURE_LARGEST}; "
+            f"drop more than {convolutions.shifts[-1]} bits after it (shifts) or use smaller weights"
         )
 
 

@@ -14,10 +14,10 @@ import pandas as pd
 from nonideal import rng
 from nonideal.mcu import cycles
 from nonideal.mcu.build import Firmware, firmware
+from nonideal.mcu.convolutions import PIXELS, SIDE, TAPS, Convolutions
 from nonideal.mcu.emulate import Emulator
 from nonideal.mcu.export import Export
 from nonideal.mcu.host import HostEngine
-from nonideal.mcu.convolutions import PIXELS, SIDE, TAPS, Convolutions
 from nonideal.mcu.integer import INPUT_LARGEST, INPUT_LOWEST, IntegerNetwork
 
 CYCLE_IMAGES = 100  # counting is a hundred times slower than running
@@ -66,7 +66,7 @@ def adversarial_images(network: IntegerNetwork, *, seed: int, count: int = 50) -
 
 
 def _periodic(convolutions: Convolutions) -> np.ndarray:
-    """Where each first filter meets positive taps, repeated over the image from each of nine places: [n, 256].
+    """Where each first filter meets positive taps, repeated over the image from nine places: [n, 256].
 
     Repeated every three pixels, a pattern drives a ninth of the outputs to their bound, and the nine places
     drive every output there.
@@ -139,7 +139,9 @@ def verify(
     compare(f"firmware, {kernel} kernel, classes", decided, classes[which])
 
 
-def _verify_convolutions(network: IntegerNetwork, images: np.ndarray, kernel: str, engine: HostEngine) -> None:
+def _verify_convolutions(
+    network: IntegerNetwork, images: np.ndarray, kernel: str, engine: HostEngine
+) -> None:
     convolutions = network.convolutions
     assert convolutions is not None
     found = engine.features(convolutions, images, kernel=kernel)

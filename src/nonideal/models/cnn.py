@@ -1,7 +1,7 @@
 """Convolutional network of a microcontroller: three convolutions per channel, then fully connected layers.
 
-Its convolutions are those of the integer engine to the last bit (`nonideal.mcu.cnn`): trained on integer
-images, with integer filters and shifts. The fully connected layers are those of `FullyConnected`.
+Its convolutions are those of the integer engine to the last bit (`nonideal.mcu.convolutions`): trained on
+integer images, with integer filters and shifts. The fully connected layers are those of `FullyConnected`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nonideal.depthwise import LAST, SIZE, features
+from nonideal.depthwise import LAST, features
 from nonideal.layers import QuantLayer, QuantLinear
 from nonideal.quantize.formats import fake_quantise
 
@@ -24,7 +24,7 @@ SHIFTS = (7, 7, 3)  # bits dropped after each convolution
 
 
 def integer_input(x: Tensor, bits: int) -> Tensor:
-    """Images as the integers of a first layer, in floating point: max|x| of a sample becomes 2^(bits - 1) - 1.
+    """Images as integers in floating point: max|x| of a sample becomes 2^(bits - 1) - 1.
 
     Rounds as `normalise_quantise` and `nonideal.mcu.integer.quantise_images` do; no gradient.
     """
@@ -57,7 +57,7 @@ class FilterBank(QuantLayer):
 
 
 class Cnn(nn.Module):
-    """Network of class docstring `cnn`.
+    """Three convolutions per channel with two 2x2 maximum pools, then fully connected layers.
 
     Parameters
     ----------

@@ -91,9 +91,7 @@ TRADEOFF = table(
             "float64", "mean share that the integers classify correctly", SHARE, nullable=True
         ),
         "weight_bits": column("float64", "information in all weights", above(0), unit="bit", nullable=True),
-        "flash_bytes": column(
-            "float64", "weights, tables and code", above(0), unit="byte", nullable=True
-        ),
+        "flash_bytes": column("float64", "weights, tables and code", above(0), unit="byte", nullable=True),
         "ram_bytes": column(
             "float64", "variables, code in RAM and stack", above(0), unit="byte", nullable=True
         ),
