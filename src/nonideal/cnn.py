@@ -32,8 +32,8 @@ PLAIN_SHARE = 10  # the plain kernel is the baseline: the emulator runs this par
 MS = 1000.0  # in a second
 # Published accuracy beside the published size or time of the same network: quantities of published.csv.
 PUBLISHED = {
-    "CNN, 64 channels": ("accuracy of the C engine, CNN", "size of the weights, CNN", None),
-    "fully connected, 4bitsym": (
+    "CNN": ("accuracy of the C engine, CNN", "size of the weights, CNN", None),
+    "4bitsym": (
         "accuracy on the device, 4bitsym", None, "cycles per image, 4bitsym, loop over weights"
     ),
 }  # fmt: skip
