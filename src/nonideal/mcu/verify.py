@@ -124,7 +124,8 @@ def verify(
         If one value differs.
     """
     network, kernel = export.network, export.kernel
-    wanted, classes = network.accumulators(images), network.classify(images)
+    wanted = network.accumulators(images)
+    classes = wanted[-1].argmax(axis=1)  # as network.classify
     if network.convolutions is not None:
         _verify_convolutions(network, images, kernel, engine)
     hosted = engine.accumulators(network, images, kernel=kernel)
