@@ -24,6 +24,7 @@ TINY = {
     "firmware": {"formats": ["ternary"], "widths": {"ternary": [6]}},
     "capacity": {"formats": ["4bitsym", "ternary"], "widths": [3, 6], "seeds": 2, "epochs": 1},
     "quantscale": {"values": [0.2, 0.4], "references": ["octav"], "seeds": 2, "epochs": 1},
+    "cnn": {"channels": [2], "seeds": 2, "epochs": 1, "emulated_images": 10},
 }
 
 
