@@ -98,8 +98,9 @@ def test_cycles_of_a_program_counted_by_hand(tmp_path):
 
 
 def test_unaligned_access_is_refused(tmp_path):
-    shifted = INFERENCE.replace("ni_logits", "(int32_t *)((char *)ni_logits + 2)")
-    sources = changed_firmware(tmp_path / "firmware", "main.c", INFERENCE, shifted)
+    call = "ni_infer(&ni_model, (int8_t *)ni_image, ni_logits)"
+    shifted = call.replace("ni_logits", "(int32_t *)((char *)ni_logits + 2)")
+    sources = changed_firmware(tmp_path / "firmware", "main.c", call, shifted)
     made = export(network("4bit", 8, 4), images(8), kernel="plain")
     emulator = Emulator(firmware(made, tmp_path, sources=sources).elf)
     emulator.infer(images(8)[0])  # which the emulator does not mind

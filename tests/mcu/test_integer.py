@@ -100,7 +100,7 @@ def test_from_model_refuses_what_the_engine_lacks():
         from_model(fc(activation_bits=4))
     with pytest.raises(ValueError, match=r"layer 1: has one scale per output channel.*per_channel=False"):
         from_model(fc(per_channel=True))
-    with pytest.raises(ValueError, match="FullyConnected, got Linear"):
+    with pytest.raises(ValueError, match="FullyConnected and Cnn, got Linear"):
         from_model(torch.nn.Linear(2, 2))
 
 
