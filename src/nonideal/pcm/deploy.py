@@ -116,7 +116,9 @@ class DeployedNetwork:
         if kind == "fixed":
             return layer.devices.fixed_factor(t)[:, None]
         if layer.reference is None:
-            layer.reference = self._sums(layer, weights if t == device.T0_S else self._read(name, device.T0_S, 0))
+            layer.reference = self._sums(
+                layer, weights if t == device.T0_S else self._read(name, device.T0_S, 0)
+            )
         now = self._sums(layer, weights)
         return torch.where(now > 0, layer.reference / now, torch.ones_like(now))
 
@@ -128,10 +130,14 @@ class DeployedNetwork:
         if isinstance(module, nn.Linear):
             sums = functional.linear(layer.inputs, stacked).abs().flatten(0, -2).sum(0).view(chips, outputs)
         elif module.groups == 1:
-            out = functional.conv2d(layer.inputs, stacked, None, module.stride, module.padding, module.dilation)
+            out = functional.conv2d(
+                layer.inputs, stacked, None, module.stride, module.padding, module.dilation
+            )
             sums = out.abs().sum((0, 2, 3)).view(chips, outputs)
         else:
-            each = [module._conv_forward(layer.inputs, weight, None).abs().sum((0, 2, 3)) for weight in weights]
+            each = [
+                module._conv_forward(layer.inputs, weight, None).abs().sum((0, 2, 3)) for weight in weights
+            ]
             sums = torch.stack(each)
         return sums if self.hardware.compensation == "column" else sums.sum(1, keepdim=True)
 
@@ -160,7 +166,9 @@ class Snapshot:
         logits = []
         for chip in range(len(next(iter(self.weights.values())))):
             one = {name: _contiguous(weight[chip]) for name, weight in self.weights.items()}
-            logits.append(torch.cat([functional_call(self.model, one, (part,)) for part in images.split(BATCH)]))
+            logits.append(
+                torch.cat([functional_call(self.model, one, (part,)) for part in images.split(BATCH)])
+            )
         return torch.stack(logits)
 
     def _batched(self, images: Tensor, batch: int = GPU_BATCH) -> Tensor:
@@ -235,14 +243,14 @@ def deploy(
         )
     digital = quantised(model, clip_sigmas=clip_sigmas)
     inputs = layer_inputs(digital, calibration) if measured else {}
-    steps = {name: quantise_weights(layer.weight, clip_sigmas) for name, layer in _plain_layers(model).items()}
+    steps = {
+        name: quantise_weights(layer.weight, clip_sigmas) for name, layer in _plain_layers(model).items()
+    }
     affine = folding.fold(digital)
     layers = {}
     for name, module in folding.crossbar_layers(digital).items():
         integers, step = steps[name]
-        devices = program(
-            integers, mapping, base, n_slices, chips, seed=seed, layer=name, hardware=hardware
-        )
+        devices = program(integers, mapping, base, n_slices, chips, seed=seed, layer=name, hardware=hardware)
         layers[name] = Layer(module, integers, step, devices, affine[name], inputs.get(name))
     return DeployedNetwork(digital, layers, chips, seed, hardware)
 

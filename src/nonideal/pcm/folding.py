@@ -94,7 +94,9 @@ def _followers(model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, str]
             calls[node.target] = calls.get(node.target, 0) + 1
     found = {}
     for node in graph.nodes:
-        if node.op != "call_module" or not isinstance(model.get_submodule(node.target), nn.modules.batchnorm._BatchNorm):
+        if node.op != "call_module" or not isinstance(
+            model.get_submodule(node.target), nn.modules.batchnorm._BatchNorm
+        ):
             continue
         before = node.args[0]
         alone = isinstance(before, fx.Node) and before.op == "call_module" and len(before.users) == 1

@@ -110,7 +110,9 @@ def quantise_weights(weights: Tensor, clip_sigmas: float | None = None) -> tuple
 
 def normals(shape: Sequence[int], chips: Sequence[int], *, seed: int, labels: tuple) -> Tensor:
     """Standard normals of named streams, one stream a chip: (chips, *shape)."""
-    drawn = [torch.randn(tuple(shape), generator=rng.torch_stream(seed, "pcm", chip, *labels)) for chip in chips]
+    drawn = [
+        torch.randn(tuple(shape), generator=rng.torch_stream(seed, "pcm", chip, *labels)) for chip in chips
+    ]
     return torch.stack(drawn)
 
 
@@ -249,9 +251,7 @@ def _unused(
     """
     place = {"device": targets.device, "dtype": targets.dtype}
     shape = targets.shape[2:]
-    drawn = [
-        normals((3, *shape), chips, seed=seed, labels=(layer, "unused", j)) for j in range(len(targets))
-    ]
+    drawn = [normals((3, *shape), chips, seed=seed, labels=(layer, "unused", j)) for j in range(len(targets))]
     z_error, z_exponent, z_other = torch.stack(drawn).to(**place).unbind(2)
     # The fit at zero conductance, which `device.programming_std` keeps for targets above it.
     sigma = device.PROGRAMMING_STD_US[0] / device.G_MAX_US if hardware.programming_noise else 0.0

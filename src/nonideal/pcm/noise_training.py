@@ -16,7 +16,7 @@ from nonideal.pcm.slicing import ternarise
 from nonideal.training import Hook
 
 NOISE = 0.038
-"""Standard deviation of the weight noise, fraction of the layer's largest weight (Joshi et al. 2020, Methods)."""
+"""Spread of the weight noise, fraction of the layer's largest weight (Joshi et al. 2020, Methods)."""
 
 CLIP_SIGMAS = 2.0
 """Largest weight, standard deviations of the layer's weights (Joshi et al. 2020, Methods)."""
@@ -61,6 +61,10 @@ class NoisyWeight(nn.Module):
                 seen = seen + self.noise * seen.abs().max() * self.draw
         return weight + (seen - weight).detach()
 
+    def extra_repr(self) -> str:
+        """Settings, so that a checkpoint of other settings is told apart."""
+        return f"noise={self.noise}, clip_sigmas={self.clip_sigmas}, weights={self.weights!r}"
+
 
 def attach(model: nn.Module, **settings: object) -> dict[str, NoisyWeight]:
     """Put a `NoisyWeight` on every nn.Linear and nn.Conv2d of a model, in place; return them by layer name.
@@ -102,6 +106,10 @@ class WeightNoise(Hook):
 
     def __init__(self, weights: dict[str, NoisyWeight], *, seed: int) -> None:
         self.weights, self.seed = weights, seed
+
+    def __repr__(self) -> str:
+        """Settings that a resumed run must share."""
+        return f"WeightNoise(seed={self.seed}, layers={list(self.weights)})"
 
     def before_step(self, model: nn.Module, epoch: int, step: int) -> None:
         """Draw the noise of one step."""

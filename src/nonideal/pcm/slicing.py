@@ -160,7 +160,9 @@ def program(
         target = sign * target
         error = device.programming_std(target) * noise[j, ...]
         if non_negative:
-            error = xp.where(xp.abs(error) > xp.abs(target), xp.where(error * target < 0, -target, error), error)
+            error = xp.where(
+                xp.abs(error) > xp.abs(target), xp.where(error * target < 0, -target, error), error
+            )
         if mapping == "max_fill_ec":
             residual = residual - sign * error * (r * b**j)
         targets.insert(0, target)
