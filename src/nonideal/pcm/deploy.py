@@ -160,7 +160,7 @@ class Snapshot:
         return self._batched(images) if images.is_cuda else self._one_by_one(images)
 
     def _one_by_one(self, images: Tensor) -> Tensor:
-        """Chip by chip in small steps: on a CPU the arithmetic is the limit, if the data stay in the cache."""
+        """Chip by chip in small steps: on a CPU arithmetic is the limit, if the data stay in the cache."""
         if images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
         logits = []

@@ -39,8 +39,8 @@ class Hardware:
     programming_noise, drift
         Switches of the other two sources of error.
     exponents
-        Drift exponents |mu + sigma z| ("folded_normal", crossbar) or clip(mu + sigma z, 0.049, 0.1) ("clipped",
-        published network runs).
+        Drift exponents |mu + sigma z| ("folded_normal", crossbar), or clip(mu + sigma z, 0.049, 0.1)
+        ("clipped", as in the published network runs).
     pairs
         Simulate both devices of each differential pair. The one that is not in use, and both of a zero
         weight, were RESET and hold max(0, sigma(0) z). False: such devices conduct nothing, and the pair is
