@@ -221,7 +221,7 @@ def program(
     state = [held, exponent, noise]
     if hardware.pairs:
         unused = _unused(targets, chips, seed=seed, layer=layer, hardware=hardware)
-        state = [torch.cat(pair) for pair in zip(state, unused, strict=True)]
+        state = [torch.cat(pair) for pair in zip(state, unused[:3], strict=True)]
         state[0][:n_slices] += unused[3]
         significance = significance.repeat(2)
     held, exponent, noise = state

@@ -133,8 +133,10 @@ def train_network(
     checkpoint = _checkpoint(Path(progress), fingerprint) / f"{network}.pt"
     history = training.train(model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks)
     state = noise_training.bake(model).state_dict()
-    rows = history.rename(columns={"lr": "learning_rate"}).assign(
-        network=network, architecture=config["architecture"], dataset=config["dataset"]
+    rows = (
+        history.rename(columns={"lr": "learning_rate"})
+        .drop(columns="seconds")
+        .assign(network=network, architecture=config["architecture"], dataset=config["dataset"])
     )
     return {key: value.cpu().contiguous() for key, value in state.items()}, rows
 
