@@ -16,8 +16,10 @@ from torch import nn
 from nonideal import rng, training
 from nonideal.data import load
 from nonideal.files import atomic
-from nonideal.models.registry import build
+from nonideal.models.resnet import resnet8, resnet20, resnet32
 from nonideal.pcm import noise_training
+
+ARCHITECTURES = {"resnet8": resnet8, "resnet20": resnet20, "resnet32": resnet32}
 
 NETWORKS = ("float", "noise_aware", "ternary")
 """Full precision; fine-tuned with weight noise; fine-tuned with weight noise and ternary weights."""
@@ -31,9 +33,9 @@ def tensors(folder: str | os.PathLike[str], pixels: int) -> tuple[training.Tenso
 
 def architecture(config: Mapping[str, Any], channels: int, classes: int, *, seed: int) -> nn.Module:
     """Untrained network of section ``networks`` of the configuration."""
+    make = ARCHITECTURES[config["architecture"]]
     generator = rng.torch_stream(seed, "init")
-    width = config["width"]
-    return build(config["architecture"], generator=generator, channels=channels, classes=classes, width=width)
+    return make(generator=generator, channels=channels, classes=classes, width=config["width"])
 
 
 def float_settings(config: Mapping[str, Any]) -> training.Settings:
@@ -133,10 +135,8 @@ def train_network(
     checkpoint = _checkpoint(Path(progress), fingerprint) / f"{network}.pt"
     history = training.train(model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks)
     state = noise_training.bake(model).state_dict()
-    rows = (
-        history.rename(columns={"lr": "learning_rate"})
-        .drop(columns="seconds")
-        .assign(network=network, architecture=config["architecture"], dataset=config["dataset"])
+    rows = history.rename(columns={"lr": "learning_rate"}).assign(
+        network=network, architecture=config["architecture"], dataset=config["dataset"]
     )
     return {key: value.cpu().contiguous() for key, value in state.items()}, rows
 

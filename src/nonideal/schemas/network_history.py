@@ -25,5 +25,6 @@ NETWORK_HISTORY = table(
         "test_accuracy": column(
             "float64", "share of test samples classified correctly, without noise", SHARE
         ),
+        "seconds": column("float64", "wall time of the epoch", at_least(0), unit="s"),
     },
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nonideal.schemas import network_history
 from nonideal.schemas.columns import INTERVAL, SHARE, above, at_least, column, one_of, table
 from nonideal.schemas.network_history import NETWORKS
 
@@ -27,6 +28,12 @@ NETWORK = column(
 )
 KEY = {"network": NETWORK, **_configuration(), "time_s": TIME}
 PAIR = {**_configuration("first_", ", first"), **_configuration("second_", ", second")}
+
+NETWORK_CURVES = table(
+    "network_curves",
+    list(network_history.NETWORK_HISTORY.unique),
+    {name: part for name, part in network_history.NETWORK_HISTORY.columns.items() if name != "seconds"},
+)
 
 NETWORK_CHIPS = table(
     "network_chips",
