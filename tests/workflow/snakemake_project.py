@@ -22,6 +22,13 @@ TINY = {
     },
     "training": {"formats": ["4bitsym", "ternary"], "widths": [8], "seeds": 2, "epochs": 1},
     "firmware": {"formats": ["ternary"]},
+    "networks": {
+        "width": 2,
+        "pixels": 8,
+        "float": {"epochs": 3},
+        "noise": {"epochs": 1},
+        "deployment": {"n_slices": [1, 2], "points": 2, "chips": 2, "images": 40, "ablation_chips": 2},
+    },
 }
 
 

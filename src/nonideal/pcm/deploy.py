@@ -28,8 +28,8 @@ from torch.nn import functional
 from . import device, folding, slicing
 from .hardware import Devices, Hardware, growth, normals, program, quantise_weights
 
-BATCH = 32
-"""Images a step on the CPU: the activations of one step then stay in the second-level cache."""
+STEP_VALUES = 32 * 3 * 32 * 32
+"""Input values a step on the CPU, 32 images of CIFAR-10: activations then stay in the second-level cache."""
 
 GPU_BATCH = 1000
 """Images a step on a GPU, every chip at once."""
@@ -163,11 +163,12 @@ class Snapshot:
         """Chip by chip in small steps: on a CPU arithmetic is the limit, if the data stay in the cache."""
         if images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
+        step = max(1, STEP_VALUES // images[0].numel())
         logits = []
         for chip in range(len(next(iter(self.weights.values())))):
             one = {name: _contiguous(weight[chip]) for name, weight in self.weights.items()}
             logits.append(
-                torch.cat([functional_call(self.model, one, (part,)) for part in images.split(BATCH)])
+                torch.cat([functional_call(self.model, one, (part,)) for part in images.split(step)])
             )
         return torch.stack(logits)
 
