@@ -79,7 +79,7 @@ def main() -> None:
     start = time.perf_counter()
     snapshot = network.at(3600.0)
     reading = time.perf_counter() - start
-    # Normalisation has initial values here, so that the folded weights serve the unfolded model after division.
+    # The models of the loop apply normalisation themselves, so it is taken out of the weights.
     weights = {}
     for name, value in snapshot.weights.items():
         scale = network.layers[name.removesuffix(".weight")].affine.scale
