@@ -115,7 +115,9 @@ def test_summary_is_mean_and_interval(digits, states, chips):
 
 def test_differences_are_paired(chips):
     table = tables.check(network_analysis.difference_table(chips), schemas.NETWORK_DIFFERENCES)
-    query = "first_mapping == 'equal_fill' and second_mapping == 'max_fill' and first_base == 1 and second_base == 1"
+    query = (
+        "first_mapping == 'equal_fill' and second_mapping == 'max_fill' and first_base == second_base == 1"
+    )
     row = table.query(f"{query} and time_s == 20").iloc[0]
     parts = [
         chips.query(
