@@ -25,6 +25,13 @@ TINY = {
     "capacity": {"formats": ["4bitsym", "ternary"], "widths": [3, 6], "seeds": 2, "epochs": 1},
     "quantscale": {"values": [0.2, 0.4], "references": ["octav"], "seeds": 2, "epochs": 1},
     "cnn": {"channels": [2], "seeds": 2, "epochs": 1, "emulated_images": 10},
+    "networks": {
+        "width": 2,
+        "pixels": 8,
+        "float": {"epochs": 3},
+        "noise": {"epochs": 1},
+        "deployment": {"n_slices": [1, 2], "points": 2, "chips": 2, "images": 40, "ablation_chips": 2},
+    },
 }
 
 

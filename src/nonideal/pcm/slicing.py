@@ -110,6 +110,7 @@ def program(
     noise: Any,
     *,
     ec_targets: str = "unbounded",
+    non_negative: bool = False,
 ) -> tuple[Any, Any]:
     """Choose the targets of all slices and program them.
 
@@ -126,6 +127,8 @@ def program(
         and any size: "unbounded" follows the published runs (up to 20 G_MAX at base 2 and 8 slices);
         "physical" limits every target to what a differential pair of devices holds, -1 to 1 G_MAX;
         "same_sign" to what one device of the pair holds, 0 to 1 G_MAX in the direction of the weight.
+    non_negative
+        Whether a device ends at zero where its programming error would carry it beyond.
 
     Returns
     -------
@@ -156,6 +159,10 @@ def program(
             target = xp.clip(target, -1.0 if ec_targets == "physical" else 0.0, 1.0)
         target = sign * target
         error = device.programming_std(target) * noise[j, ...]
+        if non_negative:
+            error = xp.where(
+                xp.abs(error) > xp.abs(target), xp.where(error * target < 0, -target, error), error
+            )
         if mapping == "max_fill_ec":
             residual = residual - sign * error * (r * b**j)
         targets.insert(0, target)

@@ -1,0 +1,18 @@
+"""Adapter of rule network_options: what the choices cost that the literature leaves open."""
+
+from adapter import start
+
+provenance = start(snakemake)
+
+from nonideal import tables
+from nonideal.pcm.network_options import compare_options
+from nonideal.pcm.network_training import read
+from nonideal.schemas.networks import NETWORK_OPTIONS
+
+frame = compare_options(
+    snakemake.params.settings,
+    read(snakemake.input.network),
+    snakemake.input.arrays,
+    seed=snakemake.params.seed,
+)
+tables.write(frame, snakemake.output[0], NETWORK_OPTIONS, provenance=provenance)

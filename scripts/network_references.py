@@ -1,0 +1,21 @@
+"""Adapter of rule network_references: networks without hardware, and their learning curves."""
+
+from adapter import start
+
+provenance = start(snakemake)
+
+from nonideal import tables
+from nonideal.pcm import networks
+from nonideal.pcm.network_training import read
+from nonideal.schemas.network_history import NETWORK_HISTORY
+from nonideal.schemas.networks import NETWORK_CURVES, NETWORK_REFERENCES
+
+names, paths = snakemake.params.networks, snakemake.input.networks
+states = {name: read(path) for name, path in zip(names, paths, strict=True)}
+frame = networks.references(
+    snakemake.params.settings, states, snakemake.input.arrays, seed=snakemake.params.seed
+)
+tables.write(frame, snakemake.output.references, NETWORK_REFERENCES, provenance=provenance)
+# Without wall times: the same seed gives the same table.
+curves = tables.read(snakemake.input.histories, NETWORK_HISTORY).drop(columns="seconds")
+tables.write(curves, snakemake.output.history, NETWORK_CURVES, provenance=provenance)

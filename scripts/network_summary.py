@@ -1,0 +1,29 @@
+"""Adapter of rule network_summary: means, paired differences and crossovers over all chips."""
+
+from pathlib import Path
+
+from adapter import start
+
+provenance = start(snakemake)
+
+from nonideal import rng, tables
+from nonideal.pcm import network_analysis
+from nonideal.schemas import networks
+
+chips = tables.read(snakemake.input.chips, networks.NETWORK_CHIPS)
+references = tables.read(snakemake.input.references, networks.NETWORK_REFERENCES)
+generator = rng.stream(snakemake.params.seed, "networks", "crossover")
+made = {
+    "summary": (network_analysis.summary_table(chips, references), networks.NETWORK_SUMMARY),
+    "differences": (network_analysis.difference_table(chips), networks.NETWORK_DIFFERENCES),
+    "crossover": (network_analysis.crossover_table(chips, rng=generator), networks.NETWORK_CROSSOVER),
+}
+for name, (frame, schema) in made.items():
+    tables.write(frame, snakemake.output[name], schema, provenance=provenance)
+
+# Shards left by a run with another number of shards would be counted twice by whoever reads the folder.
+parts = set(map(Path, snakemake.input.chips))
+for folder in {path.parent for path in parts}:
+    for path in set(folder.glob("part-*.parquet")) - parts:
+        print(f"removing {path}: a shard of an earlier division of the chips")
+        path.unlink()

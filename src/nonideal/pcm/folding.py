@@ -1,0 +1,106 @@
+"""Batch normalisation taken into the layer before it, for any network that torch.fx can trace.
+
+Batch normalisation stays digital: it scales and shifts a layer's output after the crossbar. In evaluation
+mode that scale and shift can be applied to the effective weights instead, once, which leaves the product and
+saves a pass over the activations.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
+
+LAYERS = (nn.Linear, nn.Conv2d)
+"""Layers whose weights lie on crossbars."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Digital part of a layer: its product times `scale`, plus `shift`; both (outputs,)."""
+
+    scale: Tensor
+    shift: Tensor
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """Copy of a model in evaluation mode whose weights are plain tensors: parametrisations are applied."""
+    model = copy.deepcopy(model).eval()
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    return model.requires_grad_(False)
+
+
+def crossbar_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Layers to be deployed, by name, in the order they were added.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, LAYERS)}
+    if not layers:
+        raise ValueError(f"{type(model).__name__} has no nn.Linear or nn.Conv2d layer to deploy")
+    return layers
+
+
+def fold(model: nn.Module) -> dict[str, Affine]:
+    """Replace every batch normalisation that follows a layer directly by an identity, in place.
+
+    Parameters
+    ----------
+    model
+        Plain copy, in evaluation mode; layers keep their weights, and lose their bias to the affine part.
+
+    Returns
+    -------
+    dict
+        Digital part of every layer of `crossbar_layers`. A model that cannot be traced keeps its batch
+        normalisations.
+    """
+    layers = crossbar_layers(model)
+    affine = {}
+    for name, layer in layers.items():
+        zero = layer.weight.new_zeros(layer.weight.shape[0])
+        affine[name] = Affine(torch.ones_like(zero), zero if layer.bias is None else layer.bias.detach())
+    for name, place in _followers(model, layers).items():
+        norm = model.get_submodule(place)
+        scale = (norm.running_var + norm.eps).rsqrt()
+        if norm.affine:
+            scale = scale * norm.weight
+        shift = (affine[name].shift - norm.running_mean) * scale
+        affine[name] = Affine(scale, shift + norm.bias if norm.affine else shift)
+        parent, _, child = place.rpartition(".")
+        setattr(model.get_submodule(parent), child, nn.Identity())
+    for name, layer in layers.items():
+        layer.bias = nn.Parameter(affine[name].shift.clone(), requires_grad=False)
+    return affine
+
+
+def _followers(model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, str]:
+    """Name of the batch normalisation that alone uses a layer's output, by the layer's name."""
+    try:
+        graph = fx.Tracer().trace(model)
+    except Exception:  # tracing runs the model's own code, which may fail in any way on symbols
+        return {}
+    calls: dict[str, int] = {}
+    for node in graph.nodes:
+        if node.op == "call_module":
+            calls[node.target] = calls.get(node.target, 0) + 1
+    found = {}
+    for node in graph.nodes:
+        if node.op != "call_module" or not isinstance(
+            model.get_submodule(node.target), nn.modules.batchnorm._BatchNorm
+        ):
+            continue
+        before = node.args[0]
+        alone = isinstance(before, fx.Node) and before.op == "call_module" and len(before.users) == 1
+        once = alone and calls[node.target] == 1 and calls.get(before.target) == 1
+        if once and before.target in layers and model.get_submodule(node.target).track_running_stats:
+            found[before.target] = node.target
+    return found

@@ -1,0 +1,270 @@
+"""A layer's weights on phase-change memory: quantised, programmed once, read at any time.
+
+The statistics are those of `device` and the mappings those of `slicing`, the same code the crossbar study
+uses; this module adds the axis of chips and keeps what programming leaves behind: a conductance, a drift
+exponent and a read-noise scale for every device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .. import rng
+from . import device, slicing
+
+READ_NOISE = ("always", "after_t0", "off")
+READ_NOISE_NORMS = ("slice_max", "g_max")
+COMPENSATIONS = ("layer", "column", "fixed", "none")
+EXPONENTS = ("folded_normal", "clipped")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What all layers and chips of a deployment share.
+
+    Parameters
+    ----------
+    ec_targets
+        Targets of error correction, see `slicing.program`: "unbounded", "physical" or "same_sign".
+    read_noise_norm
+        What targets are divided by before the read-noise fit: the largest target of the slice ("slice_max",
+        published) or G_MAX ("g_max", device papers).
+    read_noise
+        "always"; "after_t0" leaves reads at t0 free of noise (published network runs); "off".
+    programming_noise, drift
+        Switches of the other two sources of error.
+    exponents
+        Drift exponents |mu + sigma z| ("folded_normal", crossbar), or clip(mu + sigma z, 0.049, 0.1)
+        ("clipped", as in the published network runs).
+    pairs
+        Simulate both devices of each differential pair. The one that is not in use, and both of a zero
+        weight, were RESET and hold max(0, sigma(0) z). False: such devices conduct nothing, and the pair is
+        one device with a sign.
+    non_negative
+        Clip a programmed device at zero conductance. False: programming noise may carry a small conductance
+        below zero, as in the published runs.
+    compensation
+        Drift compensation: one measured factor a layer ("layer"), one a column, that is an output ("column"),
+        one a layer from the mean drift exponents of the targets without a measurement ("fixed"), or "none".
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown.
+    """
+
+    ec_targets: str = "unbounded"
+    read_noise_norm: str = "slice_max"
+    read_noise: str = "always"
+    programming_noise: bool = True
+    drift: bool = True
+    exponents: str = "folded_normal"
+    pairs: bool = False
+    non_negative: bool = False
+    compensation: str = "layer"
+
+    def __post_init__(self) -> None:
+        for key, known in (
+            ("ec_targets", slicing.EC_TARGETS),
+            ("read_noise_norm", READ_NOISE_NORMS),
+            ("read_noise", READ_NOISE),
+            ("exponents", EXPONENTS),
+            ("compensation", COMPENSATIONS),
+        ):
+            if getattr(self, key) not in known:
+                raise ValueError(f"{key} must be one of {', '.join(known)}, got {getattr(self, key)!r}")
+
+
+NOISELESS = Hardware(read_noise="off", programming_noise=False, drift=False, compensation="none")
+"""Hardware without any error: the quantised network remains."""
+
+
+def quantise_weights(weights: Tensor, clip_sigmas: float | None = None) -> tuple[Tensor, float]:
+    """Put a layer's weights on the 9-bit grid.
+
+    Parameters
+    ----------
+    weights
+        Any shape.
+    clip_sigmas
+        Magnitudes beyond this many standard deviations of the weights are clipped; None keeps them all.
+
+    Returns
+    -------
+    integers, step
+        Weights are integers * step, integers in [-255, 255]; the largest magnitude kept becomes 255.
+    """
+    weights = weights.detach()
+    span = weights.abs().max().item()
+    if clip_sigmas is not None:
+        span = min(span, clip_sigmas * weights.std(correction=0).item())
+    if span == 0:
+        return torch.zeros_like(weights), 0.0
+    return slicing.quantise(weights, span), span / slicing.MAX_WEIGHT
+
+
+def normals(shape: Sequence[int], chips: Sequence[int], *, seed: int, labels: tuple) -> Tensor:
+    """Standard normals of named streams, one stream a chip: (chips, *shape)."""
+    drawn = [
+        torch.randn(tuple(shape), generator=rng.torch_stream(seed, "pcm", chip, *labels)) for chip in chips
+    ]
+    return torch.stack(drawn)
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The programmed devices of one layer.
+
+    Attributes
+    ----------
+    conductance
+        Signed conductances at t0, units of G_MAX, (devices, chips, *weights); devices of a weight are its
+        slices, least significant first, followed by the unused devices of the pairs, if these are simulated.
+    exponent
+        Drift exponents, same shape.
+    noise
+        Read noise at unit growth, fraction of the conductance, same shape.
+    significance
+        Weight that one unit of conductance stands for, per device of a weight, (devices,).
+    mean_exponent
+        Mean drift exponents of the targets, and ...
+    targets
+        ... the targets themselves, for compensation without a measurement.
+    """
+
+    conductance: Tensor
+    exponent: Tensor
+    noise: Tensor
+    significance: Tensor
+    mean_exponent: Tensor
+    targets: Tensor
+
+    def read(self, t: float, *, drift: bool = True) -> Tensor:
+        """What each device adds to its weight at time t, without read noise, (devices, chips, *weights)."""
+        shape = (-1, *[1] * (self.conductance.ndim - 1))
+        held = self.conductance * self.significance.view(shape)
+        return held * device.drift_factor(self.exponent, t) if drift and t != device.T0_S else held
+
+    def deviation(self, held: Tensor) -> Tensor:
+        """Standard deviation of a weight's read noise at unit growth, from what `read` returned.
+
+        The noise of different devices is independent, so that the noise of their sum is one normal: drawing
+        it once a weight is exact, and cheaper than once a device.
+        """
+        return (held * self.noise).square_().sum(dim=0).sqrt_()
+
+    def fixed_factor(self, t: float) -> Tensor:
+        """Compensation expected from the targets and their mean exponents alone, (chips,)."""
+        shape = (-1, *[1] * (self.targets.ndim - 1))
+        held = self.targets.abs() * self.significance[: len(self.targets)].view(shape)
+        axes = [0, *range(2, held.ndim)]
+        left = (held * device.drift_factor(self.mean_exponent, t)).sum(axes)
+        return torch.where(left > 0, held.sum(axes) / left, torch.ones_like(left))
+
+
+def program(
+    integers: Tensor,
+    mapping: str,
+    base: int | None,
+    n_slices: int,
+    chips: Sequence[int],
+    *,
+    seed: int,
+    layer: str,
+    hardware: Hardware,
+) -> Devices:
+    """Program a layer's integer weights on several chips.
+
+    Parameters
+    ----------
+    integers
+        Weights in [-255, 255], floating point, any shape.
+    mapping, base, n_slices
+        See `slicing`.
+    chips
+        Numbers of the chips. A device's random numbers are named by seed, chip, layer and slice alone, so
+        that every configuration meets the same devices.
+    seed, layer
+        See `chips`.
+    hardware
+        Options.
+
+    Returns
+    -------
+    Devices
+        On the device and in the precision of `integers`.
+    """
+    place = {"device": integers.device, "dtype": integers.dtype}
+    drawn = [
+        normals((2, *integers.shape), chips, seed=seed, labels=(layer, "device", j)) for j in range(n_slices)
+    ]
+    z_error, z_exponent = torch.stack(drawn).to(**place).unbind(2)
+    targets, held = slicing.program(
+        integers.expand(len(chips), *integers.shape),
+        mapping,
+        base,
+        n_slices,
+        z_error if hardware.programming_noise else torch.zeros_like(z_error),
+        ec_targets=hardware.ec_targets,
+        non_negative=hardware.non_negative,
+    )
+    mean = device.drift_exponent_mean(targets)
+    exponent = mean + device.drift_exponent_std(targets) * z_exponent
+    noise = _read_noise(targets, hardware)
+    powers = slicing.significance(mapping, base, n_slices)
+    significance = torch.tensor(powers, **place) * slicing.slice_range(mapping, base, n_slices)
+    state = [held, exponent, noise]
+    if hardware.pairs:
+        unused = _unused(targets, chips, seed=seed, layer=layer, hardware=hardware)
+        state = [torch.cat(pair) for pair in zip(state, unused[:3], strict=True)]
+        state[0][:n_slices] += unused[3]
+        significance = significance.repeat(2)
+    held, exponent, noise = state
+    exponent = exponent.clamp(*device.DRIFT_MEAN_RANGE) if hardware.exponents == "clipped" else exponent.abs()
+    return Devices(held, exponent, noise, significance, mean, targets)
+
+
+def _read_noise(targets: Tensor, hardware: Hardware) -> Tensor:
+    """Read-noise scale of every device."""
+    if hardware.read_noise_norm == "g_max":
+        return device.read_noise_scale(targets)
+    axes = tuple(range(2, targets.ndim))
+    peak = targets.abs().amax(dim=axes, keepdim=True)
+    return device.read_noise_scale(targets / torch.where(peak > 0, peak, torch.ones_like(peak)))
+
+
+def _unused(
+    targets: Tensor, chips: Sequence[int], *, seed: int, layer: str, hardware: Hardware
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """RESET devices: those opposite to the ones in use, and both of a pair that stores zero.
+
+    Returns
+    -------
+    conductance, exponent, noise, other
+        Of the device opposite to the target's direction; `other` is the conductance of the second device
+        where the target is zero, and zero elsewhere.
+    """
+    place = {"device": targets.device, "dtype": targets.dtype}
+    shape = targets.shape[2:]
+    drawn = [normals((3, *shape), chips, seed=seed, labels=(layer, "unused", j)) for j in range(len(targets))]
+    z_error, z_exponent, z_other = torch.stack(drawn).to(**place).unbind(2)
+    # The fit at zero conductance, which `device.programming_std` keeps for targets above it.
+    sigma = device.PROGRAMMING_STD_US[0] / device.G_MAX_US if hardware.programming_noise else 0.0
+    nothing = torch.zeros_like(targets)
+    direction = torch.where(targets < 0, -1.0, 1.0).to(targets.dtype)
+    opposite = -direction * (sigma * z_error).clamp(min=0)
+    other = torch.where(targets == 0, (sigma * z_other).clamp(min=0), nothing)
+    exponent = device.drift_exponent_mean(nothing) + device.drift_exponent_std(nothing) * z_exponent
+    return opposite, exponent, device.read_noise_scale(nothing), other
+
+
+def growth(t: float, hardware: Hardware) -> float:
+    """Growth of the read noise at time t (s); zero where there is none."""
+    if hardware.read_noise == "off" or (hardware.read_noise == "after_t0" and math.isclose(t, device.T0_S)):
+        return 0.0
+    return device.read_noise_growth(t)

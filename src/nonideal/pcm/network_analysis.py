@@ -1,0 +1,122 @@
+"""Tables drawn from chips: means and spreads, paired differences, and crossovers in time."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from nonideal import stats
+from nonideal.pcm import theory
+
+CONFIGURATION = ["mapping", "base", "n_slices"]
+KEY = ["network", *CONFIGURATION, "time_s"]
+
+
+def summary_table(chips: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
+    """Mean, spread and 95 % interval over chips: rows of table ``network_summary``.
+
+    Parameters
+    ----------
+    chips
+        Rows of table ``network_chips``.
+    references
+        Rows of table ``network_references``; accuracies are also given as shares of the float network's.
+    """
+    parts = []
+    for value, name in (("accuracy", "accuracy"), ("logit_error", "error")):
+        part = stats.summarise(chips, KEY, value).rename(columns={"count": "chips"})
+        part["half_width"] = stats.half_width(part["sem"], part["chips"])
+        columns = ["mean", "std", "sem", "half_width"]
+        parts.append(part.rename(columns={column: f"{name}_{column}" for column in columns}))
+    table = parts[0].merge(parts[1], on=[*KEY, "chips"], validate="one_to_one")
+    full = references.set_index("network").loc["float", "accuracy"]
+    return table.assign(kept=table["accuracy_mean"] / full, kept_sem=table["accuracy_sem"] / full)
+
+
+def difference_table(chips: pd.DataFrame) -> pd.DataFrame:
+    """Paired differences of configurations of the noise-aware network: rows of table ``network_differences``.
+
+    Every two mappings at the same number of slices are compared, and every number of slices of max-fill at
+    base 1 with one slice.
+    """
+    found = dict(list(_of(chips).groupby(CONFIGURATION)))
+    pairs = [
+        (a, b)
+        for a, b in combinations(sorted(found), 2)
+        if a[2] == b[2] or (a[:2] == b[:2] == ("max_fill", 1) and min(a[2], b[2]) == 1)
+    ]
+    rows = []
+    for a, b in pairs:
+        first, second = (b, a) if a[2] < b[2] else (a, b)
+        pair = found[first].merge(found[second], on=["time_s", "chip"], suffixes=("", "_other"))
+        pair["accuracy_difference"] = pair["accuracy"] - pair["accuracy_other"]
+        pair["error_difference"] = pair["logit_error"] - pair["logit_error_other"]
+        rows.append(_differences(pair).assign(**_names("first", first), **_names("second", second)))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _of(chips: pd.DataFrame) -> pd.DataFrame:
+    return chips[chips["network"] == "noise_aware"]
+
+
+def _names(which: str, configuration: tuple[str, int, int]) -> dict[str, object]:
+    return {f"{which}_{name}": value for name, value in zip(CONFIGURATION, configuration, strict=True)}
+
+
+def _differences(pair: pd.DataFrame) -> pd.DataFrame:
+    """Mean, standard error and half interval of the paired differences at every time."""
+    parts = []
+    for value in ("accuracy_difference", "error_difference"):
+        part = stats.summarise(pair, ["time_s"], value).rename(columns={"count": "chips"})
+        part["half_width"] = stats.half_width(part["sem"], part["chips"])
+        named = {"mean": value, "sem": f"{value}_sem", "half_width": f"{value}_half_width"}
+        parts.append(part.drop(columns="std").rename(columns=named))
+    return parts[0].merge(parts[1], on=["time_s", "chips"])
+
+
+def crossover_table(chips: pd.DataFrame, *, rng: np.random.Generator) -> pd.DataFrame:
+    """Find when the better of two mappings changes: rows of table ``network_crossover``.
+
+    Parameters
+    ----------
+    chips
+        Rows of table ``network_chips``; the largest number of slices of the noise-aware network is compared.
+    rng
+        Generator for the bootstrap over chips.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each pair of mappings and each measure; ``first`` is the better one at the first time.
+        The measure of accuracy is the share of images classified wrongly.
+    """
+    chips = _of(chips).assign(wrong=lambda frame: 1 - frame["accuracy"])
+    chips = chips[chips["n_slices"] == chips["n_slices"].max()]
+    rows = []
+    for measure, value in (("accuracy", "wrong"), ("logit_error", "logit_error")):
+        errors = {
+            configuration: group.pivot(index="chip", columns="time_s", values=value)
+            for configuration, group in chips.groupby(CONFIGURATION)
+        }
+        for a, b in combinations(sorted(errors), 2):
+            first, second = (a, b) if errors[a].iloc[:, 0].mean() <= errors[b].iloc[:, 0].mean() else (b, a)
+            times = list(errors[a].columns)
+            found = theory.crossover(times, errors[first].to_numpy(), errors[second].to_numpy(), rng=rng)
+            rows.append(
+                {
+                    "measure": measure,
+                    **_names("first", first),
+                    **_names("second", second),
+                    "time_s": found.time_s,
+                    "low_s": found.low_s,
+                    "high_s": found.high_s,
+                    "share_with_crossover": found.share,
+                    "verdict": found.statement,
+                }
+            )
+    table = pd.DataFrame(rows)
+    limits = ["time_s", "low_s", "high_s"]
+    # An interval open below or above has no end to report.
+    return table.assign(**table[limits].astype(float).replace([0.0, np.inf], np.nan))

@@ -1,0 +1,164 @@
+"""Networks for the crossbars: trained in full precision, then fine-tuned with the hardware in view."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from nonideal import rng, training
+from nonideal.data import load
+from nonideal.files import atomic
+from nonideal.models.resnet import resnet8, resnet20, resnet32
+from nonideal.pcm import noise_training
+
+ARCHITECTURES = {"resnet8": resnet8, "resnet20": resnet20, "resnet32": resnet32}
+
+NETWORKS = ("float", "noise_aware", "ternary")
+"""Full precision; fine-tuned with weight noise; fine-tuned with weight noise and ternary weights."""
+
+
+def tensors(folder: str | os.PathLike[str], pixels: int) -> tuple[training.Tensors, int]:
+    """Prepared data set as tensors of square images of `pixels` a side, and its number of classes."""
+    dataset = load(folder)
+    return training.prepare(dataset, size=pixels), len(dataset.class_names)
+
+
+def architecture(config: Mapping[str, Any], channels: int, classes: int, *, seed: int) -> nn.Module:
+    """Untrained network of section ``networks`` of the configuration."""
+    make = ARCHITECTURES[config["architecture"]]
+    generator = rng.torch_stream(seed, "init")
+    return make(generator=generator, channels=channels, classes=classes, width=config["width"])
+
+
+def float_settings(config: Mapping[str, Any]) -> training.Settings:
+    """Settings of the training in full precision, from section ``networks``."""
+    recipe = config["float"]
+    return training.Settings(
+        epochs=recipe["epochs"],
+        batch_size=recipe["batch_size"],
+        optimiser="sgd",
+        lr=recipe["learning_rate"],
+        nesterov=True,
+        weight_decay=recipe["weight_decay"],
+        schedule="cosine",
+        warmup_epochs=float(recipe["warmup_epochs"]),
+        augmentation=recipe["augmentation"],
+        precision=recipe["precision"],
+        channels_last=recipe["channels_last"],
+        threads=config["threads"],
+    )
+
+
+def noise_settings(config: Mapping[str, Any]) -> training.Settings:
+    """Settings of the fine-tuning (Joshi et al. 2020, Methods); the rest is as in full precision."""
+    recipe = config["noise"]
+    return replace(
+        float_settings(config),
+        epochs=recipe["epochs"],
+        lr=recipe["learning_rate"],
+        nesterov=False,
+        weight_decay=recipe["weight_decay"],
+        schedule="step",
+        step_epochs=recipe["step_epochs"],
+        warmup_epochs=0.0,
+    )
+
+
+def train_network(
+    config: Mapping[str, Any],
+    network: str,
+    data: str | os.PathLike[str],
+    *,
+    initial: Mapping[str, torch.Tensor] | None,
+    seed: int,
+    progress: str | os.PathLike[str],
+    fingerprint: str,
+) -> tuple[dict[str, torch.Tensor], pd.DataFrame]:
+    """Train one network.
+
+    Parameters
+    ----------
+    config
+        Section ``networks`` of the configuration.
+    network
+        One of `NETWORKS`.
+    data
+        Folder of a prepared data set.
+    initial
+        State of the float network, which the others start from.
+    seed
+        Seed of the run.
+    progress
+        Folder for the checkpoint; an interrupted call resumes from it, bit for bit.
+    fingerprint
+        What the checkpoint depends on (code, settings, seed, data); others are discarded.
+
+    Returns
+    -------
+    state : dict
+        State of the trained network, its weights clipped or ternary, without noise.
+    history : pandas.DataFrame
+        Rows of table ``network_history``.
+
+    Raises
+    ------
+    ValueError
+        If the network is unknown, or its initial state is missing.
+    """
+    if network not in NETWORKS:
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}")
+    examples, classes = tensors(data, config["pixels"])
+    child = rng.child_seed(seed, "networks", config["architecture"])
+    model = architecture(config, examples.train_images.shape[1], classes, seed=child)
+    settings, hooks = float_settings(config), []
+    if network != "float":
+        if initial is None:
+            raise ValueError(f"network {network!r} starts from the float network: give its state")
+        model.load_state_dict(initial)
+        settings = noise_settings(config)
+        recipe = config["noise"]
+        noisy = noise_training.attach(
+            model,
+            noise=recipe["noise"],
+            clip_sigmas=recipe["clip_sigmas"],
+            weights="ternary" if network == "ternary" else "9bit",
+        )
+        hooks = [noise_training.WeightNoise(noisy, seed=rng.child_seed(child, network))]
+    checkpoint = _checkpoint(Path(progress), fingerprint) / f"{network}.pt"
+    history = training.train(model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks)
+    state = noise_training.bake(model).state_dict()
+    rows = history.rename(columns={"lr": "learning_rate"}).assign(
+        network=network, architecture=config["architecture"], dataset=config["dataset"]
+    )
+    return {key: value.cpu().contiguous() for key, value in state.items()}, rows
+
+
+def save(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
+    """Write the state of a network."""
+    with atomic(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """Read what `save` wrote; no code in the file is executed."""
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _checkpoint(progress: Path, fingerprint: str) -> Path:
+    """Folder of the checkpoint of this code; those of other code are removed."""
+    folder = progress / fingerprint[:16]
+    if progress.is_dir():
+        for other in progress.iterdir():
+            if other != folder:
+                print(f"discarding {other}: made by other code, settings, seed or data", flush=True)
+                shutil.rmtree(other)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

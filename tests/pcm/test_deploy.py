@@ -1,0 +1,324 @@
+"""Deployed networks against the quantised network, against direct simulation, and against formulas."""
+
+import math
+
+import pytest
+import torch
+from small_networks import Small, network
+from torch import nn
+from torch.nn import functional
+
+from nonideal.pcm import device, slicing
+from nonideal.pcm.deploy import deploy, layer_inputs, logit_error, quantised
+from nonideal.pcm.hardware import NOISELESS, Hardware, quantise_weights
+
+MONTH = 2_592_000.0
+CONFIGURATIONS = [
+    *[
+        (mapping, base, n)
+        for mapping in ("equal_fill", "max_fill", "max_fill_ec")
+        for base in (1, 2)
+        for n in (1, 4, 8)
+    ],
+    *[("digital", None, n) for n in (1, 2, 8)],
+]
+UNCOMPENSATED = Hardware(compensation="none")
+
+
+@pytest.mark.parametrize(("mapping", "base", "n"), CONFIGURATIONS)
+def test_without_errors_the_quantised_network_remains(mapping, base, n):
+    model, images = network()
+    logits = deploy(model, mapping, base, n, 2, seed=1, hardware=NOISELESS)(images, t=20.0)
+    expected = quantised(model)(images)
+    assert logits.shape == (2, 16, 3)
+    torch.testing.assert_close(logits, expected.expand(2, -1, -1), rtol=1e-12, atol=1e-12)
+    assert (expected - model(images)).abs().max() > 1e-4  # the grid itself is seen
+
+
+def test_noiseless_is_read_at_any_time():
+    model, images = network()
+    deployed = deploy(model, "max_fill", 1, 4, 1, seed=1, hardware=NOISELESS)
+    torch.testing.assert_close(deployed(images, t=MONTH), deployed(images, t=20.0))
+
+
+@pytest.mark.parametrize(
+    ("mapping", "base"),
+    [("equal_fill", 1), ("equal_fill", 2), ("max_fill", 2), ("max_fill_ec", 1), ("digital", None)],
+)
+def test_mappings_agree_at_one_slice(mapping, base):
+    model, images = network()
+    logits = [
+        deploy(model, name, b, 1, 3, seed=1, calibration=images[:4])(images, t=MONTH)
+        for name, b in ((mapping, base), ("max_fill", 1))
+    ]
+    torch.testing.assert_close(logits[0], logits[1], rtol=1e-9, atol=1e-12)
+
+
+def test_mappings_differ_at_several_slices():
+    model, images = network()
+    a, b = (
+        deploy(model, name, 1, 4, 1, seed=1, calibration=images)(images, t=20.0)
+        for name in ("equal_fill", "max_fill")
+    )
+    assert (a - b).abs().max() > 1e-3
+
+
+def test_weights_are_on_the_grid_of_nine_bits():
+    weights = torch.randn(50, 40, generator=torch.Generator().manual_seed(0))
+    integers, step = quantise_weights(weights)
+    assert integers.abs().max() == 255 and torch.equal(integers, integers.round())
+    assert (integers * step - weights).abs().max() <= step / 2 * (1 + 1e-5)
+    clipped, step = quantise_weights(weights, clip_sigmas=2)
+    assert step * 255 == pytest.approx(2 * weights.std(correction=0).item(), rel=1e-6)
+    assert 0.02 < (clipped.abs() == 255).float().mean() < 0.09  # 4.6 % of a normal lie beyond two sigma
+    assert quantise_weights(torch.zeros(3))[1] == 0.0
+
+
+def _moments(values, mean, std):
+    """Mean and standard deviation of `values` agree with formulas within five standard errors."""
+    count = values.numel()
+    assert abs(values.mean() - mean) < 5 * std / math.sqrt(count)
+    assert abs(values.std() / std - 1) < 5 / math.sqrt(2 * count)
+
+
+def _one_weight(n_slices=1, **options):
+    """Deployed layer in which every weight is the same; the grid's largest value is kept by the first."""
+    layer = nn.Linear(1000, 4, bias=False)
+    layer.weight.data.fill_(0.5)
+    layer.weight.data[:, 0] = 1.0
+    hardware = Hardware(**({"compensation": "none", "read_noise_norm": "g_max"} | options))
+    return deploy(layer, "equal_fill", 1, n_slices, 10, seed=3, hardware=hardware)
+
+
+TARGET = 128 / 255  # 0.5 on the grid
+
+
+@pytest.mark.parametrize("n_slices", [1, 4])
+def test_programming_noise(n_slices):
+    weights = _one_weight(n_slices, read_noise="off").effective_weights("", 20.0)[:, :, 1:]
+    std = device.programming_std(torch.tensor(TARGET)).item() / math.sqrt(n_slices)
+    _moments(weights, TARGET, std)
+
+
+def test_read_noise():
+    deployed = _one_weight(programming_noise=False)
+    for t in (20.0, MONTH):
+        hardware = Hardware(
+            compensation="none", programming_noise=False, drift=False, read_noise_norm="g_max"
+        )
+        deployed.hardware = hardware
+        weights = deployed.effective_weights("", t)[:, :, 1:]
+        q = device.read_noise_scale(torch.tensor(TARGET)).item()
+        _moments(weights, TARGET, TARGET * q * device.read_noise_growth(t))
+
+
+def test_reads_differ_and_repeat():
+    deployed = _one_weight()
+    a, b, again = (deployed.effective_weights("", MONTH, read=k) for k in (0, 1, 0))
+    assert torch.equal(a, again) and not torch.equal(a, b)
+    correlation = torch.corrcoef(torch.stack([(x - x.mean()).flatten() for x in (a, b)]))[0, 1]
+    assert correlation > 0.5  # programming and drift are common to both
+
+
+def test_drift():
+    weights = _one_weight(programming_noise=False, read_noise="off").effective_weights("", MONTH)[:, :, 1:]
+    exponent = -(weights / TARGET).log() / math.log(MONTH / 20)
+    target = torch.tensor(TARGET)
+    mean, std = (f(target).item() for f in (device.drift_exponent_mean, device.drift_exponent_std))
+    _moments(exponent, mean, std)  # the fold at zero is more than four standard deviations away
+
+
+def test_summed_read_noise_is_that_of_the_devices():
+    """One normal a weight against one a device: mean, variance and shape agree."""
+    from scipy.stats import kstest
+
+    model = nn.Linear(40, 2, bias=False)
+    nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(2))
+    deployed = deploy(model, "max_fill", 1, 8, 1, seed=4, hardware=UNCOMPENSATED)
+    layer, x = deployed.layers[""], torch.randn(40, generator=torch.Generator().manual_seed(5))
+    collapsed = torch.stack([deployed.effective_weights("", MONTH, read=k)[0] @ x for k in range(800)])
+    held = layer.devices.read(MONTH)
+    generator = torch.Generator().manual_seed(6)
+    growth = device.read_noise_growth(MONTH)
+    direct = torch.stack(
+        [
+            (held * (1 + growth * layer.devices.noise * torch.randn(held.shape, generator=generator))).sum(0)[
+                0
+            ]
+            @ x
+            for _ in range(800)
+        ]
+    )
+    direct *= layer.step
+    variance = ((growth * held * layer.devices.noise).square().sum(0)[0] @ x.square()) * layer.step**2
+    for k in range(2):
+        std = math.sqrt(variance[k])
+        mean = (held.sum(0)[0, k] @ x).item() * layer.step
+        for drawn in (collapsed, direct):
+            assert kstest(((drawn[:, k] - mean) / std).numpy(), "norm").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("compensation", ["layer", "column"])
+def test_compensation_recovers_a_common_loss(compensation):
+    model, images = network()
+    hardware = Hardware(read_noise="off", programming_noise=False, compensation=compensation)
+    deployed = deploy(model, "max_fill", 1, 4, 2, seed=1, calibration=images[:4], hardware=hardware)
+    for layer in deployed.layers.values():
+        layer.devices.exponent.fill_(0.05)  # all devices lose the same share
+    torch.testing.assert_close(deployed(images, t=MONTH), deployed(images, t=20.0), rtol=1e-9, atol=1e-12)
+
+
+def test_compensation_helps_and_columns_differ_from_layers():
+    model, images = network()
+    expected, errors = quantised(model)(images), {}
+    for kind in ("none", "fixed", "layer", "column"):
+        deployed = deploy(
+            model, "max_fill", 1, 8, 8, seed=1, calibration=images, hardware=Hardware(compensation=kind)
+        )
+        errors[kind] = logit_error(deployed(images, t=MONTH), expected).mean().item()
+    assert errors["layer"] < 0.6 * errors["none"] and errors["fixed"] < 0.6 * errors["none"]
+    assert len(set(errors.values())) == 4
+
+
+def test_compensation_is_the_ratio_of_calibration_outputs():
+    model, images = network()
+    deployed = deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images[:5])
+    quantised_model = quantised(model)
+    x = layer_inputs(quantised_model, images[:5])["grouped"]
+    before, after = (deployed.effective_weights("grouped", t) for t in (20.0, MONTH))
+    snapshot = deployed.at(MONTH).weights["grouped.weight"]
+    for chip in range(2):
+        sums = [functional.conv2d(x, w[chip], stride=2, groups=2).abs().sum() for w in (before, after)]
+        torch.testing.assert_close(snapshot[chip], after[chip] * sums[0] / sums[1])
+
+
+def test_fixed_compensation_without_spread_is_exact():
+    layer = nn.Linear(30, 2, bias=False)
+    layer.weight.data.fill_(1.0)
+    hardware = Hardware(read_noise="off", programming_noise=False, compensation="fixed")
+    deployed = deploy(layer, "max_fill", 1, 4, 1, seed=1, hardware=hardware)
+    deployed.layers[""].devices.exponent.copy_(deployed.layers[""].devices.mean_exponent)
+    x = torch.randn(5, 30, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(deployed(x, t=MONTH)[0], layer(x))
+
+
+def test_chips_are_the_same_in_any_company():
+    model, images = network()
+    together = deploy(model, "max_fill_ec", 2, 4, 4, seed=1, calibration=images)(images, t=MONTH)
+    alone = deploy(model, "max_fill_ec", 2, 4, [2], seed=1, calibration=images)(images, t=MONTH)
+    torch.testing.assert_close(together[2], alone[0])
+    assert (together[0] - together[1]).abs().max() > 1e-3
+    other = deploy(model, "max_fill_ec", 2, 4, [2], seed=2, calibration=images)(images, t=MONTH)
+    assert (other - alone).abs().max() > 1e-3
+
+
+def test_layers_do_not_share_noise():
+    model = nn.Sequential(nn.Linear(300, 300, bias=False), nn.Linear(300, 300, bias=False))
+    for layer in model:
+        layer.weight.data.fill_(1.0)
+    deployed = deploy(model, "max_fill", 1, 1, 1, seed=1, hardware=UNCOMPENSATED)
+    a, b = (deployed.effective_weights(name, 20.0).flatten() for name in ("0", "1"))
+    assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < 5 / 300
+
+
+def test_one_by_one_and_batched_agree():
+    model, images = network()
+    snapshot = deploy(model, "max_fill", 1, 2, 3, seed=1, calibration=images).at(MONTH)
+    torch.testing.assert_close(snapshot._batched(images, batch=5), snapshot(images))
+
+
+def test_normalisation_is_folded_and_the_model_left_alone():
+    model, _ = network()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
+    assert isinstance(deployed.model.norm, nn.Identity)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_a_model_that_cannot_be_traced_keeps_its_normalisation():
+    class Branching(Small):
+        def forward(self, x):
+            return super().forward(x if x.sum() > 0 else -x)
+
+    _, images = network()
+    model = Branching(torch.Generator().manual_seed(0)).eval().double()
+    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
+    assert isinstance(deployed.model.norm, nn.BatchNorm2d)
+    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images))
+
+
+def test_unused_devices_of_pairs():
+    layer = nn.Linear(400, 100, bias=False)
+    layer.weight.data.fill_(1.0)
+    layer.weight.data[50:] = 0.0
+    hardware = Hardware(pairs=True, programming_noise=True, read_noise="off", compensation="none")
+    devices = deploy(layer, "max_fill", 1, 1, 1, seed=1, hardware=hardware).layers[""].devices
+    sigma = device.PROGRAMMING_STD_US[0] / device.G_MAX_US
+    mean, std = sigma / math.sqrt(2 * math.pi), sigma * math.sqrt(0.5 - 0.5 / math.pi)
+    for rectified in (-devices.conductance[1], devices.conductance[0, :, 50:]):
+        assert (rectified >= 0).all() and 0.48 < (rectified == 0).double().mean() < 0.52
+        assert abs(rectified.mean() - mean) < 5 * std / math.sqrt(rectified.numel())
+    silent = deploy(
+        layer, "max_fill", 1, 1, 1, seed=1, hardware=Hardware(read_noise="off", compensation="none")
+    )
+    torch.testing.assert_close(
+        devices.conductance[0, :, :50], silent.layers[""].devices.conductance[0, :, :50]
+    )
+    assert (silent.layers[""].devices.conductance[0, :, 50:] == 0).all()
+
+
+def test_no_device_below_zero():
+    model = nn.Linear(200, 50, bias=False)
+    nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(2))
+    for mapping in ("equal_fill", "max_fill_ec"):
+        free, clipped = (
+            deploy(model, mapping, 1, 4, 1, seed=1, hardware=Hardware(non_negative=flag, compensation="none"))
+            .layers[""]
+            .devices
+            for flag in (False, True)
+        )
+        assert (free.conductance * free.targets < 0).any()
+        assert (clipped.conductance * clipped.targets >= 0).all()
+
+
+def test_options_of_reads_and_exponents():
+    model, images = network()
+    quiet = deploy(
+        model, "max_fill", 1, 2, 1, seed=1, calibration=images, hardware=Hardware(read_noise="after_t0")
+    )
+    off = deploy(model, "max_fill", 1, 2, 1, seed=1, calibration=images, hardware=Hardware(read_noise="off"))
+    assert torch.equal(quiet(images, t=20.0), off(images, t=20.0))
+    assert not torch.equal(quiet(images, t=40.0), off(images, t=40.0))
+    clipped = deploy(
+        model, "max_fill", 1, 2, 1, seed=1, hardware=Hardware(exponents="clipped", compensation="none")
+    )
+    low, high = device.DRIFT_MEAN_RANGE
+    exponents = torch.cat([layer.devices.exponent.flatten() for layer in clipped.layers.values()])
+    assert exponents.min() >= low and exponents.max() <= high
+
+
+def test_what_cannot_be_deployed_is_named():
+    model, images = network()
+    with pytest.raises(ValueError, match=r"no nn\.Linear or"):
+        deploy(nn.ReLU(), "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
+    with pytest.raises(ValueError, match="needs calibration images"):
+        deploy(model, "max_fill", 1, 2, 1, seed=1)
+    with pytest.raises(ValueError, match="mapping must be one of"):
+        deploy(model, "best_fill", 1, 2, 1, seed=1)
+    with pytest.raises(ValueError, match="chips must be"):
+        deploy(model, "max_fill", 1, 2, 0, seed=1, calibration=images)
+    with pytest.raises(ValueError, match="compensation must be one of layer, column"):
+        Hardware(compensation="row")
+    with pytest.raises(ValueError, match="t0 = 20"):
+        deploy(model, "max_fill", 1, 2, 1, seed=1, calibration=images)(images, t=1.0)
+
+
+def test_bound_of_error_correction_reaches_the_devices():
+    model, _ = network()
+    peaks = {}
+    for bound in slicing.EC_TARGETS:
+        deployed = deploy(
+            model, "max_fill_ec", 2, 8, 1, seed=1, hardware=Hardware(ec_targets=bound, compensation="none")
+        )
+        peaks[bound] = max(layer.devices.targets.abs().max().item() for layer in deployed.layers.values())
+    assert peaks["unbounded"] > 1.5 and peaks["physical"] <= 1.0 and peaks["same_sign"] <= 1.0

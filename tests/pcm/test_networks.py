@@ -1,0 +1,220 @@
+"""The Monte Carlo of networks: plans, shards, tables; and noise-aware training."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_networks import network
+from torch import nn
+
+from nonideal import rng, tables
+from nonideal.data import prepare
+from nonideal.pcm import network_analysis, network_options, network_training, networks, noise_training
+from nonideal.pcm.slicing import ternarise
+from nonideal.schemas import networks as schemas
+from nonideal.schemas.network_history import NETWORK_HISTORY
+
+CONFIG = {
+    "dataset": "digits",
+    "architecture": "resnet8",
+    "width": 2,
+    "pixels": 8,
+    "threads": 1,
+    "float": {
+        "epochs": 1, "batch_size": 128, "learning_rate": 0.1, "warmup_epochs": 0, "weight_decay": 5e-4,
+        "augmentation": "none", "precision": "float32", "channels_last": True,
+    },
+    "noise": {
+        "epochs": 1, "learning_rate": 0.01, "step_epochs": 10, "weight_decay": 1e-4, "noise": 0.038,
+        "clip_sigmas": 2,
+    },
+    "deployment": {
+        "n_slices": [1, 2], "last_s": 31536000, "points": 3, "images": 40, "calibration_images": 8,
+        "ablation_chips": 2,
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    prepare("digits", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def states(digits, tmp_path_factory):
+    """States of all networks, and their learning curves."""
+    found, curves = {}, []
+    for name in network_training.NETWORKS:
+        found[name], history = network_training.train_network(
+            CONFIG, name, digits, initial=found.get("float"), seed=3,
+            progress=tmp_path_factory.mktemp("progress"), fingerprint="a" * 64,
+        )  # fmt: skip
+        curves.append(history)
+    return found, pd.concat(curves, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def chips(digits, states):
+    frames = [
+        networks.run(CONFIG, name, state, digits, range(3), seed=3) for name, state in states[0].items()
+    ]
+    return tables.check(pd.concat(frames, ignore_index=True), schemas.NETWORK_CHIPS)
+
+
+def test_plans_cover_the_figures():
+    settings = {"n_slices": [8, 1, 4, 2], "last_s": 31536000, "points": 12}
+    plans = networks.plans(settings, "noise_aware")
+    every = networks.times(settings)
+    assert len(every) == 13 and every[0] == 20 and every[-1] == 31536000 and networks.MONTH_S in every
+    names = [(plan.mapping, plan.base, plan.n_slices) for plan in plans]
+    assert len(set(names)) == len(names) == 1 + 3 * 5
+    full = {name for name, plan in zip(names, plans, strict=True) if plan.times_s == every}
+    assert full == {("max_fill", 1, n) for n in (1, 2, 4, 8)} | {(m, b, 8) for m, b in networks.FIVE}
+    assert all({20.0, networks.MONTH_S} <= set(plan.times_s) for plan in plans)
+
+
+def test_rows_do_not_depend_on_shards(digits, states, chips):
+    parts = [
+        networks.run(CONFIG, "noise_aware", states[0]["noise_aware"], digits, part, seed=3)
+        for part in (range(1), range(1, 3))
+    ]
+    joined = tables.check(pd.concat(parts, ignore_index=True), schemas.NETWORK_CHIPS)
+    whole = chips[chips["network"] == "noise_aware"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(joined, whole)
+    other = networks.run(CONFIG, "noise_aware", states[0]["noise_aware"], digits, range(1), seed=4)
+    assert not np.allclose(other["logit_error"], parts[0]["logit_error"])
+
+
+def test_chips_differ_and_errors_grow(chips):
+    one = chips.query("network == 'noise_aware' and mapping == 'max_fill' and base == 1 and n_slices == 2")
+    assert one[one["time_s"] == 20]["logit_error"].nunique() == 3
+    mean = one.groupby("time_s")["logit_error"].mean()
+    assert mean.iloc[-1] > mean.iloc[0] > 0
+
+
+def test_summary_is_mean_and_interval(digits, states, chips):
+    references = tables.check(
+        networks.references(CONFIG, states[0], digits, seed=3), schemas.NETWORK_REFERENCES
+    )
+    summary = tables.check(network_analysis.summary_table(chips, references), schemas.NETWORK_SUMMARY)
+    row = summary.query(
+        "network == 'ternary' and mapping == 'equal_fill' and n_slices == 2 and time_s == 20"
+    ).iloc[0]
+    values = chips.query(
+        "network == 'ternary' and mapping == 'equal_fill' and n_slices == 2 and time_s == 20"
+    )
+    assert row["error_mean"] == pytest.approx(values["logit_error"].mean())
+    # Student's t for two degrees of freedom
+    assert row["error_half_width"] == pytest.approx(4.3027 * values["logit_error"].std() / 3**0.5, rel=1e-4)
+    full = references.set_index("network").loc["float", "accuracy"]
+    assert row["kept"] == pytest.approx(row["accuracy_mean"] / full)
+    assert (references["images"] == 40).all() and (references["all_images"] == 360).all()
+
+
+def test_differences_are_paired(chips):
+    table = tables.check(network_analysis.difference_table(chips), schemas.NETWORK_DIFFERENCES)
+    query = (
+        "first_mapping == 'equal_fill' and second_mapping == 'max_fill' and first_base == second_base == 1"
+    )
+    row = table.query(f"{query} and time_s == 20").iloc[0]
+    parts = [
+        chips.query(
+            f"network == 'noise_aware' and mapping == '{name}' and base == 1"
+            " and n_slices == 2 and time_s == 20"
+        )
+        for name in ("equal_fill", "max_fill")
+    ]
+    difference = parts[0]["logit_error"].to_numpy() - parts[1]["logit_error"].to_numpy()
+    assert row["error_difference"] == pytest.approx(difference.mean())
+    assert row["error_difference_sem"] == pytest.approx(difference.std(ddof=1) / 3**0.5)
+    slices = table[table["first_n_slices"] != table["second_n_slices"]]
+    assert set(slices["first_n_slices"]) == {2} and set(slices["second_n_slices"]) == {1}
+
+
+def test_crossover_is_found_where_it_was_put():
+    times = [20.0, 200.0, 2000.0]
+    rows = [
+        {"network": "noise_aware", "mapping": mapping, "base": 1, "n_slices": 8, "time_s": t, "chip": chip,
+         "accuracy": 1 - error[k], "logit_error": error[k] + 0.001 * chip}
+        for mapping, error in (("max_fill", [0.1, 0.2, 0.4]), ("equal_fill", [0.2, 0.2 + 1e-9, 0.2]))
+        for k, t in enumerate(times) for chip in range(5)
+    ]  # fmt: skip
+    table = tables.check(
+        network_analysis.crossover_table(pd.DataFrame(rows), rng=rng.stream(0, "test")),
+        schemas.NETWORK_CROSSOVER,
+    )
+    assert list(table["first_mapping"]) == ["max_fill"] * 2
+    assert table["time_s"].to_numpy() == pytest.approx(200, rel=1e-3)
+
+
+def test_options_change_what_they_should(digits, states, monkeypatch):
+    monkeypatch.setattr(network_options, "CONFIGURATIONS", (("max_fill_ec", 2),))
+    table = network_options.compare_options(CONFIG, states[0]["noise_aware"], digits, seed=3)
+    table = tables.check(table, schemas.NETWORK_OPTIONS)
+    assert set(table["option"]) == {option for option, _, _ in network_options.ALTERNATIVES}
+    change = table.set_index(["option", "value", "time_s"])["error_change"]
+    for kind in ("column", "fixed", "none"):
+        assert change["compensation", kind, 20.0] == pytest.approx(0, abs=1e-6)  # nothing to compensate at t0
+    assert change["compensation", "none", networks.MONTH_S] > 0.5
+    assert (change.xs("read noise at t0") != 0).any()
+
+
+def test_learning_curves_and_weights(states):
+    found, history = states
+    tables.check(history, NETWORK_HISTORY)
+    for name, weight in found["noise_aware"].items():
+        if weight.ndim > 1:
+            assert weight.abs().max() / weight.std(correction=0) < 3
+            assert found["ternary"][name].abs().round(decimals=5).unique().numel() == 2
+    assert not any("original" in name for name in found["noise_aware"])
+
+
+def test_fine_tuning_needs_the_float_network(digits, tmp_path):
+    with pytest.raises(ValueError, match="starts from the float network"):
+        network_training.train_network(
+            CONFIG, "ternary", digits, initial=None, seed=3, progress=tmp_path, fingerprint="a" * 64
+        )
+    with pytest.raises(ValueError, match="network must be one of"):
+        network_training.train_network(
+            CONFIG, "best", digits, initial=None, seed=3, progress=tmp_path, fingerprint="a" * 64
+        )
+
+
+def test_weight_noise_has_its_moments_and_passes_gradients():
+    layer = nn.Linear(300, 200, bias=False)
+    nn.init.normal_(layer.weight, generator=torch.Generator().manual_seed(0))
+    original = layer.weight.detach().clone()
+    weights = noise_training.attach(layer, noise=0.05, clip_sigmas=1.5)
+    hook = noise_training.WeightNoise(weights, seed=1)
+    hook.before_step(layer, epoch=0, step=0)
+    limit = 1.5 * original.std(correction=0)
+    clipped = original.clamp(-limit, limit)
+    noise = (layer.weight - clipped).detach()
+    count = noise.numel()
+    assert abs(noise.mean()) < 5 * 0.05 * limit / count**0.5
+    assert abs(noise.std() / (0.05 * limit) - 1) < 5 / (2 * count) ** 0.5
+    layer(torch.ones(1, 300)).sum().backward()
+    gradient = layer.parametrizations["weight"].original.grad
+    torch.testing.assert_close(gradient, torch.ones_like(gradient))  # also where a weight is clipped
+
+    first = layer.weight.detach().clone()
+    hook.before_step(layer, epoch=0, step=1)
+    assert not torch.equal(first, layer.weight)
+    hook.before_step(layer, epoch=0, step=0)
+    assert torch.equal(first, layer.weight)
+    layer.eval()
+    torch.testing.assert_close(layer.weight.detach(), clipped)
+    baked = noise_training.bake(layer.train())
+    torch.testing.assert_close(baked.weight.detach(), clipped)
+
+
+def test_ternary_weights_in_training():
+    model, _ = network(dtype=torch.float32)
+    expected = ternarise(model.conv.weight.detach())
+    weights = noise_training.attach(model, noise=0.0, weights="ternary")
+    assert list(weights) == ["conv", "grouped", "classifier"]
+    torch.testing.assert_close(model.conv.weight.detach(), expected)
+    with pytest.raises(ValueError, match="weights must be one of 9bit, ternary"):
+        noise_training.NoisyWeight(weights="binary")

@@ -1,0 +1,205 @@
+# Networks on phase-change memory: training with weight noise, then chips programmed once and read for a year.
+
+NETWORKS = config["networks"]
+NETWORK_NAMES = ["float", "noise_aware", "ternary"]
+CHIPS = NETWORKS["deployment"]
+
+FIGURES |= {
+    "figure_5a": {
+        "summary": "networks/summary.parquet",
+        "references": "networks/references.parquet",
+    },
+    "figure_5c": {
+        "summary": "networks/summary.parquet",
+        "references": "networks/references.parquet",
+    },
+    "figure_noise_training": {
+        "summary": "networks/summary.parquet",
+        "references": "networks/references.parquet",
+        "history": "networks/history.parquet",
+    },
+    "figure_ternary_networks": {
+        "summary": "networks/summary.parquet",
+        "references": "networks/references.parquet",
+    },
+}
+TABLES |= {
+    "table_networks": "networks/summary.parquet",
+    "table_networks_references": "networks/references.parquet",
+    "table_networks_training": "networks/history.parquet",
+    "table_networks_differences": "networks/differences.parquet",
+    "table_networks_crossover": "networks/crossover.parquet",
+    "table_pcm_ablation": "networks/options.parquet",
+}
+SCALES["pcm_networks"] = (
+    f"{NETWORKS['dataset']}, {NETWORKS['architecture']}, {CHIPS['chips']} chips, {CHIPS['images']} images"
+)
+
+
+def initial_of(wildcards):
+    """Fine-tuning starts from the float network."""
+    if wildcards.network == "float":
+        return {}
+    return {"initial": result("networks/float/network.pt")}
+
+
+def recipe_of(wildcards):
+    """Settings that one network's training depends on."""
+    used = ["dataset", "architecture", "width", "pixels", "threads", "float"]
+    return {key: NETWORKS[key] for key in used + (["noise"] if wildcards.network != "float" else [])}
+
+
+rule train_network:
+    input:
+        unpack(initial_of),
+        **images(NETWORKS["dataset"]),
+        code=code("train_network"),
+    output:
+        network=result("networks/{network}/network.pt"),
+        history=result("networks/{network}/history.parquet"),
+    log:
+        log_of("train_network/{network}"),
+    benchmark:
+        timing_of("train_network/{network}")
+    wildcard_constraints:
+        network="|".join(NETWORK_NAMES),
+    threads: NETWORKS["threads"]
+    resources:
+        mem_mb=6000,
+        runtime=600,
+    params:
+        seed=config["seed"],
+        settings=recipe_of,
+        # Not an output: Snakemake deletes outputs before a job starts, and this is what a killed job resumes from.
+        progress=result("networks/{network}/progress"),
+    message:
+        "networks: training, {wildcards.network}"
+    script:
+        adapter("train_network")
+
+
+def chips_of(wildcards):
+    """First and one past the last chip of a shard; shards differ by one chip at most."""
+    return [CHIPS["chips"] * (int(wildcards.shard) + step) // CHIPS["shards"] for step in (0, 1)]
+
+
+def chip_settings(without=("chips", "shards")):
+    """Settings that the simulation of one chip depends on."""
+    deployment = {key: value for key, value in CHIPS.items() if key not in without}
+    used = {key: NETWORKS[key] for key in ("dataset", "architecture", "width", "pixels", "threads")}
+    return used | {"deployment": deployment}
+
+
+rule network_chips:
+    input:
+        **images(NETWORKS["dataset"]),
+        network=result("networks/{network}/network.pt"),
+        code=code("network_chips"),
+    output:
+        result("networks/chips/{network}/part-{shard}.parquet"),
+    log:
+        log_of("network_chips/{network}/{shard}"),
+    benchmark:
+        timing_of("network_chips/{network}/{shard}")
+    wildcard_constraints:
+        network="|".join(NETWORK_NAMES),
+        shard=r"\d{4}",
+    threads: NETWORKS["threads"]
+    resources:
+        mem_mb=6000,
+        runtime=600,
+    params:
+        seed=config["seed"],
+        chips=chips_of,
+        settings=chip_settings(("chips", "shards", "ablation_chips")),
+    message:
+        "networks: {wildcards.network}, chips of shard {wildcards.shard}"
+    script:
+        adapter("network_chips")
+
+
+rule network_references:
+    input:
+        **images(NETWORKS["dataset"]),
+        networks=expand(result("networks/{network}/network.pt"), network=NETWORK_NAMES),
+        histories=expand(result("networks/{network}/history.parquet"), network=NETWORK_NAMES),
+        code=code("network_references"),
+    output:
+        references=result("networks/references.parquet"),
+        history=result("networks/history.parquet"),
+    log:
+        log_of("network_references"),
+    benchmark:
+        timing_of("network_references")
+    threads: NETWORKS["threads"]
+    resources:
+        mem_mb=6000,
+        runtime=30,
+    params:
+        seed=config["seed"],
+        networks=NETWORK_NAMES,
+        settings=chip_settings(("chips", "shards", "ablation_chips")),
+    message:
+        "networks: accuracy without hardware"
+    script:
+        adapter("network_references")
+
+
+rule network_summary:
+    input:
+        chips=expand(
+            result("networks/chips/{network}/part-{shard}.parquet"),
+            network=NETWORK_NAMES,
+            shard=[f"{shard:04d}" for shard in range(CHIPS["shards"])],
+        ),
+        references=rules.network_references.output.references,
+        code=code("network_summary"),
+    output:
+        summary=result("networks/summary.parquet"),
+        differences=result("networks/differences.parquet"),
+        crossover=result("networks/crossover.parquet"),
+    log:
+        log_of("network_summary"),
+    benchmark:
+        timing_of("network_summary")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        seed=config["seed"],
+    message:
+        "networks: means, paired differences and crossovers"
+    script:
+        adapter("network_summary")
+
+
+rule network_options:
+    input:
+        **images(NETWORKS["dataset"]),
+        network=result("networks/noise_aware/network.pt"),
+        code=code("network_options"),
+    output:
+        result("networks/options.parquet"),
+    log:
+        log_of("network_options"),
+    benchmark:
+        timing_of("network_options")
+    threads: NETWORKS["threads"]
+    resources:
+        mem_mb=6000,
+        runtime=600,
+    params:
+        seed=config["seed"],
+        settings=chip_settings(("chips", "shards")),
+    message:
+        "networks: cost of the options the literature leaves open"
+    script:
+        adapter("network_options")
+
+
+rule networks:
+    input:
+        rules.network_references.output,
+        rules.network_summary.output,
+        rules.network_options.output,
