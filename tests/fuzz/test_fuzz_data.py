@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 from data_files import idx_bytes, pictures, write_cifar_batch, write_parquet
-from hostile import bounded, damaged, few, only
+from hostile import damaged, few, only
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,8 +100,7 @@ HOSTILE = {
 @pytest.mark.parametrize("attack", HOSTILE)
 def test_hostile_pickles_are_refused_at_once(tmp_path, attack):
     (tmp_path / "batch").write_bytes(HOSTILE[attack])
-    with bounded(), pytest.raises(DataError, match="batch: expected a pickled"):
-        read_batch(tmp_path / "batch", 10, accept_unknown=True)
+    assert only(DataError, read_batch, tmp_path / "batch", 10, accept_unknown=True) is None
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class Cluster:
         CONFIG.parent.mkdir(parents=True, exist_ok=True)
         CONFIG.write_text(self._config(host))
         # A GPU to ask for, though there is none: what a job asks for can be seen, not used.
-        GRES.write_text("Name=gpu Count=1\n")
+        GRES.write_text("Name=gpu File=/dev/null\n")
         (self.folder / "munge").mkdir(mode=0o700)
         key = self.folder / "munge/key"
         key.write_bytes(os.urandom(128))

@@ -1,7 +1,7 @@
 """The workflow through a Slurm started for the test: `make test-slurm`."""
 
+import ast
 import csv
-import json
 import subprocess
 import sys
 import time
@@ -86,7 +86,7 @@ def test_jobs_ask_for_what_their_rules_declare(root, tmp_path, slurm):
         process.kill()
     (benchmark,) = (project.folder / "results/tiny/benchmarks/crossbar_trials").glob("*.tsv")
     with benchmark.open(newline="") as file:
-        declared = json.loads(next(csv.DictReader(file, delimiter="\t"))["resources"])
+        declared = ast.literal_eval(next(csv.DictReader(file, delimiter="\t"))["resources"])
     hours, minutes, _ = map(int, asked["TimeLimit"].split(":"))
     assert hours * 60 + minutes == declared["runtime"]
     assert asked["MinMemoryNode"] in (f"{declared['mem_mb']}M", f"{declared['mem_mb'] / 1024:g}G")
