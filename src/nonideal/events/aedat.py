@@ -4,7 +4,8 @@ A text header of lines starting with ``#``, the first ``#!AER-DAT2.0``, then eig
 an address and the time in microseconds. Of the address, bits 14 to 8 are the row and bits 7 to 1 the column,
 both counted from the far corner, and bit 0 is the polarity (0: brighter). CIFAR10-DVS is read with rows and
 columns exchanged, as by its published scripts and by SpikingJelly, so that the pictures stand upright
-(Li et al., "CIFAR10-DVS: an event-stream dataset for object classification", Frontiers in Neuroscience 11:309, 2017).
+(Li et al., "CIFAR10-DVS: an event-stream dataset for object classification", Frontiers in Neuroscience
+11:309, 2017).
 """
 
 from __future__ import annotations
