@@ -36,7 +36,8 @@ def render(export: Export) -> str:
     records = []
     for k, (layer, packed) in enumerate(zip(network.layers, export.packed, strict=True), 1):
         lines.append(
-            f"/* Layer {k}: {layer.weight_format}, {layer.inputs} to {layer.outputs}, scale {layer.scale!r}. */"
+            f"/* Layer {k}: {layer.weight_format}, {layer.inputs} to {layer.outputs}, "
+            f"scale {layer.scale!r}. */"
         )
         lines += _array("uint32_t", f"ni_snn_weights_{k}", packed.words)
         sums = "0"

@@ -1,4 +1,4 @@
-"""Weights of spiking layers as the C kernels read them: codes packed into 32-bit words, output after output."""
+"""Weights of spiking layers as the C kernels read them: codes in 32-bit words, output after output."""
 
 from __future__ import annotations
 
