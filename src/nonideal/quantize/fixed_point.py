@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from nonideal.quantize.formats import Format
+from nonideal.quantize.formats import Format, fake_quantise
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,45 @@ def q_format(integer_bits: int, fraction_bits: int) -> FixedPoint:
 FIXED_POINT: dict[str, FixedPoint] = {
     fmt.name: fmt for fmt in (q_format(8, 8), q_format(4, 4), q_format(2, 2))
 }
+
+
+class FixedPointQuantiser(nn.Module):
+    """Fixed point in front of a weight, for `nonideal.quantize.attach`.
+
+    Parameters
+    ----------
+    weight_format
+        Name in `FIXED_POINT`.
+
+    Attributes
+    ----------
+    scale
+        Weight units per raw unit: the constant 2^-n, a buffer.
+
+    Raises
+    ------
+    ValueError
+        If the format is unknown.
+    """
+
+    scale: Tensor
+
+    def __init__(self, weight_format: str) -> None:
+        super().__init__()
+        if weight_format not in FIXED_POINT:
+            known = ", ".join(FIXED_POINT)
+            raise ValueError(f"fixed-point format {weight_format!r} is not known; formats are {known}")
+        self.format = FIXED_POINT[weight_format]
+        self.register_buffer("scale", torch.tensor(self.format.unit))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Weight on the grid; the gradient passes straight through."""
+        return fake_quantise(weight, self.scale, self.format)
+
+    def integers(self, weight: Tensor) -> Tensor:
+        """Raw integers of a float weight, int32, shape of `weight`."""
+        return self.format.nearest(weight.detach() / self.scale).to(torch.int32)
+
+    def extra_repr(self) -> str:
+        """Name of the format."""
+        return self.format.name
