@@ -6,11 +6,17 @@ import numpy as np
 
 from nonideal.mcu import packing
 from nonideal.mcu.packing import Packed
+from nonideal.quantize import twn
 from nonideal.quantize.fixed_point import FIXED_POINT
 from nonideal.quantize.formats import FORMATS
 
 # Kernel for each format: fixed-point numbers have the levels of plain integers of their width.
-KERNELS = {name: name for name in FORMATS} | {"q8.8": "16bit", "q4.4": "8bit", "q2.2": "4bit"}
+KERNELS = {name: name for name in FORMATS} | {
+    "q8.8": "16bit",
+    "q4.4": "8bit",
+    "q2.2": "4bit",
+    twn.NAME: "ternary",
+}
 
 
 def levels_of(weight_format: str) -> tuple[int, ...]:
@@ -23,7 +29,7 @@ def levels_of(weight_format: str) -> tuple[int, ...]:
     """
     if weight_format not in KERNELS:
         raise ValueError(f"no kernel knows weight format {weight_format!r}; formats are {', '.join(KERNELS)}")
-    return (FIXED_POINT | FORMATS)[weight_format].levels
+    return (FIXED_POINT | FORMATS | {twn.NAME: FORMATS["ternary"]})[weight_format].levels
 
 
 def pack(weights: np.ndarray, weight_format: str) -> Packed:
