@@ -22,6 +22,15 @@ TINY = {
     },
     "training": {"formats": ["4bitsym", "ternary"], "widths": [8], "seeds": 2, "epochs": 1},
     "firmware": {"formats": ["ternary"]},
+    "spiking": {
+        "formats": ["q4.4", "twn"],
+        "widths": [8],
+        "steps": 5,
+        "seeds": 2,
+        "float": {"epochs": 1},
+        "qat": {"epochs": 1},
+        "events": {"recordings": 40, "steps": 3, "width": 2, "folds": 2, "epochs": 1},
+    },
 }
 
 

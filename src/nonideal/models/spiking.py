@@ -79,7 +79,7 @@ class SpikingNetwork(nn.Module):
     frames
         True if the input's channels are the frames of a recording.
     readout
-        ``spikes``: the logit is the number of spikes of an output neuron; ``current``: the mean over time of
+        ``spikes``: the logit is the number of spikes of an output neuron; ``current``: the sum over time of
         the current into it.
 
     Raises
@@ -99,7 +99,7 @@ class SpikingNetwork(nn.Module):
         """Images [n, c, h, w] or recordings [n, T * c, h, w] to logits [n, classes]."""
         x = x.unflatten(1, (self.steps, -1)).transpose(0, 1) if self.frames else x[None]
         x = self.body(x)
-        return x.mean(dim=0) if self.output is None else self.output(x).sum(dim=0)
+        return (x if self.output is None else self.output(x)).sum(dim=0)
 
     def neurons(self) -> list[LIF]:
         """Neurons of all layers, in the order of the layers."""
