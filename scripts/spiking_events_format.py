@@ -19,9 +19,11 @@ events = run_format(
     snakemake.wildcards.format,
     snakemake.input.frames,
     threads=params.threads,
+    device=params.device,
     seed=params.seed,
     progress=params.progress,
     fingerprint=config_hash(depends | {"data": sha256(snakemake.input.frames)}),
 )
 tables.write(events, snakemake.output.events, spiking.EVENTS, provenance=provenance)
-shutil.rmtree(params.progress)
+# The job of a killed run may still be at work here, and remove its checkpoints at the same moment.
+shutil.rmtree(params.progress, ignore_errors=True)

@@ -28,4 +28,5 @@ networks, history, precision = quantise_format(
 save_networks(networks, snakemake.output.networks)
 tables.write(history, snakemake.output.history, spiking.HISTORY, provenance=provenance)
 tables.write(precision, snakemake.output.precision, spiking.PRECISION, provenance=provenance)
-shutil.rmtree(params.progress)
+# The job of a killed run may still be at work here, and remove its checkpoints at the same moment.
+shutil.rmtree(params.progress, ignore_errors=True)

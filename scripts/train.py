@@ -30,4 +30,5 @@ networks, history, accuracy = bits.train_format(
 bits.save_networks(networks, snakemake.output.networks)
 tables.write(history, snakemake.output.history, training.HISTORY, provenance=provenance)
 tables.write(accuracy, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
-shutil.rmtree(snakemake.params.progress)
+# The job of a killed run may still be at work here, and remove its checkpoints at the same moment.
+shutil.rmtree(snakemake.params.progress, ignore_errors=True)

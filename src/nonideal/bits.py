@@ -15,9 +15,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from nonideal import augment, rng, training
+from nonideal import augment, rng, tensorfile, training
 from nonideal.data import load
-from nonideal.files import atomic
 from nonideal.layers import quant_layers
 from nonideal.models.fc import fc
 from nonideal.quantize.formats import get_format
@@ -51,6 +50,7 @@ def settings_of(config: Mapping[str, Any]) -> training.Settings:
         schedule=config["schedule"],
         augmented_copies=config["augmented_copies"],
         threads=config["threads"],
+        device=config["device"],
     )
 
 
@@ -169,13 +169,28 @@ def labels(dataset: str, weight_format: str, method: str, repetition: int) -> di
 
 def save_networks(networks: Mapping[int, Mapping[str, torch.Tensor]], path: str | os.PathLike[str]) -> None:
     """Write the states of all repetitions into one file."""
-    with atomic(path) as temporary:
-        torch.save(dict(networks), temporary)
+    tensorfile.save(dict(networks), path)
 
 
 def load_networks(path: str | os.PathLike[str]) -> dict[int, dict[str, torch.Tensor]]:
-    """Read what `save_networks` wrote; no code in the file is executed."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """Read what `save_networks` wrote; no code in the file is executed.
+
+    Raises
+    ------
+    nonideal.tensorfile.TensorFileError
+        If the file is damaged or holds something else.
+    """
+    networks = tensorfile.load(path)
+    states = networks.values() if isinstance(networks, dict) else [None]
+    whole = all(
+        isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values())
+        for state in states
+    )
+    if not whole or not all(type(key) is int for key in networks):
+        raise tensorfile.TensorFileError(
+            f"{path}: holds no networks by repetition; delete it and train again"
+        )
+    return networks
 
 
 def _result(model: torch.nn.Module, examples: training.Tensors) -> dict[str, Any]:

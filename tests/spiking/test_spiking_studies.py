@@ -19,7 +19,7 @@ from nonideal.spiking.deploy import run_format
 from nonideal.spiking.neurons import LIF
 
 CONFIG = {
-    "dataset": "digits", "widths": [6], "steps": 6, "seeds": 2, "batch_size": 64, "threads": 1,
+    "dataset": "digits", "widths": [6], "steps": 6, "seeds": 2, "batch_size": 64, "threads": 1, "device": "cpu",
     "float": {"epochs": 2, "learning_rate": 0.02}, "qat": {"epochs": 1, "learning_rate": 0.003},
 }  # fmt: skip
 EVENTS = {
@@ -239,7 +239,14 @@ def test_cross_validation_tests_every_recording_once(digits, tmp_path):
     recordings.save(recordings.prepare(EVENTS, digits, seed=4), path)
     rows = [
         crossvalidation.run_format(
-            EVENTS, name, path, threads=1, seed=4, progress=tmp_path / name, fingerprint="c" * 20
+            EVENTS,
+            name,
+            path,
+            threads=1,
+            device="cpu",
+            seed=4,
+            progress=tmp_path / name,
+            fingerprint="c" * 20,
         )
         for name in ("float", "4bit")
     ]

@@ -46,6 +46,7 @@ rule spiking_float:
     resources:
         mem_mb=4000,
         runtime=240,
+        **accelerator(SPIKING),
     params:
         seed=config["seed"],
         settings=DENSE,
@@ -76,6 +77,7 @@ rule spiking_format:
     resources:
         mem_mb=4000,
         runtime=240,
+        **accelerator(SPIKING),
     params:
         seed=config["seed"],
         settings=DENSE,
@@ -177,9 +179,11 @@ rule spiking_events_format:
     resources:
         mem_mb=6000,
         runtime=480,
+        **accelerator(SPIKING),
     params:
         seed=config["seed"],
         threads=SPIKING["threads"],
+        device=SPIKING["device"],
         settings={key: value for key, value in EVENTS.items() if key != "formats"},
         progress=result("spiking/events/progress-{format}"),
     message:

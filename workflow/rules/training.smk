@@ -23,6 +23,7 @@ rule train:
         format="float|" + "|".join(TRAINING["formats"]),
     threads: TRAINING["threads"]
     resources:
+        **accelerator(TRAINING),
         mem_mb=4000,
         runtime=240,
     params:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from nonideal.archives import read_npz
 from nonideal.files import atomic, write_text
 from nonideal.mcu import limits
 from nonideal.mcu.cheader import render
@@ -170,13 +171,17 @@ def load(path: str | os.PathLike[str]) -> Export:
         raise ValueError(f"{path}: expected a file ending in .npz or .json; the C header is for compilers")
     try:
         return readers[path.suffix](path)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: no export of this program ({error!r}); write it again") from error
+    except (FileNotFoundError, MemoryError):
+        raise
+    except Exception as error:  # a file of another kind fails anywhere: AttributeError, OverflowError ...
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        reason = repr(error)[:200]
+        raise ValueError(f"{path}: no export of this program ({reason}); write it again") from error
 
 
 def _from_npz(path: Path) -> Export:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+    arrays = read_npz(path)
     meta = json.loads(str(arrays["meta"]))
     weights = [arrays[f"layer_{k}_weights"] for k in range(1, len(meta["layers"]) + 1)]
     result = _assemble(path, meta, weights, arrays["golden_images"])

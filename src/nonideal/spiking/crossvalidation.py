@@ -23,7 +23,7 @@ NETWORKS = {
 KEY = ["source", "network", "split", "format", "bits"]
 
 
-def settings_of(config: Mapping[str, Any], threads: int) -> training.Settings:
+def settings_of(config: Mapping[str, Any], threads: int, device: str) -> training.Settings:
     """Settings of the training loop from the section ``spiking.events``."""
     return training.Settings(
         epochs=config["epochs"],
@@ -32,6 +32,7 @@ def settings_of(config: Mapping[str, Any], threads: int) -> training.Settings:
         augmentation="affine" if config["augmented_copies"] else "none",
         augmented_copies=config["augmented_copies"],
         threads=threads,
+        device=device,
     )
 
 
@@ -61,6 +62,7 @@ def run_format(
     path: str | os.PathLike[str],
     *,
     threads: int,
+    device: str,
     seed: int,
     progress: str | os.PathLike[str],
     fingerprint: str,
@@ -77,8 +79,8 @@ def run_format(
         Name of a format, or ``float``.
     path
         Frames, as `recordings.save` writes them.
-    threads
-        CPU threads.
+    threads, device
+        As `nonideal.training.Settings`.
     seed
         Seed of the run.
     progress, fingerprint
@@ -102,7 +104,7 @@ def run_format(
         examples = fold_tensors(frames, fold, index)
         print(f"{weight_format}: fold {index + 1} of {config['folds']}", flush=True)
         training.train(
-            model, examples, settings_of(config, threads), seed=child,
+            model, examples, settings_of(config, threads, device), seed=child,
             checkpoint=folder / f"fold-{index}.pt",
         )  # fmt: skip
         rows.append(labels(config, weight_format) | {"fold": index} | _measure(model, examples))

@@ -50,6 +50,7 @@ def settings_of(config: Mapping[str, Any], phase: str) -> training.Settings:
         augmentation="none",
         augmented_copies=0,
         threads=config["threads"],
+        device=config["device"],
     )
 
 
