@@ -19,7 +19,8 @@ from nonideal.spiking.deploy import run_format
 from nonideal.spiking.neurons import LIF
 
 CONFIG = {
-    "dataset": "digits", "widths": [6], "steps": 6, "seeds": 2, "batch_size": 64, "threads": 1, "device": "cpu",
+    "dataset": "digits", "widths": [6], "steps": 6, "seeds": 2, "batch_size": 64, "threads": 1,
+    "device": "cpu",
     "float": {"epochs": 2, "learning_rate": 0.02}, "qat": {"epochs": 1, "learning_rate": 0.003},
 }  # fmt: skip
 EVENTS = {

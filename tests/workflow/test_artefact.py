@@ -17,7 +17,7 @@ from nonideal.schemas.registry import declared
 
 pytestmark = pytest.mark.workflow
 
-FIGURES = ("figure_4a", "figure_4b", "figure_4c", "figure_ternary", "figure_bits")
+FIGURES = ("figure_4a", "figure_4b", "figure_4c", "figure_ternary", "figure_bits", "figure_snn_precision")
 TABLES = (
     "table_eq8",
     "table_eq8_fit",
@@ -28,10 +28,23 @@ TABLES = (
     "table_ternarisation",
     "table_formats",
     "table_cycles",
+    "table_snn_precision",
+    "table_snn_verified",
+    "table_snn_events",
     "compare_published",
 )
-TRAINED = {"table_bits", "table_formats", "table_cycles"}
+SPIKING_TABLES = {"table_snn_precision", "table_snn_verified", "table_snn_events"}
+TRAINED = {"table_bits", "table_formats", "table_cycles"} | SPIKING_TABLES
 FIRMWARE_JOBS = {"firmware_format", "firmware_tables", "table_formats", "table_cycles"}
+SPIKING_JOBS = {
+    "spiking_float",
+    "spiking_format",
+    "spiking_verify",
+    "spiking_precision",
+    "spiking_events_format",
+    "spiking_events",
+    "figure_snn_precision",
+} | SPIKING_TABLES
 CROSSBAR_JOBS = {
     "crossbar_trials",
     "crossbar_summary",
@@ -103,7 +116,8 @@ def test_editing_the_crossbar_makes_exactly_its_dependents_due(tiny):
 def test_editing_training_makes_exactly_its_dependents_due(tiny):
     with edited(tiny.folder / "src/nonideal/training/loop.py", comment):
         due = tiny.due()
-    assert due == {"train", "post_training", "accuracy", "figure_bits", "table_bits"} | FIRMWARE_JOBS | END
+    trained = {"train", "post_training", "accuracy", "figure_bits", "table_bits"}
+    assert due == trained | FIRMWARE_JOBS | SPIKING_JOBS | END
 
 
 def test_editing_a_kernel_in_c_makes_the_firmware_due(tiny):
