@@ -6,7 +6,7 @@
  *     H = V + floor((X - V) / 4);   spike = H >= threshold;   V = spike ? 0 : H
  *
  * V is 0 before the first step. The spikes of a layer are the next layer's inputs at the same step. The exporter
- * guarantees that X and the threshold stay within +-2^30, so that no difference overflows.
+ * guarantees that X and the threshold stay below 2^30 in magnitude, so that no difference overflows.
  */
 #ifndef NONIDEAL_SNN_H
 #define NONIDEAL_SNN_H

@@ -41,8 +41,8 @@ def of_format(name: str, *, current: bool) -> SpikingNetwork:
 def test_one_step_in_c_is_that_of_python(engine):
     """All small differences, every rounding; and the largest values the exporter allows."""
     state, drive = (grid.ravel().astype(np.int32) for grid in np.meshgrid(range(-9, 9), range(-20, 20)))
-    ends = np.array([-(2**30), -1, 0, 1, 2**30], np.int32)
-    for v, x, threshold in ((state, drive, 5), (np.tile(ends, 5), np.repeat(ends, 5), 2**30)):
+    ends = np.array([1 - 2**30, -1, 0, 1, 2**30 - 1], np.int32)
+    for v, x, threshold in ((state, drive, 5), (np.tile(ends, 5), np.repeat(ends, 5), 2**30 - 1)):
         after, spikes = engine.step(v, x, threshold)
         wanted, expected = integer.step(v, x, threshold)
         np.testing.assert_array_equal(after, wanted)

@@ -15,7 +15,7 @@ H = V + beta (X - (V - V_reset)) with V_reset = 0. The spikes of a layer at step
 layer at the same step t. The result is the number of spikes of each output in T steps; the class is the
 output with most spikes, the lowest of equals.
 
-Every intermediate value fits 32 signed bits: `SpikingLayer` refuses weights for which |X| could exceed 2^30.
+Every intermediate value fits 32 signed bits: `SpikingLayer` refuses weights for which |X| could reach 2^30.
 State and H lie between `SpikingLayer.lowest` and the larger of threshold - 1 and the largest X.
 """
 
@@ -30,7 +30,7 @@ import numpy as np
 FRACTION = 8  # fraction bits of the state below one level
 LEAK_SHIFT = 2  # beta = 2^-2
 PIXEL_BITS = 8  # of a constant input current: grey levels
-LARGEST = 2**30  # of drive and threshold, so that X - V fits 32 signed bits
+LARGEST = 2**30 - 1  # of drive and threshold, so that X - V fits 32 signed bits
 BLOCK = 1000  # samples computed at once; bounds memory
 
 
@@ -73,12 +73,12 @@ class SpikingLayer:
         bound = max(-self.lowest, self.highest)
         if bound > LARGEST:
             raise ValueError(
-                f"the drive could reach {bound}, more than 2^30 = {LARGEST}; "
+                f"the drive could reach {bound}, more than 2^30 - 1 = {LARGEST}; "
                 f"use fewer inputs or smaller weights"
             )
         if not 1 <= self.threshold <= LARGEST:
             raise ValueError(
-                f"scale {self.scale} gives threshold {self.threshold}, outside 1 .. 2^30 = {LARGEST}"
+                f"scale {self.scale} gives threshold {self.threshold}, outside 1 .. 2^30 - 1 = {LARGEST}"
             )
 
     @property
