@@ -33,7 +33,8 @@ def of_format(name: str, *, current: bool) -> SpikingNetwork:
     sizes, layers = (23, 17, 5), []
     for k in range(2):
         weights = generator.choice(levels, (sizes[k + 1], sizes[k])).astype(np.int16)
-        scale = 2.5 / (np.abs(levels).mean() * np.sqrt(sizes[k]))
+        weights[0] = levels[-1]  # a neuron that spikes often, whatever the others do
+        scale = 6 / (np.abs(levels).mean() * np.sqrt(sizes[k]))
         layers.append(SpikingLayer(name, weights, float(scale), 8 if current and k == 0 else 0))
     return SpikingNetwork(tuple(layers), 9)
 
@@ -55,7 +56,7 @@ def test_every_format_gives_every_spike_of_python(engine, name):
         net = of_format(name, current=current)
         samples = adversarial_inputs(net, seed=1, count=8)
         record = net.run(samples)
-        assert all(0.02 < spikes.mean() < 0.98 for spikes in record.spikes)
+        assert all(0.01 < spikes.mean() < 0.99 for spikes in record.spikes)
         assert verify(net, samples, engine=engine) == sum(spikes.size for spikes in record.spikes)
 
 

@@ -103,8 +103,8 @@ def test_integers_are_the_quantised_network(name, digits):
     examples, classes = precision.tensors(digits)
     model = precision.network(CONFIG, examples, classes, seed=3)
     with torch.no_grad():
-        for layer in (model.body[1], model.body[3]):
-            layer.weight.mul_(4)
+        model.body[1].weight.mul_(10)
+        model.body[3].weight.abs_().mul_(6)
     convert.quantise(model, name, trained=True)
     model.eval()
     network = convert.to_integers(model, name)
