@@ -95,6 +95,21 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"training.batch_size = {training['batch_size']}: must be a multiple of {copies}, "
             "1 + training.augmented_copies"
         )
+    yield from _spiking_conflicts(config["spiking"]["events"])
+
+
+def _spiking_conflicts(events: Mapping[str, Any]) -> Iterator[str]:
+    copies = 1 + events["augmented_copies"]
+    if events["batch_size"] % copies:
+        yield (
+            f"spiking.events.batch_size = {events['batch_size']}: must be a multiple of {copies}, "
+            "1 + spiking.events.augmented_copies"
+        )
+    if 0 < events["recordings"] < events["folds"]:
+        yield (
+            f"spiking.events.recordings = {events['recordings']}: at least one for each of "
+            f"spiking.events.folds = {events['folds']}"
+        )
 
 
 def _join(where: str, key: object) -> str:

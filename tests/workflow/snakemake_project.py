@@ -32,6 +32,15 @@ TINY = {
         "noise": {"epochs": 1},
         "deployment": {"n_slices": [1, 2], "points": 2, "chips": 2, "images": 40, "ablation_chips": 2},
     },
+    "spiking": {
+        "formats": ["q4.4", "twn"],
+        "widths": [8],
+        "steps": 5,
+        "seeds": 2,
+        "float": {"epochs": 1},
+        "qat": {"epochs": 1},
+        "events": {"recordings": 40, "steps": 3, "width": 2, "folds": 2, "epochs": 1},
+    },
 }
 
 

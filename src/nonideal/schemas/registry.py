@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from nonideal.schemas import capacity, cnn, crossbar, mcu, network_history, networks, published, training
+from nonideal.schemas import capacity, cnn, crossbar, mcu, network_history, networks, published, spiking, training
 
 TABLES: dict[str, pa.DataFrameSchema] = {
     schema.name: schema
-    for module in (capacity, cnn, crossbar, mcu, network_history, networks, published, training)
+    for module in (capacity, cnn, crossbar, mcu, network_history, networks, published, spiking, training)
     for schema in vars(module).values()
     if isinstance(schema, pa.DataFrameSchema)
 }

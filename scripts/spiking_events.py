@@ -1,0 +1,13 @@
+"""Adapter of rule spiking_events: one table of every fold, and its summary."""
+
+from adapter import start
+
+provenance = start(snakemake)
+
+from nonideal import tables
+from nonideal.schemas import spiking
+from nonideal.spiking.crossvalidation import summarise
+
+events = tables.read(snakemake.input.events, spiking.EVENTS)
+tables.write(events, snakemake.output.events, spiking.EVENTS, provenance=provenance)
+tables.write(summarise(events), snakemake.output.summary, spiking.EVENTS_SUMMARY, provenance=provenance)

@@ -1,0 +1,1 @@
+"""Spiking networks: neurons, layers, integers, export and studies."""

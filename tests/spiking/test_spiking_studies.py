@@ -1,0 +1,285 @@
+"""Models, conversion to integers, and the studies on tiny settings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from nonideal import data, tables, training
+from nonideal.data import DataError
+from nonideal.models import build
+from nonideal.quantize import attach
+from nonideal.rng import stream, torch_stream
+from nonideal.schemas import spiking as schemas
+from nonideal.spiking import convert, crossvalidation, precision, recordings
+from nonideal.spiking.deploy import run_format
+from nonideal.spiking.neurons import LIF
+
+CONFIG = {
+    "dataset": "digits", "widths": [6], "steps": 6, "seeds": 2, "batch_size": 64, "threads": 1,
+    "device": "cpu",
+    "float": {"epochs": 2, "learning_rate": 0.02}, "qat": {"epochs": 1, "learning_rate": 0.003},
+}  # fmt: skip
+EVENTS = {
+    "source": "synthetic", "recordings": 24, "split": "count", "steps": 3, "size": 34,
+    "network": "spiking_cnn", "width": 2, "folds": 3, "epochs": 1, "learning_rate": 0.01, "batch_size": 8,
+    "augmented_copies": 1,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    data.prepare("digits", folder)
+    return folder
+
+
+def make(name: str, **settings) -> nn.Module:
+    return build(name, generator=torch_stream(0, "init"), **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "shape", "neurons"),
+    [
+        ("spiking_mlp", {"widths": (12, 9), "steps": 4}, (2, 1, 28, 28), 3),
+        ("spiking_mlp", {"input_pixels": 50, "widths": (8,), "steps": 4, "frames": True}, (2, 8, 5, 5), 2),
+        ("spiking_cnn", {"width": 2, "steps": 3}, (2, 6, 34, 34), 2),
+        ("spiking_cnn", {"width": 2, "steps": 3, "readout": "spikes"}, (2, 6, 34, 34), 3),
+        ("spiking_vgg11", {"width": 2, "steps": 2}, (2, 4, 48, 48), 10),
+        ("spiking_resnet19", {"width": 2, "steps": 2}, (2, 4, 16, 16), 18),
+    ],
+)
+def test_models_have_their_shape_and_train_through_time(name, settings, shape, neurons):
+    model = make(name, **settings)
+    assert len(model.neurons()) == neurons
+    logits = model(torch.rand(shape, generator=torch_stream(1, "x")))
+    assert logits.shape == (2, 10)
+    logits.sum().backward()
+    # All weights get a gradient, also the first layer's, through all steps.
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    first = next(model.parameters())
+    assert first.grad.abs().sum() > 0
+
+
+def test_published_networks_have_their_published_layers():
+    for name, weighted in (("spiking_vgg11", 11), ("spiking_resnet19", 19)):
+        model = make(name, width=8, steps=1)
+        layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        shortcuts = [m for m in layers if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
+        assert len(layers) - len(shortcuts) == weighted
+        assert not any(isinstance(m, nn.MaxPool2d) for m in model.modules())
+
+
+def test_constant_current_is_the_same_as_its_frames():
+    model, frames = (
+        make("spiking_mlp", widths=(9,), steps=4),
+        make("spiking_mlp", widths=(9,), steps=4, frames=True),
+    )
+    frames.load_state_dict(model.state_dict())
+    image = torch.rand(3, 1, 28, 28, generator=torch_stream(2, "x"))
+    assert torch.equal(model(image), frames(image.repeat(1, 4, 1, 1)))
+
+
+def test_frames_enter_in_their_order():
+    """A frame changes the spikes of its own step and of later ones alone."""
+    model = make("spiking_mlp", input_pixels=8, widths=(30,), steps=4, frames=True)
+    with torch.no_grad():
+        model.body[1].weight.mul_(20)
+    seen = []
+    model.neurons()[0].register_forward_hook(lambda module, inputs, spikes: seen.append(spikes))
+    x = torch.rand(1, 8, 2, 2, generator=torch_stream(3, "x"))
+    model(x)
+    x[:, 4:6] = 5 * torch.rand(1, 2, 2, 2, generator=torch_stream(4, "x"))  # the third of four frames
+    model(x)
+    same = [torch.equal(a, b) for a, b in zip(*seen, strict=True)]
+    assert same[:2] == [True, True] and not same[2]
+
+
+@pytest.mark.parametrize("name", ["q8.8", "q4.4", "4bit", "twn", "binary"])
+def test_integers_are_the_quantised_network(name, digits):
+    examples, classes = precision.tensors(digits)
+    model = precision.network(CONFIG, examples, classes, seed=3)
+    with torch.no_grad():
+        model.body[1].weight.mul_(10)
+        model.body[3].weight.abs_().mul_(6)
+    convert.quantise(model, name, trained=True)
+    model.eval()
+    network = convert.to_integers(model, name)
+    for layer, (key, quantiser) in zip(network.layers, attach.attached(model).items(), strict=True):
+        levels = torch.tensor(layer.weights.astype(np.float32))
+        torch.testing.assert_close(levels * layer.scale, quantiser(attach.original(model)[key]).detach())
+    assert [layer.input_bits for layer in network.layers] == [8, 0]
+    counts = network.run(convert.grey_levels(examples.test_images)).counts
+    logits = model(examples.test_images).detach().numpy()
+    assert logits.sum() > 100 and np.abs(counts - logits).mean() < 0.1 * logits.mean()
+
+
+def test_grey_levels_are_exact_or_refused(digits):
+    examples, _ = precision.tensors(digits)
+    levels = convert.grey_levels(examples.test_images)
+    wanted = data.load(digits).test_images.reshape(len(levels), -1)
+    np.testing.assert_array_equal(levels, wanted)
+    for wrong in (0.5 / 256, -1 / 256, 1.0):
+        with pytest.raises(ValueError, match="multiples of 1/256"):
+            convert.grey_levels(torch.full((1, 4), wrong))
+
+
+def test_networks_the_integers_cannot_hold_are_refused():
+    cases = [
+        (make("spiking_cnn", width=2, steps=2), "only dense layers"),
+        (make("spiking_mlp", widths=(4,), steps=2), "0 of 2 weights have a quantiser"),
+    ]
+    biased = make("spiking_mlp", widths=(4,), steps=2)
+    biased.body[1].bias = nn.Parameter(torch.zeros(4))
+    other = make("spiking_mlp", widths=(4,), steps=2)
+    other.output = LIF(2, beta=0.5)
+    cases += [(biased, "has a bias"), (other, "beta = 1/4")]
+    for model, message in cases:
+        with pytest.raises(ValueError, match=message):
+            convert.to_integers(model, "q4.4")
+
+
+def test_spikes_are_counted():
+    model = make("spiking_mlp", input_pixels=4, widths=(3,), classes=2, steps=5)
+    with torch.no_grad():
+        model.body[1].weight.fill_(10.0)
+        model.body[3].weight.fill_(-1.0)
+    with convert.SpikeCounter(model) as counter:
+        model(torch.ones(7, 1, 2, 2))
+    assert (counter.spikes, counter.slots) == (7 * 3 * 5, 7 * (3 + 2) * 5)
+    model(torch.ones(7, 1, 2, 2))
+    assert counter.spikes == 7 * 3 * 5
+
+
+@pytest.fixture(scope="module")
+def study(digits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    settings = {"seed": 1, "progress": folder, "fingerprint": "a" * 20}
+    networks, history, rows = precision.train_float(CONFIG, digits, **settings)
+    settings["fingerprint"] = "b" * 20
+    trained, more, quantised = precision.quantise_format(CONFIG, "q4.4", networks, digits, **settings)
+    return networks, trained, pd.concat((history, more)), pd.concat((rows, quantised))
+
+
+def test_study_of_precision_fits_its_tables(study):
+    _, _, history, rows = study
+    tables.check(history, schemas.HISTORY)
+    tables.check(rows, schemas.PRECISION)
+    quantised = rows[rows["format"] == "q4.4"]
+    assert (quantised["weight_bytes"] * 4 == 4 * quantised["weights"] + 4 * 10 * 2).all()  # rows of 6 fill 8
+    assert quantised["integer_accuracy"].notna().all() and len(quantised) == 4
+    assert (rows["test_accuracy"] > 0.15).all()
+
+
+def test_summary_pairs_networks_by_seed():
+    frame = pd.DataFrame(
+        {
+            "dataset": "digits", "method": ["float"] * 2 + ["qat"] * 2 + ["ptq"] * 2,
+            "format": ["float"] * 2 + ["q4.4"] * 4, "bits": [32.0] * 2 + [8.0] * 4, "seed": [0, 1] * 3,
+            "test_loss": 1.0, "test_accuracy": [0.9, 0.8, 0.85, 0.77, 0.5, 0.6], "integer_accuracy": np.nan,
+            "weights": 100, "zero_share": 0.0, "weight_bytes": [400] * 2 + [100] * 4, "spikes": 5.0,
+            "spike_share": 0.1,
+        }
+    )  # fmt: skip
+    summary = precision.summarise(tables.check(frame, schemas.PRECISION))
+    tables.check(summary, schemas.PRECISION_SUMMARY)
+    rows = summary.set_index("method")
+    assert rows.loc["qat", "gap"] == pytest.approx(0.04) and rows.loc["ptq", "gap"] == pytest.approx(0.3)
+    # Student's t of two values, one degree of freedom: 12.706 times the standard error.
+    assert rows.loc["qat", "gap_high"] == pytest.approx(0.04 + 12.706 * 0.01, rel=1e-4)
+    assert rows.loc["ptq", "further_loss"] == pytest.approx((0.35 + 0.17) / 2)
+    assert np.isnan(rows.loc["qat", "further_loss"]) and rows.loc["float", "gap"] == 0
+    assert rows.loc["qat", "memory_saved"] == 4 and rows.loc["qat", "levels"] == 256
+    assert rows.loc["float", "high"] == 1.0
+
+
+def test_qat_starts_from_the_float_network(study, digits):
+    networks, trained, _, _ = study
+    moved = trained[0]["body.1.parametrizations.weight.original"] - networks[0]["body.1.weight"]
+    assert 0 < moved.abs().mean() < networks[0]["body.1.weight"].abs().mean()
+
+
+def test_exported_format_is_verified(study, digits, tmp_path):
+    row = run_format(CONFIG, "q4.4", study[1], digits, tmp_path, seed=2)
+    tables.check(row, schemas.VERIFIED)
+    _, _, _, rows = study
+    qat = rows[(rows["method"] == "qat") & (rows["seed"] == 0)].iloc[0]
+    assert row["test_accuracy"].item() == pytest.approx(qat["integer_accuracy"])
+    assert {path.name for path in tmp_path.iterdir()} == {"host", "model.h", "model.npz", "model.json"}
+
+
+def test_recordings_become_frames(digits, tmp_path):
+    frames = recordings.prepare(EVENTS, digits, seed=4)
+    assert frames.frames.shape == (24, 6, 34, 34) and np.bincount(frames.labels).max() <= 3
+    again = recordings.prepare(EVENTS, digits, seed=4)
+    np.testing.assert_array_equal(frames.frames, again.frames)
+    assert not np.array_equal(frames.frames, recordings.prepare(EVENTS, digits, seed=5).frames)
+    small = recordings.prepare(EVENTS | {"size": 17}, digits, seed=4)
+    np.testing.assert_array_equal(small.frames.sum(axis=(2, 3)), frames.frames.sum(axis=(2, 3)))
+    recordings.save(frames, tmp_path / "frames.npz")
+    np.testing.assert_array_equal(recordings.read(tmp_path / "frames.npz").frames, frames.frames)
+    (tmp_path / "frames.npz").write_bytes(b"PK")
+    with pytest.raises(DataError, match="build it again"):
+        recordings.read(tmp_path / "frames.npz")
+
+
+def test_folds_hold_equal_shares_of_every_class():
+    labels = np.repeat([0, 1, 2], [10, 25, 16])
+    fold = recordings.folds(labels, 5, generator=stream(0, "folds"))
+    counts = np.array([[np.sum((fold == f) & (labels == c)) for c in range(3)] for f in range(5)])
+    assert counts.sum() == 51 and (np.ptp(counts, axis=0) <= 1).all() and np.ptp(counts.sum(axis=1)) <= 1
+    with pytest.raises(ValueError, match="51 recordings into 52 folds"):
+        recordings.folds(labels, 52, generator=stream(0, "folds"))
+
+
+def test_cross_validation_tests_every_recording_once(digits, tmp_path):
+    path = tmp_path / "frames.npz"
+    recordings.save(recordings.prepare(EVENTS, digits, seed=4), path)
+    rows = [
+        crossvalidation.run_format(
+            EVENTS,
+            name,
+            path,
+            threads=1,
+            device="cpu",
+            seed=4,
+            progress=tmp_path / name,
+            fingerprint="c" * 20,
+        )
+        for name in ("float", "4bit")
+    ]
+    frame = tables.check(pd.concat(rows), schemas.EVENTS)
+    summary = tables.check(crossvalidation.summarise(frame), schemas.EVENTS_SUMMARY).set_index("format")
+    assert summary["recordings"].tolist() == [24, 24] and summary.loc["float", "gap"] == 0
+    full, four = (frame[frame["format"] == name] for name in ("float", "4bit"))
+    gap = full["test_accuracy"].to_numpy() - four["test_accuracy"].to_numpy()
+    assert summary.loc["4bit", "gap"] == pytest.approx(gap.mean())
+    assert summary.loc["4bit", "mean"] == pytest.approx(four["correct"].sum() / 24)
+
+
+def test_an_interrupted_run_resumes_bit_for_bit(digits, tmp_path):
+    examples, classes = precision.tensors(digits)
+    settings = precision.settings_of(CONFIG, "float")
+
+    def run(checkpoint, epochs):
+        model = convert.quantise(precision.network(CONFIG, examples, classes, seed=9), "twn")
+        stop = type("Stop", (training.Hook,), {"__repr__": lambda self: "Stop()"})()
+
+        def before_epoch(model, epoch):
+            if epoch == epochs:
+                raise KeyboardInterrupt
+
+        stop.before_epoch = before_epoch
+        training.train(
+            model, examples, settings, seed=9, checkpoint=checkpoint, hooks=(stop,), progress=False
+        )
+        return model.state_dict()
+
+    whole = run(tmp_path / "whole.pt", 99)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "part.pt", 1)
+    resumed = run(tmp_path / "part.pt", 99)
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)

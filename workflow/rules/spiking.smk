@@ -1,0 +1,220 @@
+# Spiking networks: accuracy against precision, export to C, recordings of event cameras.
+import re
+
+from nonideal.spiking.recordings import SYNTHETIC, source_files
+
+SPIKING = config["spiking"]
+EVENTS = SPIKING["events"]
+DENSE = {key: value for key, value in SPIKING.items() if key not in ("formats", "events")}
+SPIKING_FORMATS = "|".join(map(re.escape, SPIKING["formats"]))
+EVENT_FORMATS = "|".join(map(re.escape, ["float", *EVENTS["formats"]]))
+
+FIGURES |= {"figure_snn_precision": {"summary": "spiking/precision_summary.parquet"}}
+TABLES |= {
+    "table_snn_precision": "spiking/precision_summary.parquet",
+    "table_snn_verified": "spiking/verified.parquet",
+    "table_snn_events": "spiking/events_summary.parquet",
+}
+SCALES["spiking"] = (
+    f"{SPIKING['dataset']}, {SPIKING['seeds']} seeds, "
+    f"{SPIKING['float']['epochs']} + {SPIKING['qat']['epochs']} epochs; "
+    f"{EVENTS['source']} events, {EVENTS['folds']} folds, {EVENTS['epochs']} epochs"
+)
+
+
+def event_files(wildcards):
+    """Names and sizes of the recordings' files."""
+    try:
+        return source_files(EVENTS["source"], DATA_ROOT)
+    except data.DataError as error:
+        raise WorkflowError(str(error)) from None
+
+
+rule spiking_float:
+    input:
+        **images(SPIKING["dataset"]),
+        code=code("spiking_float"),
+    output:
+        networks=result("spiking/float/networks.pt"),
+        history=result("spiking/float/history.parquet"),
+        precision=result("spiking/float/precision.parquet"),
+    log:
+        log_of("spiking_float"),
+    benchmark:
+        timing_of("spiking_float")
+    threads: SPIKING["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        **accelerator(SPIKING),
+    params:
+        seed=config["seed"],
+        settings=DENSE,
+        # Not an output: Snakemake deletes outputs before a job starts, and this is what a killed job resumes from.
+        progress=result("spiking/float/progress"),
+    message:
+        "spiking: full precision, every seed"
+    script:
+        adapter("spiking_float")
+
+
+rule spiking_format:
+    input:
+        **images(SPIKING["dataset"]),
+        networks=rules.spiking_float.output.networks,
+        code=code("spiking_format"),
+    output:
+        networks=result("spiking/{format}/networks.pt"),
+        history=result("spiking/{format}/history.parquet"),
+        precision=result("spiking/{format}/precision.parquet"),
+    log:
+        log_of("spiking_format/{format}"),
+    benchmark:
+        timing_of("spiking_format/{format}")
+    wildcard_constraints:
+        format=SPIKING_FORMATS,
+    threads: SPIKING["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        **accelerator(SPIKING),
+    params:
+        seed=config["seed"],
+        settings=DENSE,
+        progress=result("spiking/{format}/progress"),
+    message:
+        "spiking: {wildcards.format} after training and in training, every seed"
+    script:
+        adapter("spiking_format")
+
+
+rule spiking_verify:
+    input:
+        **images(SPIKING["dataset"]),
+        networks=rules.spiking_format.output.networks,
+        engine=engine_sources(),
+        code=code("spiking_verify"),
+    output:
+        verified=result("spiking/{format}/c/verified.parquet"),
+        exported=multiext(result("spiking/{format}/c/model"), ".h", ".npz", ".json"),
+    log:
+        log_of("spiking_verify/{format}"),
+    benchmark:
+        timing_of("spiking_verify/{format}")
+    wildcard_constraints:
+        format=SPIKING_FORMATS,
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        seed=config["seed"],
+        settings=DENSE,
+    message:
+        "spiking: {wildcards.format} in C, every spike of every test image"
+    script:
+        adapter("spiking_verify")
+
+
+rule spiking_precision:
+    input:
+        precision=expand(result("spiking/{format}/precision.parquet"), format=["float", *SPIKING["formats"]]),
+        verified=expand(result("spiking/{format}/c/verified.parquet"), format=SPIKING["formats"]),
+        code=code("spiking_precision"),
+    output:
+        precision=result("spiking/precision.parquet"),
+        summary=result("spiking/precision_summary.parquet"),
+        verified=result("spiking/verified.parquet"),
+    log:
+        log_of("spiking_precision"),
+    benchmark:
+        timing_of("spiking_precision")
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    message:
+        "spiking: accuracy, gaps and costs of every format"
+    script:
+        adapter("spiking_precision")
+
+
+rule spiking_recordings:
+    input:
+        **(images("digits") if EVENTS["source"] == SYNTHETIC else {}),
+        code=code("spiking_recordings"),
+    output:
+        frames=result("spiking/events/frames.npz"),
+    log:
+        log_of("spiking_recordings"),
+    benchmark:
+        timing_of("spiking_recordings")
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        seed=config["seed"],
+        settings={key: EVENTS[key] for key in ("source", "recordings", "split", "steps", "size")},
+        files=event_files,
+    message:
+        "spiking: recordings as frames"
+    script:
+        adapter("spiking_recordings")
+
+
+rule spiking_events_format:
+    input:
+        frames=rules.spiking_recordings.output.frames,
+        code=code("spiking_events_format"),
+    output:
+        events=result("spiking/events/{format}.parquet"),
+    log:
+        log_of("spiking_events_format/{format}"),
+    benchmark:
+        timing_of("spiking_events_format/{format}")
+    wildcard_constraints:
+        format=EVENT_FORMATS,
+    threads: SPIKING["threads"]
+    resources:
+        mem_mb=6000,
+        runtime=480,
+        **accelerator(SPIKING),
+    params:
+        seed=config["seed"],
+        threads=SPIKING["threads"],
+        device=SPIKING["device"],
+        settings={key: value for key, value in EVENTS.items() if key != "formats"},
+        progress=result("spiking/events/progress-{format}"),
+    message:
+        "spiking: events, {wildcards.format}, every fold"
+    script:
+        adapter("spiking_events_format")
+
+
+rule spiking_events:
+    input:
+        events=expand(result("spiking/events/{format}.parquet"), format=["float", *EVENTS["formats"]]),
+        code=code("spiking_events"),
+    output:
+        events=result("spiking/events.parquet"),
+        summary=result("spiking/events_summary.parquet"),
+    log:
+        log_of("spiking_events"),
+    benchmark:
+        timing_of("spiking_events")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    message:
+        "spiking: accuracy on recordings and its interval over folds"
+    script:
+        adapter("spiking_events")
+
+
+rule spiking:
+    input:
+        rules.spiking_precision.output,
+        rules.spiking_events.output,
+        expand(result("spiking/{format}/history.parquet"), format=["float", *SPIKING["formats"]]),
