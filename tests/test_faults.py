@@ -1,7 +1,6 @@
+import learned_oracle as oracle
 import pytest
 import torch
-
-import learned_oracle as oracle
 
 from nonideal import faults
 from nonideal.faults import FaultMap, FaultyQuantiser, draw

@@ -1,8 +1,8 @@
 import math
-import pytest
-import torch
 
 import learned_oracle as oracle
+import pytest
+import torch
 
 from nonideal import cellmaps, variability
 from nonideal.quantize.learned import LearnedQuantiser

@@ -95,6 +95,13 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"training.batch_size = {training['batch_size']}: must be a multiple of {copies}, "
             "1 + training.augmented_copies"
         )
+    trained = config["regularised"]["qat"]["bits"]
+    for study in ("faults", "variability"):
+        if missing := sorted(set(config["regularised"][study]["bits"]) - set(trained)):
+            yield (
+                f"regularised.{study}.bits: {', '.join(map(str, missing))} not among "
+                f"regularised.qat.bits = {trained}"
+            )
 
 
 def _join(where: str, key: object) -> str:

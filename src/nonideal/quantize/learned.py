@@ -35,7 +35,7 @@ MODES = ("fixed", "step", "multiplier")
 WIDTHS = range(1, 9)  # bit cells of a weight; a code fits a byte
 
 
-def qp(bits: int) -> float:
+def qp(bits: float) -> float:
     """Half the range of the codes, (2^N - 1) / 2, the paper's Q_P for signed data."""
     return (2**bits - 1) / 2
 

@@ -18,7 +18,7 @@ from nonideal.quantize.learned import LearnedQuantiser, qp
 ALPHAS = ("paper", "mean", "sqrt")
 
 
-def alpha(count: int, bits: int, option: str = "paper") -> float:
+def alpha(count: int, bits: float, option: str = "paper") -> float:
     """Factor of a layer's penalty.
 
     Parameters

@@ -87,10 +87,10 @@ class Penalty:
         self._model: nn.Module | None = None
 
     def terms(self, model: nn.Module) -> list[tuple[str, Tensor, nn.Module, float]]:
-        """Name, float weight, quantiser and alpha of every layer whose quantiser has a width and levels."""
+        """Name, float weight, quantiser and alpha of every quantised layer."""
         quantisers = attach.attached(model)
         return [
-            (name, weight, quantisers[name], alpha(weight.numel(), quantisers[name].bits, self.option))
+            (name, weight, quantisers[name], alpha(weight.numel(), _width(quantisers[name]), self.option))
             for name, weight in attach.original(model).items()
         ]
 
@@ -124,3 +124,8 @@ class Penalty:
                 f"below 1 (alpha = {factor:.3g}): lower the learning rate or lambda, or take alpha = 'mean'"
             )
         return 2 * worst * factor
+
+
+def _width(quantiser: nn.Module) -> float:
+    """Bits of a weight, of learned levels or of a fixed format."""
+    return quantiser.bits if hasattr(quantiser, "bits") else quantiser.format.bits

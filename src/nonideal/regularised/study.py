@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from nonideal import data, faults, models, rng, variability
 from nonideal.augment import Tensors, moments, prepare
+from nonideal.files import atomic
 from nonideal.quantize import attach
 from nonideal.regularised import networks
 from nonideal.regularised.penalty import (
@@ -183,6 +185,43 @@ def checkpoints(progress: str | os.PathLike[str], fingerprint: str) -> Path:
     return folder
 
 
+def start(
+    config: Mapping[str, Any],
+    arrays: str | os.PathLike[str],
+    *,
+    seed: int,
+    progress: str | os.PathLike[str],
+    fingerprint: str,
+) -> Run:
+    """Open a job.
+
+    Parameters
+    ----------
+    config
+        Section ``regularised`` of the configuration.
+    arrays
+        Prepared data set.
+    seed
+        Seed of the workflow's run.
+    progress
+        Folder for checkpoints; an interrupted job resumes from them, bit for bit.
+    fingerprint
+        What the checkpoints depend on (code, settings, seed, data); others are discarded.
+    """
+    return Run(config, examples(config, arrays, seed=seed), seed, checkpoints(progress, fingerprint))
+
+
+def save(states: Mapping[Any, State], path: str | os.PathLike[str]) -> None:
+    """Write the states of several networks into one file."""
+    with atomic(path) as temporary:
+        torch.save(dict(states), temporary)
+
+
+def load(path: str | os.PathLike[str]) -> dict[Any, State]:
+    """Read what `save` wrote; no code in the file is executed."""
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def state_of(model: nn.Module) -> State:
     """State on the CPU."""
     return {key: value.cpu() for key, value in model.state_dict().items()}
@@ -298,6 +337,14 @@ def with_faults(
                 }
                 for named in (mode,) if rate else faults.MODES:
                     yield row | {"mode": named} | found
+
+
+def stored_maps(
+    run: Run, states: Mapping[tuple[int, int], State], bits: int, p_stuck1: float
+) -> pd.DataFrame:
+    """Map file of the first repetition at the highest rate; the maps of lower rates are parts of it."""
+    model = trained(run, states, bits, 0)
+    return faults.to_frame(fault_maps(run, model, bits, max(run.config["faults"]["rates"]), p_stuck1, 0))
 
 
 def factor_maps(
