@@ -11,9 +11,8 @@ from nonideal.regularised import inspection, study
 from nonideal.schemas import regularised
 
 settings, seed = snakemake.params.settings, snakemake.params.seed
-run = study.Run(
-    settings, study.examples(settings, snakemake.input.arrays, seed=seed), seed, Path("unused: nothing is trained")
-)
+examples = study.examples(settings, snakemake.input.arrays, seed=seed)
+run = study.Run(settings, examples, seed, folder=Path())  # nothing is trained: no checkpoints
 states = study.load(snakemake.input.networks[0])
 bits = max(settings["qat"]["bits"])
 curves, levels = inspection.curves(study.trained(run, states, bits, 0), bits, seed=seed)

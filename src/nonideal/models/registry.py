@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from nonideal.models.fc import fc
+from nonideal.models.large import resnet18, resnet50, vgg13
 from nonideal.models.resnet import resnet8, resnet20, resnet32
 from nonideal.models.vgg import vgg_narrow
 
@@ -18,6 +19,9 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet20": resnet20,
     "resnet32": resnet32,
     "vgg_narrow": vgg_narrow,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+    "vgg13": vgg13,
 }
 
 

@@ -16,8 +16,36 @@ from nonideal import stats
 from nonideal.schemas.regularised import FAULT_SUMMARY, QAT_SUMMARY, VARIABILITY_SUMMARY
 
 PERCENT = 100.0
+FULL_PRECISION = 32  # bits
 
-FAULT_ORDER = (("passive", "basic"), ("active", "passive"), ("active+passive", "active"), ("active+passive", "passive"))  # fmt: skip
+FAULT_ORDER = (
+    ("passive", "basic"),
+    ("active", "passive"),
+    ("active+passive", "active"),
+    ("active+passive", "passive"),
+)
+QAT_ORDER = {
+    "multiplier_over_step": ("multiplier", "step"),
+    "step_over_fixed": ("step", "fixed"),
+    "ste_over_float_forward": ("multiplier_ste", "multiplier"),
+    "ste_over_lsq": ("multiplier_ste", "lsq"),
+}
+VARIABILITY_ORDER = {
+    "regularised_over_chip_in_loop": ("regularised", "chip_in_loop"),
+    "regularised_over_unseen_map": ("regularised", "unseen_map"),
+}
+STATEMENTS = {
+    "multiplier_over_step": "learned multipliers are at least as good as a learned step",
+    "step_over_fixed": "a learned step is at least as good as fixed levels",
+    "ste_over_float_forward": "straight-through training (V2) is at least as good as float weights (V1)",
+    "ste_over_lsq": "multipliers trained straight through are at least as good as LSQ",
+    "loss_at_20_percent_faults": "3-bit networks with 20 % stuck cells lose under a point (active+passive)",
+    "fault_rate_tolerated": "20 % stuck cells cost less than the tolerated loss (active+passive)",
+    "regularised_over_chip_in_loop": "the regularised network is at least as good as chip-in-loop training",
+    "regularised_over_unseen_map": "a network does better on its own chip than on one it has not seen",
+    "loss_at_40_percent_variability": "a variability of 40 % costs less than the tolerated loss",
+    "variability_tolerated": "a variability of 40 % costs less than the tolerated loss",
+}
 FAULT_RATE = 0.2  # of the paper's claim on 3-bit networks
 CLAIMED_BITS = 3
 LOSS_AT_FAULT_RATE = 1.0  # points; section 5.2: "test accuracy degradation remains below 1%"
@@ -67,8 +95,10 @@ def summary(networks: pd.DataFrame, floats: pd.DataFrame, keys: Iterable[str]) -
         for name, rows in networks.groupby(keys, sort=True)
     }
     found = pd.DataFrame(
-        changes.values(), columns=["change", "change_low", "change_high"], index=pd.MultiIndex.from_tuples(changes, names=keys)
-    )  # fmt: skip
+        changes.values(),
+        columns=["change", "change_low", "change_high"],
+        index=pd.MultiIndex.from_tuples(changes, names=keys),
+    )
     return means.drop(columns=["std", "sem"]).merge(found.reset_index(), on=keys)
 
 
@@ -95,17 +125,32 @@ def verdict(low: float, high: float, at_least: float) -> str:
 
 
 def claim(
-    name: str, statement: str, statistic: str, found: tuple[float, float, float, int], *, bits: int = 0,
-    p_stuck1: float = 0.0, at_least: float = 0.0, unit: str = "points",
-) -> dict[str, Any]:  # fmt: skip
-    """Row of table ``regularised_claims``."""
+    name: str,
+    statistic: str,
+    found: tuple[float, float, float, int],
+    *,
+    statement: str | None = None,
+    bits: int = 0,
+    p_stuck1: float = 0.0,
+    at_least: float = 0.0,
+    unit: str = "points",
+) -> dict[str, Any]:
+    """Row of table ``regularised_claims``; `found` is value, ends of its interval, and number of seeds."""
     value, low, high, seeds = found
-    said = "not measured" if np.isnan(value) else verdict(low, high, at_least)
     return {
-        "name": name, "statement": statement, "statistic": statistic, "bits": bits, "p_stuck1": p_stuck1,
-        "value": value, "low": low, "high": high, "unit": unit, "at_least": at_least, "verdict": said,
+        "name": name,
+        "statement": STATEMENTS[name] if statement is None else statement,
+        "statistic": statistic,
+        "bits": int(bits),
+        "p_stuck1": float(p_stuck1),
+        "value": value,
+        "low": low,
+        "high": high,
+        "unit": unit,
+        "at_least": at_least,
+        "verdict": "not measured" if np.isnan(value) else verdict(low, high, at_least),
         "seeds": seeds,
-    }  # fmt: skip
+    }
 
 
 def _by_seed(rows: pd.DataFrame) -> pd.Series:
@@ -130,30 +175,41 @@ def compared(
 
 def qat_claims(networks: pd.DataFrame) -> list[dict[str, Any]]:
     """Multipliers >= step >= fixed; straight-through better."""
-    orders = {
-        "multiplier_over_step": ("multiplier", "step", "learned multipliers are at least as good as a learned step"),
-        "step_over_fixed": ("step", "fixed", "a learned step is at least as good as fixed levels"),
-        "ste_over_float_forward": ("multiplier_ste", "multiplier", "training straight through (V2) is at least as good as with float weights (V1)"),
-        "ste_over_lsq": ("multiplier_ste", "lsq", "multipliers trained straight through are at least as good as LSQ"),
-    }  # fmt: skip
     rows = []
-    for name, (first, second, statement) in orders.items():
+    for name, (first, second) in QAT_ORDER.items():
         for statistic, found in compared(networks, "method", first, second, ["bits"]).items():
-            rows.append(claim(name, statement, statistic, found))
-        for bits in sorted(set(networks["bits"]) - {32}):
+            rows.append(claim(name, statistic, found))
+        for bits in sorted(set(networks["bits"]) - {FULL_PRECISION}):
             found = compared(networks[networks["bits"] == bits], "method", first, second, ["bits"])["mean"]
-            rows.append(claim(name, statement, "single", found, bits=int(bits)))
+            rows.append(claim(name, "single", found, bits=bits))
     return rows
 
 
-def tolerated(summary: pd.DataFrame, condition: str, loss: float) -> float:
-    """Largest condition, in percent, up to which the mean loss stays below `loss` points; 0 if none."""
-    largest = 0.0
-    for row in summary.sort_values(condition).itertuples():
-        if row.change <= -loss:
-            break
-        largest = PERCENT * getattr(row, condition)
-    return largest
+def tolerated(summary: pd.DataFrame, condition: str, loss: float) -> tuple[float, float, float, int]:
+    """Largest condition, in percent, up to which the loss stays below `loss` points; 0 if none.
+
+    Parameters
+    ----------
+    summary
+        Rows of one method, one for each condition.
+    condition
+        Column ``rate`` or ``sigma``.
+    loss
+        Points.
+
+    Returns
+    -------
+    tuple
+        By the mean, by the lower and by the upper end of its 95 % interval (NaN for one seed), and the number
+        of seeds.
+    """
+    ends = {}
+    for column in ("change", "change_low", "change_high"):
+        kept = (summary.set_index(condition)[column].sort_index() > -loss).cummin()
+        ends[column] = PERCENT * float(kept.index[kept].max()) if kept.any() else 0.0
+    if summary["change_low"].isna().any():
+        ends["change_low"] = ends["change_high"] = np.nan
+    return ends["change"], ends["change_low"], ends["change_high"], int(summary["seeds"].min())
 
 
 def fault_claims(networks: pd.DataFrame, floats: pd.DataFrame, loss: float) -> list[dict[str, Any]]:
@@ -161,63 +217,48 @@ def fault_claims(networks: pd.DataFrame, floats: pd.DataFrame, loss: float) -> l
     rows, reference = [], _by_seed(floats)
     table = fault_summary(networks, floats)
     for p_stuck1, part in networks.groupby("p_stuck1"):
-        faulty = part[part["rate"] > 0]
-        for bits in (0, *sorted(set(part["bits"]))):
-            chosen = faulty[faulty["bits"] == bits] if bits else faulty
-            for first, second in FAULT_ORDER:
-                name = f"{first}_over_{second}".replace("+", "_")
-                text = f"at every fault rate, {first} is at least as good as {second}"
-                for statistic, found in compared(chosen, "mode", first, second, ["bits", "rate"]).items():
-                    rows.append(claim(name, text, statistic, found, bits=int(bits), p_stuck1=p_stuck1))
+        rows += _order_of_modes(part, p_stuck1)
         both = part[part["mode"] == "active+passive"]
-        at_rate = both[(both["bits"] == CLAIMED_BITS) & np.isclose(both["rate"], FAULT_RATE)]
+        chosen = both[(both["bits"] == CLAIMED_BITS) & np.isclose(both["rate"], FAULT_RATE)]
+        found = difference(_by_seed(chosen), reference)
+        names = {"bits": CLAIMED_BITS, "p_stuck1": p_stuck1}
         rows.append(
-            claim(
-                "loss_at_20_percent_faults", "with a fifth of the cells stuck, 3-bit networks lose less than a point (active+passive)",
-                "single", difference(_by_seed(at_rate), reference), bits=CLAIMED_BITS, p_stuck1=p_stuck1, at_least=-LOSS_AT_FAULT_RATE,
-            )
-        )  # fmt: skip
+            claim("loss_at_20_percent_faults", "single", found, at_least=-LOSS_AT_FAULT_RATE, **names)
+        )
         for bits in sorted(set(part["bits"])):
             chosen = table.query("mode == 'active+passive' and bits == @bits and p_stuck1 == @p_stuck1")
-            value = tolerated(chosen, "rate", loss)
-            rows.append(
-                claim(
-                    "fault_rate_tolerated", f"faults of a fifth of the cells cost less than {loss:g} points (active+passive)",
-                    "largest", (value, value, value, int(chosen["seeds"].min())), bits=int(bits), p_stuck1=p_stuck1,
-                    at_least=PERCENT * FAULT_RATE, unit="%",
-                )
-            )  # fmt: skip
+            names = {"bits": bits, "p_stuck1": p_stuck1, "at_least": PERCENT * FAULT_RATE, "unit": "%"}
+            rows.append(claim("fault_rate_tolerated", "largest", tolerated(chosen, "rate", loss), **names))
+    return rows
+
+
+def _order_of_modes(networks: pd.DataFrame, p_stuck1: float) -> list[dict[str, Any]]:
+    """Each mitigation against the next, over all widths and for each."""
+    faulty, rows = networks[networks["rate"] > 0], []
+    for bits in (0, *sorted(set(networks["bits"]))):
+        chosen = faulty[faulty["bits"] == bits] if bits else faulty
+        for first, second in FAULT_ORDER:
+            name = f"{first}_over_{second}".replace("+", "_")
+            text = f"at every fault rate, {first} is at least as good as {second}"
+            for statistic, found in compared(chosen, "mode", first, second, ["bits", "rate"]).items():
+                rows.append(claim(name, statistic, found, statement=text, bits=bits, p_stuck1=p_stuck1))
     return rows
 
 
 def variability_claims(networks: pd.DataFrame, floats: pd.DataFrame, loss: float) -> list[dict[str, Any]]:
     """Regularised against chip-in-loop and against an unseen chip; what is tolerated."""
     rows, reference = [], _by_seed(floats)
-    pairs = {
-        "regularised_over_chip_in_loop": ("regularised", "chip_in_loop", "at every variability, the regularised network is at least as good as chip-in-loop training"),
-        "regularised_over_unseen_map": ("regularised", "unseen_map", "at every variability, a network does better on its own chip than on one it has not seen"),
-    }  # fmt: skip
     table = variability_summary(networks, floats)
     for bits, part in networks.groupby("bits"):
-        for name, (first, second, text) in pairs.items():
+        for name, (first, second) in VARIABILITY_ORDER.items():
             for statistic, found in compared(part, "method", first, second, ["sigma"]).items():
-                rows.append(claim(name, text, statistic, found, bits=int(bits)))
+                rows.append(claim(name, statistic, found, bits=bits))
         own = part[part["method"] == "regularised"]
-        at_sigma = own[np.isclose(own["sigma"], SIGMA)]
-        rows.append(
-            claim(
-                "loss_at_40_percent_variability", f"a variability of 40 % costs less than {loss:g} points",
-                "single", difference(_by_seed(at_sigma), reference), bits=int(bits), at_least=-loss,
-            )
-        )  # fmt: skip
+        found = difference(_by_seed(own[np.isclose(own["sigma"], SIGMA)]), reference)
+        rows.append(claim("loss_at_40_percent_variability", "single", found, bits=bits, at_least=-loss))
         chosen = table.query("method == 'regularised' and bits == @bits")
-        value = tolerated(chosen, "sigma", loss)
-        rows.append(
-            claim(
-                "variability_tolerated", f"a variability of 40 % costs less than {loss:g} points", "largest",
-                (value, value, value, int(chosen["seeds"].min())), bits=int(bits), at_least=PERCENT * SIGMA, unit="%",
-            )
-        )  # fmt: skip
+        names = {"bits": bits, "at_least": PERCENT * SIGMA, "unit": "%"}
+        rows.append(claim("variability_tolerated", "largest", tolerated(chosen, "sigma", loss), **names))
     return rows
 
 

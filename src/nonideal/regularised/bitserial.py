@@ -64,7 +64,9 @@ class BitSerial(nn.Module):
         self.input = layer.input_quantiser
         convolution = isinstance(layer, nn.Conv2d)
         self.options = (
-            {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation} if convolution else {}
+            {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+            if convolution
+            else {}
         )
         self.operate = functional.conv2d if convolution else functional.linear
         self.largest = 0

@@ -132,7 +132,9 @@ def harden(
         factors = _factors(model, variability, bits, seed)
         exchange(model, lambda name, q: variable.VariableQuantiser(q, factors[name]))
     model.to(device)
-    return Hardened(model, Penalty(Course(*FLOAT_FORWARD, epochs, FINE_TUNING_RAMP), alpha), epochs, remap_epochs)
+    return Hardened(
+        model, Penalty(Course(*FLOAT_FORWARD, epochs, FINE_TUNING_RAMP), alpha), epochs, remap_epochs
+    )
 
 
 def _fault_maps(model, given, bits: int, p_stuck1: float, seed: int) -> Mapping[str, stuck.FaultMap]:
@@ -152,7 +154,8 @@ def _factors(model, given, bits: int, seed: int) -> Mapping[str, Tensor]:
     if isinstance(given, str | os.PathLike):
         return variable.read_map(given, shapes(model), bits)
     return {
-        name: variable.draw(shape, bits, given, seed=seed, layer=name) for name, shape in shapes(model).items()
+        name: variable.draw(shape, bits, given, seed=seed, layer=name)
+        for name, shape in shapes(model).items()
     }
 
 

@@ -115,7 +115,8 @@ def bit_serial(run: study.Run, states: Mapping[tuple[int, int], study.State]) ->
         model = study.trained(run, states, bits, repetition).double().eval()
         integers = bitserial.convert(model)
         ours, theirs = (
-            torch.cat([net(part) for part in images.split(study.CONVOLUTION_BATCH)]) for net in (integers, model)
+            torch.cat([net(part) for part in images.split(study.CONVOLUTION_BATCH)])
+            for net in (integers, model)
         )
         rows.append(
             {

@@ -18,9 +18,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from nonideal import data, faults, models, rng, variability
+from nonideal import data, faults, rng, variability
 from nonideal.augment import Tensors, moments, prepare
 from nonideal.files import atomic
+from nonideal.models.registry import build
 from nonideal.quantize import attach
 from nonideal.regularised import networks
 from nonideal.regularised.penalty import (
@@ -96,7 +97,7 @@ class Run:
 
     def network(self, repetition: int) -> nn.Module:
         """Untrained network of a repetition."""
-        return models.build(
+        return build(
             self.config["model"],
             generator=rng.torch_stream(self.child(repetition), "init"),
             channels=self.examples.test_images.shape[1],

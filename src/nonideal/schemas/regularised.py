@@ -16,7 +16,9 @@ DATA = {
     "dataset": column("str", "name of the data set"),
     "model": column("str", "name of the network"),
 }
-BITS = {"bits": column("int64", "bits of weights and activations (32: full precision)", at_least(1), unit="bit")}
+BITS = {
+    "bits": column("int64", "bits of weights and activations (32: full precision)", at_least(1), unit="bit")
+}
 SEED = {"seed": column("int64", "index of the repetition", at_least(0))}
 METHOD = {"method": column("str", "quantiser and training variant", one_of(METHODS))}
 FAULTS = {
