@@ -30,12 +30,15 @@ def test_the_order_of_columns_does_not_matter(tmp_path):
         ({"row": [3, 5]}, r"row 2: row 5 of layer 'b' must be a whole number of 0 .. 4"),
         ({"column": [18, 6]}, r"row 1: column 18 of layer 'a' .* 0 .. 17"),
         ({"column": [0, -1]}, r"row 2: column -1"),
-        ({"row": [0.5, 0]}, r"row 1: row 0.5"),
+        ({"row": [0.5, 0]}, r"row 1: row 0\.5"),
         ({"bit": [0, 4]}, r"row 2: bit 4 .* 0 .. 3"),
         ({"stuck": [0, 2]}, r"row 2: stuck must be 0 or 1, found 2"),
         ({"stuck": ["0", "up"]}, r"row 2: stuck must be a number, found 'up'"),
         ({"layer": ["a", "c"]}, r"row 2: there is no quantised layer 'c'; layers are a, b"),
-        ({"layer": ["a", "a"], "row": [1, 1], "column": [2, 2], "bit": [1, 1]}, r"row 2: the cell .* second time"),
+        (
+            {"layer": ["a", "a"], "row": [1, 1], "column": [2, 2], "bit": [1, 1]},
+            r"row 2: the cell .* second time",
+        ),
         ({"colour": [1, 1]}, r"has the columns layer, row, column, bit, stuck; found"),
     ],
 )  # fmt: skip
@@ -57,6 +60,7 @@ def test_a_factor_may_be_any_number_from_zero(tmp_path):
 def test_files_that_are_no_maps_are_named(tmp_path):
     (tmp_path / "map.parquet").write_text("no parquet")
     (tmp_path / "map.csv").write_text("")
-    for name, message in (("map.parquet", "readable"), ("map.csv", "readable"), ("map.txt", "ending"), ("x.csv", "no such")):  # fmt: skip
+    cases = {"map.parquet": "readable", "map.csv": "readable", "map.txt": "ending", "x.csv": "no such"}
+    for name, message in cases.items():
         with pytest.raises(cellmaps.CellMapError, match=f"{name}: .*{message}"):
             cellmaps.read(tmp_path / name, "stuck", SHAPES, 4)

@@ -68,7 +68,8 @@ def read(
     wanted = [*PLACE, value]
     if sorted(frame.columns) != sorted(wanted):
         raise CellMapError(
-            f"{path}: a map of {value!r} has the columns {', '.join(wanted)}; found {', '.join(frame.columns)}"
+            f"{path}: a map of {value!r} has the columns {', '.join(wanted)}; "
+            f"found {', '.join(frame.columns)}"
         )
     frame = frame[wanted].copy()
     frame["layer"] = frame["layer"].astype(str)

@@ -59,7 +59,13 @@ def _all(weight, levels, holds=None):
     return distance.amin(dim=1).sum()
 
 
-CASES = [("plain", "step"), ("plain", "multiplier"), ("faults", "step"), ("faults", "multiplier"), ("variability", "multiplier")]  # fmt: skip
+CASES = [
+    ("plain", "step"),
+    ("plain", "multiplier"),
+    ("faults", "step"),
+    ("faults", "multiplier"),
+    ("variability", "multiplier"),
+]
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 6])

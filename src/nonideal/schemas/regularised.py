@@ -66,9 +66,11 @@ CLAIMS = table(
     {
         "name": column("str", "short name of the claim"),
         "statement": column("str", "the claim in words"),
-        "statistic": column("str", "how conditions are combined", one_of(("mean", "least", "single", "largest"))),
-        "bits": column("int64", "width it speaks of (0: mean over all widths of the run)", at_least(0), unit="bit"),
-        "p_stuck1": column("float64", "share of stuck cells that is stuck at 1 (0 where it does not apply)", SHARE),
+        "statistic": column(
+            "str", "how conditions are combined", one_of(("mean", "least", "single", "largest"))
+        ),
+        "bits": column("int64", "width it speaks of (0: all widths of the run)", at_least(0), unit="bit"),
+        "p_stuck1": column("float64", "share of stuck cells stuck at 1 (0 where it does not apply)", SHARE),
         "value": column("float64", "our value", nullable=True),
         "low": column("float64", f"lower {INTERVAL}, paired over seeds", nullable=True),
         "high": column("float64", f"upper {INTERVAL}, paired over seeds", nullable=True),
@@ -77,7 +79,7 @@ CLAIMS = table(
         "verdict": column("str", "whether the claim holds here", one_of(CLAIM_VERDICTS)),
         "seeds": column("int64", "number of seeds", at_least(0)),
     },
-)  # fmt: skip
+)
 
 PANELS = ("learned", "stuck", "variable")
 PANEL = {"panel": column("str", "learned levels; one cell stuck; cells that vary", one_of(PANELS))}
@@ -125,7 +127,7 @@ BIT_SERIAL = table(
         "network_accuracy": column("float64", "share correct, network with quantised weights", SHARE),
         "integer_accuracy": column("float64", "share correct, bit-serial integers", SHARE),
         "different_classes": column("int64", "images whose class differs", at_least(0)),
-        "largest_difference": column("float64", "largest difference of a logit over the largest logit", at_least(0)),
+        "largest_difference": column("float64", "largest difference over the largest logit", at_least(0)),
         "most_shift_add": column("int64", "largest integer any accumulator held", above(0)),
     },
-)  # fmt: skip
+)
