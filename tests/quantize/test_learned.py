@@ -121,5 +121,5 @@ def test_any_layer_computes_with_float_or_quantised_weights(layer, straight):
 
 @pytest.mark.parametrize("arguments", [(0,), (9,), (2.5,), (4, "learned")])
 def test_bad_settings_are_refused(arguments):
-    with pytest.raises(ValueError, match="bits must be|mode must be"):
+    with pytest.raises(ValueError, match=r"bits must be|mode must be"):
         LearnedQuantiser(*arguments)

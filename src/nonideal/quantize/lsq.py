@@ -17,6 +17,13 @@ from torch import Tensor, nn
 SMALLEST_STEP = 1e-8  # in units of what is quantised, which is of order one
 
 
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of a * b, without a temporary where the layouts allow."""
+    if a.dtype == torch.float32 and a.is_contiguous() and b.is_contiguous():
+        return a.view(-1).dot(b.view(-1))
+    return (a * b).sum(dtype=torch.float32)
+
+
 class _LearnedStep(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, step: Tensor, low: int, high: int, factor: float) -> Tensor:
@@ -30,10 +37,9 @@ class _LearnedStep(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         scaled, rounded = ctx.saved_tensors
         low, high, factor = ctx.bounds
-        inside = (scaled >= low) & (scaled <= high)
-        masked = gradient * inside
+        masked = torch.ops.aten.hardtanh_backward(gradient, scaled, low, high)  # zero outside
         # d y / d s: round(v) - v inside, the bound itself outside.
-        to_step = (gradient * rounded).sum(dtype=torch.float32) - (masked * scaled).sum(dtype=torch.float32)
+        to_step = _dot(gradient, rounded) - _dot(masked, scaled)
         return masked, to_step * factor, None, None, None
 
 

@@ -43,7 +43,7 @@ class Hardened:
     def begin(self, epoch: int) -> None:
         """Start an epoch, counted from 0: sets lambda, and rewrites the array when it is time."""
         self._epoch = epoch
-        if epoch % self.remap_epochs == 0:
+        if epoch and epoch % self.remap_epochs == 0:
             weights = attach.original(self.model)
             for name, quantiser in attach.attached(self.model).items():
                 if hasattr(quantiser, "remap"):

@@ -154,7 +154,7 @@ class Remap(Hook):
     Parameters
     ----------
     every
-        Epochs between two remaps; the first is before the first epoch.
+        Epochs between two remaps; the first comes after as many, the last is the evaluation's.
 
     Raises
     ------
@@ -169,7 +169,7 @@ class Remap(Hook):
 
     def before_epoch(self, model: nn.Module, epoch: int) -> None:
         """Remap all layers; the optimiser's momentum is kept."""
-        if epoch % self.every == 0:
+        if epoch and epoch % self.every == 0:
             weights = attach.original(model)
             for name, quantiser in attach.attached(model).items():
                 quantiser.remap(weights[name])
