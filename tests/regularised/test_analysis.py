@@ -54,8 +54,10 @@ def test_summaries_hold_mean_interval_and_paired_change():
 
 def test_claims_take_the_mean_and_the_least_over_conditions():
     frame = accuracies(
-        multiplier={4: [0.9, 0.92], 2: [0.7, 0.72]}, step={4: [0.89, 0.91], 2: [0.71, 0.73]}, fixed={4: [0.5, 0.52]}
-    )  # fmt: skip
+        multiplier={4: [0.9, 0.92], 2: [0.7, 0.72]},
+        step={4: [0.89, 0.91], 2: [0.71, 0.73]},
+        fixed={4: [0.5, 0.52]},
+    )
     rows = pd.DataFrame(analysis.qat_claims(frame)).set_index(["name", "statistic", "bits"])
     found = rows.loc["multiplier_over_step"]
     assert found["value"].to_dict() == pytest.approx(

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -19,7 +21,7 @@ def test_lambda_stays_and_then_rises_exponentially_to_its_last_value():
     values = [course(epoch) for epoch in range(200)]
     assert values[:180] == [100] * 180
     assert values[-1] == pytest.approx(2000)
-    ratios = [b / a for a, b in zip(values[179:], values[180:], strict=False)]
+    ratios = [b / a for a, b in itertools.pairwise(values[179:])]
     assert ratios == pytest.approx([20 ** (1 / 20)] * 20)
 
 
