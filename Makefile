@@ -9,7 +9,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := all
-.PHONY: all setup test lint format bench reference lock clean help
+.PHONY: all setup test test-chaos test-slurm status audit lint format bench reference lock clean help
 
 all: setup  ## set up the environment, build the default artefact and its report page
 	snakemake --cores $(CORES)
@@ -28,6 +28,20 @@ setup: .venv/.synced  ## create .venv from requirements.lock
 
 test: setup  ## correctness tests, under ten minutes on two cores
 	pytest
+
+test-chaos: setup  ## kill runs at random moments and fill the disk; prints the table of outcomes (minutes)
+	pytest -m chaos tests/chaos
+
+test-slurm: setup  ## run through a Slurm on this computer (root; apt-get install slurm-wlm munge)
+	pytest -m slurm tests/slurm
+
+status: setup  ## what of each run is done, running, failed or interrupted
+	@python -m nonideal status
+
+# Advisory: a vulnerability that becomes known must not stop anybody's run, so the exit status is ignored.
+audit: setup  ## known vulnerabilities of the locked packages (needs the network), and the licences
+	-$(BIN)/uv tool run pip-audit --requirement requirements.lock --require-hashes --disable-pip
+	python -m nonideal sbom --licences
 
 lint: setup  ## style of Python and of the workflow
 	ruff check .
@@ -59,4 +73,4 @@ clean:  ## remove the default run's results (the environment stays)
 	rm -rf results/default
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12

@@ -6,9 +6,13 @@ uncaught exceptions included, into the log, while it still shows on the terminal
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, TextIO
+
+# Seconds between two states of a progress bar: the log of a job of many hours stays readable. tqdm reads it.
+REDRAW_S = "5"
 
 
 class Tee:
@@ -43,13 +47,17 @@ def start(snakemake: Any) -> dict[str, Any]:
     path = Path(snakemake.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     log = path.open("w", encoding="utf-8")
+    os.environ.setdefault("TQDM_MININTERVAL", REDRAW_S)
     sys.stdout, sys.stderr = Tee(sys.stdout, log), Tee(sys.stderr, log)
 
     from nonideal import provenance
 
+    code = snakemake.input.get("code", [])
+    code = [code] if isinstance(code, str) else list(code)
     return provenance.collect(
         config=snakemake.config,
         rule=snakemake.rule,
         params=dict(snakemake.params.items()) | {"wildcards": dict(snakemake.wildcards.items())},
-        code=snakemake.input.get("code"),
+        code=code,
+        inputs=sorted({*snakemake.input} - {*code}),
     )

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nonideal import reference
+from nonideal import manifest, reference, verify
 
 
 @pytest.fixture
@@ -13,6 +13,7 @@ def run(tmp_path):
         path.write_text("new")
     (tmp_path / "run/crossbar/trials").mkdir()
     (tmp_path / "run/crossbar/trials/part-0000.parquet").write_text("bulk")
+    manifest.write(tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -22,7 +23,8 @@ def test_copies_the_small_parts_and_drops_the_old(run, tmp_path):
     (old / "stale.csv").write_text("old")
     files = reference.copy(run, old)
     copied = {path.relative_to(old) for path in old.rglob("*") if path.is_file()}
-    assert copied == {path.relative_to(run) for path in files} | {Path("timings.json")}
+    assert copied == {path.relative_to(run) for path in files} | {Path("timings.json"), Path("manifest.json")}
+    assert set(manifest.read(old)) == {path.as_posix() for path in copied - {Path("manifest.json")}}
     assert not any("trials" in path.parts or path.name == "stale.csv" for path in copied)
 
 
@@ -35,6 +37,19 @@ def test_an_incomplete_run_changes_nothing(run, tmp_path):
     assert (old / "paper.pdf").exists()
 
 
+def test_what_changed_since_the_run_is_not_kept(run, tmp_path):
+    (run / "figures/a.svg").write_text("touched up")
+    with pytest.raises(ValueError, match=r"a\.svg: not as .*manifest\.json lists it"):
+        reference.copy(run, tmp_path / "reference")
+    assert not (tmp_path / "reference").exists()
+
+
+def test_the_committed_reference_is_intact(root):
+    report = verify.verify(root / "results/reference", root)
+    assert not report.problems
+    assert report.files > 40 and report.tables > 15
+
+
 def test_too_large_to_commit(run, tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "LIMIT_BYTES", 3)
     with pytest.raises(ValueError, match="more than 3"):
@@ -44,8 +59,8 @@ def test_too_large_to_commit(run, tmp_path, monkeypatch):
 def test_timings_are_summed_over_the_jobs_of_a_rule(tmp_path):
     (tmp_path / "train").mkdir()
     for path, seconds in (("draw.tsv", 1.5), ("train/float.tsv", 2), ("train/binary.tsv", 3.25)):
-        (tmp_path / path).write_text(f"s\th:m:s\tcpu_time\n{seconds}\t0:00:01\t1\n")
+        (tmp_path / path).write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:01\t{40 * seconds}\t1\n")
     assert reference.timings(tmp_path) == {
-        "draw": {"wall_s": 1.5, "processor_s": 1},
-        "train": {"wall_s": 5.25, "processor_s": 2},
+        "draw": {"wall_s": 1.5, "processor_s": 1, "longest_s": 1.5, "memory_mb": 60},
+        "train": {"wall_s": 5.25, "processor_s": 2, "longest_s": 3.25, "memory_mb": 130},
     }

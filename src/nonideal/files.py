@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+# Errors of a disk without room: full, over the quota, over the process's limit.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -16,6 +20,11 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     The temporary file lies in the same folder, so the rename is atomic; it is removed when the block
     raises. Missing parent folders are made.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, saying so and naming the file; its earlier content stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,6 +39,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes private files
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        remedy = "free space and give the same command again; what is finished is kept"
+        raise OSError(
+            error.errno, f"no room to write this file ({os.strerror(error.errno)}): {remedy}", str(path)
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import nonideal
+from nonideal.files import sha256
 
+SHORT = 16  # hexadecimal digits of a hash kept for each source file
 PACKAGE = Path(__file__).parent
 # Packages whose version can change a number or a figure.
 PACKAGES = (
@@ -71,6 +73,7 @@ def collect(
     rule: str,
     params: Mapping[str, Any] | None = None,
     code: Iterable[str | os.PathLike[str]] | None = None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
 ) -> dict[str, Any]:
     """Facts stored with a result.
 
@@ -84,7 +87,10 @@ def collect(
         The parameters the rule was called with.
     code
         Source files the rule depends on; the whole library if None.
+    inputs
+        Files the result is made from: the chain `nonideal.verify` follows.
     """
+    code = None if code is None else list(code)
     return {
         "run": config["run"],
         "seed": config["seed"],
@@ -93,6 +99,8 @@ def collect(
         "nonideal": nonideal.__version__,
         "commit": commit(),
         "code_sha256": code_hash(code),
+        "code": {os.fspath(path): sha256(path)[:SHORT] for path in code or ()},
+        "inputs": {os.fspath(path): sha256(path) for path in inputs},
         "config_sha256": config_hash(config),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),

@@ -1,5 +1,7 @@
 """The committed reference: tables, figures, paper and provenance of a run, without its bulk.
 
+It has a manifest of its own, so that ``nonideal verify results/reference`` checks what a checkout holds.
+
 ``python -m nonideal.reference results/reduced results/reference`` replaces the second folder.
 """
 
@@ -13,9 +15,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from nonideal import manifest
+from nonideal.files import sha256
+
 # Small and worth reading. Trials and trained networks stay out: a command makes them again.
 KEPT = (
     "provenance.json",
+    "sbom.json",
+    "licences.csv",
     "paper.pdf",
     "compare_published.parquet",
     "crossbar/*.parquet",
@@ -38,7 +45,7 @@ def copy(run: Path, reference: Path) -> list[Path]:
     FileNotFoundError
         If the run lacks a part; the reference is left as it was.
     ValueError
-        If the parts together are too large to commit.
+        If a part is not as the run's manifest lists it, or the parts together are too large to commit.
     """
     files = []
     for pattern in KEPT:
@@ -46,6 +53,7 @@ def copy(run: Path, reference: Path) -> list[Path]:
         if not found:
             raise FileNotFoundError(f"{run / pattern}: nothing there; build the run first with snakemake")
         files += found
+    _check(run, files)
     if (size := sum(path.stat().st_size for path in files)) > LIMIT_BYTES:
         raise ValueError(f"{run}: the parts to keep take {size} bytes, more than {LIMIT_BYTES}")
     reference.parent.mkdir(parents=True, exist_ok=True)
@@ -57,14 +65,29 @@ def copy(run: Path, reference: Path) -> list[Path]:
             shutil.copyfile(path, target)
         text = json.dumps(timings(run / "benchmarks"), indent=2, sort_keys=True) + "\n"
         (fresh / "timings.json").write_text(text, encoding="utf-8")
+        manifest.write(fresh)
         if reference.exists():
             reference.replace(Path(folder) / "old")
         fresh.replace(reference)
     return files
 
 
+def _check(run: Path, files: list[Path]) -> None:
+    """Refuse to keep a file that changed since the run was whole."""
+    entries = manifest.read(run)
+    for path in files:
+        entry = entries.get(path.relative_to(run).as_posix())
+        if entry is None or entry["sha256"] != sha256(path):
+            raise ValueError(
+                f"{path}: not as {run / manifest.NAME} lists it; build the run again with snakemake"
+            )
+
+
 def timings(folder: Path) -> dict[str, dict[str, float]]:
-    """Wall-clock and processor seconds of each rule's jobs together, from Snakemake's benchmark files.
+    """What each rule's jobs took, from Snakemake's benchmark files.
+
+    Wall-clock and processor seconds of all jobs together; of the largest job, its memory (resident set, in
+    MB) and its wall-clock seconds: what the rule's ``mem_mb`` and ``runtime`` must allow for.
 
     Parameters
     ----------
@@ -78,6 +101,10 @@ def timings(folder: Path) -> dict[str, dict[str, float]]:
             for row in csv.DictReader(file, delimiter="\t"):
                 for name, column in (("wall_s", "s"), ("processor_s", "cpu_time")):
                     spent[name] = round(spent.get(name, 0.0) + float(row[column]), 2)
+                for name, column in (("longest_s", "s"), ("memory_mb", "max_rss")):
+                    # A job shorter than the sampling interval has no memory measured: "-".
+                    value = 0.0 if row[column] in ("-", "NA") else float(row[column])
+                    spent[name] = max(spent.get(name, 0.0), value)
     return seconds
 
 

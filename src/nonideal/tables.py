@@ -95,7 +95,9 @@ def write(
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     metadata = (table.schema.metadata or {}) | {METADATA_KEY: json.dumps(facts, sort_keys=True).encode()}
     with atomic(path) as temporary:
-        pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), temporary, compression="zstd")
+        pyarrow.parquet.write_table(
+            table.replace_schema_metadata(metadata), temporary, compression="zstd", write_page_checksum=True
+        )
     return frame
 
 
@@ -116,9 +118,39 @@ def read(
         written_as = facts(path).get("table")
         if written_as != declared.name:
             raise TableError(f"{path}: holds table {written_as!r}, expected {declared.name!r}")
-    frames = [pd.read_parquet(path) for path in files]
+    frames = [_frame(path) for path in files]
     where = str(files[0]) if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
     return check(pd.concat(frames, ignore_index=True), declared, where=where)
+
+
+def _frame(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Rows of one file, the checksums of its pages compared."""
+    try:
+        _check_sizes(path)
+        table = pyarrow.parquet.read_table(path, page_checksum_verification=True, partitioning=None)
+        # Without Pandas' own notes in the file: the declared schema says what the columns are.
+        return table.replace_schema_metadata(None).to_pandas()
+    except Exception as error:  # a damaged file can raise anything, e.g. UnicodeDecodeError
+        raise _unreadable(path, error) from error
+
+
+def _check_sizes(path: str | os.PathLike[str]) -> None:
+    """Refuse a file whose footer announces more than the file can hold: memory is taken on its word."""
+    size = Path(path).stat().st_size
+    metadata = pyarrow.parquet.read_metadata(path)
+    for group in range(metadata.num_row_groups):
+        for column in range(metadata.num_columns):
+            chunk = metadata.row_group(group).column(column)
+            announced = (chunk.num_values, chunk.total_compressed_size, chunk.total_uncompressed_size)
+            if min(announced) < 0 or chunk.total_compressed_size > size:
+                raise ValueError(f"a column of {chunk.total_compressed_size} bytes in a file of {size}")
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> TableError:
+    reason = str(error).splitlines()[0][:200] if str(error) else ""
+    return TableError(
+        f"{path}: not a readable parquet file ({type(error).__name__}: {reason}); delete it and build again"
+    )
 
 
 def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -133,10 +165,9 @@ def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise TableError(f"{path}: no such file; build it with snakemake")
     try:
         metadata = pyarrow.parquet.read_schema(path).metadata or {}
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise TableError(
-            f"{path}: not a readable parquet file ({error}); delete it and build again"
-        ) from None
-    if METADATA_KEY not in metadata:
+        found = json.loads(metadata.get(METADATA_KEY, b"null"))
+    except Exception as error:  # as above; the metadata may be no JSON any more
+        raise _unreadable(path, error) from None
+    if not isinstance(found, dict):
         raise TableError(f"{path}: carries no provenance; it was not written by nonideal")
-    return json.loads(metadata[METADATA_KEY])
+    return found

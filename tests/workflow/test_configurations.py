@@ -37,5 +37,9 @@ def test_every_target_is_listed(tiny):
     assert wanted <= set(output.split())
 
 
-def test_slurm_profile_loads(tiny):
-    tiny.snakemake("crossbar", options=("--dry-run", "--profile", "workflow/profiles/slurm"))
+@pytest.mark.parametrize("name", ["slurm", "cluster-generic"])
+def test_profiles_of_clusters_plan_the_run(tiny, name):
+    pytest.importorskip(f"snakemake_executor_plugin_{name.replace('-', '_')}")
+    profile = ("--dry-run", "--forceall", "--profile", f"workflow/profiles/{name}")
+    output = tiny.snakemake("crossbar", options=profile)
+    assert "crossbar: trials of shard 0001" in output

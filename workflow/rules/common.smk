@@ -91,6 +91,11 @@ def files_of(wildcards):
     return data.recorded_files(dataset(wildcards.dataset, "manifest.json"))
 
 
+def accelerator(section):
+    """Resource that asks a cluster for a GPU, where a section of the configuration names one."""
+    return {"gres": "gpu:1"} if section.get("device") == "cuda" else {}
+
+
 def images(name):
     """Inputs of a job that uses a data set: its manifest, and the arrays whatever their time stamp."""
     return {"manifest": dataset(name, "manifest.json"), "arrays": ancient(dataset(name))}

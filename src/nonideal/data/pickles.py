@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import operator
 import os
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,11 +46,48 @@ _ALLOWED = {
 }
 
 
+def _refuse(reader: pickle._Unpickler) -> None:
+    raise pickle.UnpicklingError("an operation that no batch needs")
+
+
 class _Reader(pickle._Unpickler):  # the one in C allocates whatever size a damaged pickle asks for
+    # Hashing a tuple of tuples that share their parts can take for ever, so nothing but text is hashed: sets
+    # are refused, and so are keys that are no text. A byte array is allocated on the word of its header.
+    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+    for _code in (
+        *(pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.BYTEARRAY8),
+        *(pickle.EXT1, pickle.EXT2, pickle.EXT4),  # registered classes, which bypass find_class
+    ):
+        dispatch[_code[0]] = _refuse
+
     def find_class(self, module: str, name: str) -> type[_Array]:
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"a reference to {module}.{name}, which is not allowed")
         return _Array
+
+    def load_dict(self) -> None:
+        items = self.pop_mark()
+        made: dict[str | bytes, Any] = {}
+        self._set(made, zip(items[::2], items[1::2], strict=True))
+        self.append(made)
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set(self.stack[-1], [(key, value)])
+
+    def load_setitems(self) -> None:
+        items = self.pop_mark()
+        self._set(self.stack[-1], zip(items[::2], items[1::2], strict=True))
+
+    def _set(self, target: Any, items: Iterable[tuple[Any, Any]]) -> None:
+        for key, value in items:
+            if not isinstance(target, dict) or not isinstance(key, str | bytes):
+                raise pickle.UnpicklingError("an entry that is not text in a dictionary")
+            target[key] = value
+
+    dispatch[pickle.DICT[0]] = load_dict
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
 
 
 def read_batch(
@@ -116,12 +155,14 @@ def _images(path: Path, batch: Any) -> np.ndarray:
     try:
         _version, shape, dtype, fortran_order, raw = array.state
         code = dtype.arguments[0]
-        count, width = shape
+        count, width = map(operator.index, shape)
         content = raw.encode("latin1") if isinstance(raw, str) else bytes(memoryview(raw))
     except (AttributeError, TypeError, ValueError, IndexError) as error:
-        raise DataError(path, expected, f"something else ({error})", REMEDY) from error
+        raise DataError(path, expected, f"something else ({str(error)[:200]})", REMEDY) from error
+    if not isinstance(code, str | bytes):
+        raise DataError(path, expected, f"a {type(code).__name__} for a type of numbers", REMEDY)
     if code not in ("u1", b"u1") or width != PIXELS or fortran_order or len(content) != count * PIXELS:
-        found = f"type {code}, shape {shape}, {len(content)} bytes"
+        found = f"type {str(code)[:20]}, shape {count, width}, {len(content)} bytes"
         raise DataError(path, expected, found, REMEDY)
     return np.frombuffer(content, dtype=np.uint8).reshape(-1, 3, 32, 32)
 

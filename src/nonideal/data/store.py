@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nonideal import files
+from nonideal import archives, files
 from nonideal.data.catalogue import Spec, spec_of
 from nonideal.data.errors import DataError
 from nonideal.data.read import Findings, Splits, read_source
@@ -134,9 +133,8 @@ def load(folder: str | os.PathLike[str], *, check: bool = True) -> Dataset:
         expected = f"SHA-256 {manifest['arrays_sha256']}, by {MANIFEST}"
         raise DataError(path, expected, f"{found}: the file was altered or damaged", AGAIN)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in KEYS}
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        arrays = archives.read_npz(path, KEYS)
+    except (OSError, archives.ArchiveError) as error:
         problem = f"{type(error).__name__}: {error}"
         raise DataError(path, "a readable archive of arrays", problem, AGAIN) from error
     dataset = Dataset(manifest["name"], **arrays, class_names=tuple(manifest["classes"]))
@@ -144,11 +142,13 @@ def load(folder: str | os.PathLike[str], *, check: bool = True) -> Dataset:
         shape = (manifest["counts"].get(split), *manifest["image_shape"])
         images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
         whole = images.shape == shape and labels.shape == shape[:1]
-        if not whole or images.dtype != np.uint8 or labels.max(initial=0) >= len(dataset.class_names):
+        typed = images.dtype == np.uint8 and labels.dtype == np.int64
+        classes = len(dataset.class_names)
+        if not whole or not typed or labels.min(initial=0) < 0 or labels.max(initial=0) >= classes:
             expected = f"{split} images {shape} in {len(dataset.class_names)} classes, by {MANIFEST}"
-            found = (
-                f"{images.dtype} images {images.shape}, labels {labels.shape} up to {labels.max(initial=0)}"
-            )
+            found = f"{images.dtype} images {images.shape}, {labels.dtype} labels {labels.shape}"
+            if labels.dtype.kind in "iu":
+                found += f" from {labels.min(initial=0)} to {labels.max(initial=0)}"
             raise DataError(path, expected, found, AGAIN)
     return dataset
 
@@ -158,7 +158,11 @@ def recorded_files(manifest: str | os.PathLike[str]) -> list[list[Any]]:
     path = Path(manifest)
     if not path.exists():
         return []
-    return sorted([Path(entry["path"]).name, entry["bytes"]] for entry in _manifest(path)["files"])
+    entries = _manifest(path).get("files")
+    try:
+        return sorted([Path(entry["path"]).name, int(entry["bytes"])] for entry in entries)
+    except (TypeError, KeyError, ValueError) as error:
+        raise DataError(path, "a list of names and sizes under 'files'", repr(error), AGAIN) from error
 
 
 def _manifest(path: Path) -> dict[str, Any]:
@@ -166,7 +170,7 @@ def _manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(path, "a manifest", str(error), "Prepare the data set.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter from deep nesting
         raise DataError(path, "a manifest in JSON", str(error), AGAIN) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = repr(manifest.get("format")) if isinstance(manifest, dict) else type(manifest).__name__

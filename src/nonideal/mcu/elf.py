@@ -53,11 +53,29 @@ def check(path: str | os.PathLike[str], *, flash: int, ram: int, stack: int) -> 
     Raises
     ------
     ElfError
-        If the file is not RV32E with compressed instructions, contains a multiplication, a division or a
-        register above x15, or does not fit.
+        If the file is no ELF file or damaged, is not RV32E with compressed instructions, contains a
+        multiplication, a division or a register above x15, or does not fit.
     """
+    try:
+        sizes = _check(path, flash)
+    except (ElfError, FileNotFoundError):
+        raise
+    except (
+        Exception
+    ) as error:  # pyelftools fails in many ways on damaged headers: KeyError, ELFParseError ...
+        raise ElfError(f"{path}: no readable ELF file ({type(error).__name__}: {error})") from error
+    if static_ram(sizes) + stack > ram:
+        raise ElfError(
+            f"{path}: takes {static_ram(sizes)} bytes of RAM and {stack} of stack, the target has {ram}"
+        )
+    return sizes
+
+
+def _check(path: str | os.PathLike[str], flash: int) -> dict[str, int]:
+    """Check all but the RAM; return bytes of each section."""
     with Path(path).open("rb") as file:
         program = ELFFile(file)
+        _check_extent(path, program)
         _check_architecture(path, program)
         sections = {s.name: s for s in program.iter_sections() if s["sh_flags"] & ALLOCATED and s["sh_size"]}
         for name, section in sections.items():
@@ -68,14 +86,21 @@ def check(path: str | os.PathLike[str], *, flash: int, ram: int, stack: int) -> 
                 check_code(path, sections[name].data(), sections[name]["sh_addr"])
         _check_symbols(path, program)
         sizes = {name: section["sh_size"] for name, section in sections.items()}
-        used = len(flash_image(path))
-    if used > flash:
-        raise ElfError(f"{path}: takes {used} bytes of flash, the target has {flash}")
-    if static_ram(sizes) + stack > ram:
-        raise ElfError(
-            f"{path}: takes {static_ram(sizes)} bytes of RAM and {stack} of stack, the target has {ram}"
-        )
+    segments = program_extent(path)
+    if segments > flash:
+        raise ElfError(f"{path}: takes {segments} bytes of flash, the target has {flash}")
     return sizes
+
+
+def _check_extent(path: str | os.PathLike[str], program: ELFFile) -> None:
+    """Refuse headers that point beyond the end of the file: what follows believes them."""
+    size = Path(path).stat().st_size
+    for section in program.iter_sections():
+        if section["sh_type"] != "SHT_NOBITS" and section["sh_offset"] + section["sh_size"] > size:
+            raise ElfError(f"{path}: section {section.name!r} reaches beyond the end of the file")
+    for segment in program.iter_segments():
+        if segment["p_offset"] + segment["p_filesz"] > size:
+            raise ElfError(f"{path}: a segment reaches beyond the end of the file")
 
 
 def _check_architecture(path: str | os.PathLike[str], program: ELFFile) -> None:
@@ -136,8 +161,15 @@ def static_ram(sizes: dict[str, int]) -> int:
     return sum(-(-sizes.get(name, 0) // 4) * 4 for name in IN_RAM)
 
 
+def program_extent(path: str | os.PathLike[str]) -> int:
+    """Bytes of flash from address 0 to the end of the last segment."""
+    with Path(path).open("rb") as file:
+        loaded = [s for s in ELFFile(file).iter_segments("PT_LOAD") if s["p_filesz"]]
+        return max((s["p_paddr"] + s["p_filesz"] for s in loaded), default=0)
+
+
 def flash_image(path: str | os.PathLike[str]) -> bytes:
-    """What is written to flash, from address 0."""
+    """What is written to flash, from address 0; of a program that `check` has passed."""
     image = bytearray()
     with Path(path).open("rb") as file:
         for segment in ELFFile(file).iter_segments("PT_LOAD"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from nonideal import tensorfile
 from nonideal.augment import Tensors
-from nonideal.files import atomic
 from nonideal.training.hooks import Hook
 from nonideal.training.settings import Settings
 
@@ -34,8 +33,7 @@ def identity(
 
 def save(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
     """Write a checkpoint, or nothing."""
-    with atomic(path) as temporary:
-        torch.save(state, temporary)
+    tensorfile.save(state, path)
 
 
 def load(path: str | os.PathLike[str], expected: dict[str, Any]) -> dict[str, Any]:
@@ -47,10 +45,12 @@ def load(path: str | os.PathLike[str], expected: dict[str, Any]) -> dict[str, An
         If the file is no checkpoint, or belongs to another run; the message names what differs.
     """
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        found = state["identity"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        state = tensorfile.load(path)
+    except tensorfile.TensorFileError as error:
         raise ValueError(f"{path} is not a checkpoint of this program ({error}); delete it") from error
+    found = state.get("identity") if isinstance(state, dict) else None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is not a checkpoint of this program (it names no run); delete it")
     for key in expected:
         if found.get(key) != expected[key]:
             raise ValueError(
