@@ -276,4 +276,5 @@ def claims(
     """
     floats = networks[networks["method"] == "float"]
     rows = qat_claims(networks) + fault_claims(faults, floats, loss)
-    return pd.DataFrame(rows + variability_claims(variability, floats, loss))
+    frame = pd.DataFrame(rows + variability_claims(variability, floats, loss))
+    return frame.assign(dataset=networks["dataset"].iloc[0])

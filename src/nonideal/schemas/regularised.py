@@ -62,8 +62,9 @@ VARIABILITY_RUNS, VARIABILITY_SUMMARY = _pair("regularised_variability", VARIABI
 
 CLAIMS = table(
     "regularised_claims",
-    ["name", "statistic", "bits", "p_stuck1"],
+    ["dataset", "name", "statistic", "bits", "p_stuck1"],
     {
+        "dataset": DATA["dataset"],
         "name": column("str", "short name of the claim"),
         "statement": column("str", "the claim in words"),
         "statistic": column(
