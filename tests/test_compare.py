@@ -10,6 +10,7 @@ import yaml
 
 from nonideal import compare, stats, tables
 from nonideal.compare import PublishedError
+from nonideal.regularised import analysis
 from nonideal.schemas.crossbar import CROSSBAR_KEY
 from nonideal.schemas.registry import declared
 
@@ -469,9 +470,39 @@ def study_tables(dataset):
     }
 
 
+def regularised_tables(dataset):
+    """Tables of regularised training; every accuracy is the same."""
+    methods = ("fixed", "step", "multiplier", "multiplier_ste", "lsq")
+    networks = pd.DataFrame(
+        [("float", 32), *itertools.product(methods, [4, 3, 2])], columns=["method", "bits"]
+    )
+    modes = ("basic", "passive", "active", "active+passive")
+    faults = pd.DataFrame(
+        itertools.product(modes, [0.0, 0.5], [0.0, 0.1, 0.2, 0.3], [4, 3]),
+        columns=["mode", "p_stuck1", "rate", "bits"],
+    )
+    cells = pd.DataFrame(
+        itertools.product(["chip_in_loop", "regularised", "unseen_map"], [0.05, 0.1, 0.2, 0.4]),
+        columns=["method", "sigma"],
+    )
+    named = {"dataset": dataset, "model": "resnet8"}
+    bare = networks.assign(**named, seed=0, test_accuracy=0.9)
+    measured = named | {"seed": 0, "test_accuracy": 0.9}
+    claims = analysis.claims(bare, faults.assign(**measured), cells.assign(**measured, bits=4), 1.0)
+    return {
+        "regularised/qat.parquet": filled("regularised_qat_summary", networks.assign(**named)),
+        "regularised/faults.parquet": filled("regularised_faults_summary", faults.assign(**named)),
+        "regularised/variability.parquet": filled(
+            "regularised_variability_summary", cells.assign(**named, bits=4)
+        ),
+        "regularised/claims.parquet": tables.check(claims, declared("regularised_claims")),
+    }
+
+
 def test_every_wired_line_finds_its_row(root, shipped):
     settings = yaml.safe_load((root / "config/config.yaml").read_text())["crossbar"]
     made = crossbar_tables(settings) | accuracy_table("mnist") | study_tables("mnist")
+    made |= regularised_tables("cifar10")
     frame = compare.compare(shipped, made, SCALE)
     wired = (shipped["table"] != "").to_numpy()
     assert set(shipped["table"]) - {""} == set(made)
@@ -484,5 +515,5 @@ def test_every_wired_line_finds_its_row(root, shipped):
 
 
 def test_networks_on_other_data_are_not_held_against_mnist(shipped):
-    frame = compare.compare(shipped, accuracy_table("digits"), SCALE)
+    frame = compare.compare(shipped, accuracy_table("digits") | regularised_tables("digits"), SCALE)
     assert frame["verdict"].eq("not run").all()

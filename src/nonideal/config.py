@@ -96,6 +96,8 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             "1 + training.augmented_copies"
         )
     yield from _spiking_conflicts(config["spiking"]["events"])
+    yield from _regularised_conflicts(config["regularised"])
+    yield from _fpga_conflicts(config)
 
 
 def _spiking_conflicts(events: Mapping[str, Any]) -> Iterator[str]:
@@ -110,6 +112,22 @@ def _spiking_conflicts(events: Mapping[str, Any]) -> Iterator[str]:
             f"spiking.events.recordings = {events['recordings']}: at least one for each of "
             f"spiking.events.folds = {events['folds']}"
         )
+
+
+def _regularised_conflicts(regularised: Mapping[str, Any]) -> Iterator[str]:
+    trained = regularised["qat"]["bits"]
+    for study in ("faults", "variability"):
+        if missing := sorted(set(regularised[study]["bits"]) - set(trained)):
+            yield (
+                f"regularised.{study}.bits: {', '.join(map(str, missing))} not among "
+                f"regularised.qat.bits = {trained}"
+            )
+
+
+def _fpga_conflicts(config: Mapping[str, Any]) -> Iterator[str]:
+    exported = config["spiking"]["formats"]
+    if missing := [name for name in config["fpga"]["formats"] if name not in exported]:
+        yield f"fpga.formats: {', '.join(missing)} not among spiking.formats = {exported}"
 
 
 def _join(where: str, key: object) -> str:

@@ -41,6 +41,17 @@ TINY = {
         "qat": {"epochs": 1},
         "events": {"recordings": 40, "steps": 3, "width": 2, "folds": 2, "epochs": 1},
     },
+    "regularised": {
+        "width": 4,
+        "alpha": "mean",
+        "seeds": 2,
+        "holdout": 1300,
+        "methods": ["multiplier", "multiplier_ste"],
+        "float": {"epochs": 1},
+        "qat": {"bits": [3], "epochs": 1},
+        "faults": {"bits": [3], "rates": [0, 0.2], "p_stuck1": [0.5], "epochs": 1},
+        "variability": {"bits": [3], "sigmas": [0.4], "epochs": 1},
+    },
 }
 
 

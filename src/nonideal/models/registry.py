@@ -10,6 +10,7 @@ from torch import nn
 
 from nonideal.models.cnn import cnn
 from nonideal.models.fc import fc
+from nonideal.models.large import resnet18, resnet50, vgg13
 from nonideal.models.resnet import resnet8, resnet20, resnet32
 from nonideal.models.spiking import spiking_cnn, spiking_mlp, spiking_resnet19, spiking_vgg11
 from nonideal.models.vgg import vgg_narrow
@@ -25,6 +26,9 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "spiking_cnn": spiking_cnn,
     "spiking_vgg11": spiking_vgg11,
     "spiking_resnet19": spiking_resnet19,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+    "vgg13": vgg13,
 }
 
 

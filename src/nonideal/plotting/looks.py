@@ -76,7 +76,19 @@ FORMATS = MappingProxyType(
         "binary": Look("binary", "#67cc5c", "--", "p"),
     }
 )
-LOOKS = MappingProxyType({**MAPPINGS, **METHODS, **FORMATS})
+# Mitigations of stuck cells, then of variable cells.
+MITIGATIONS = MappingProxyType(
+    {
+        "active+passive": Look("active + passive", "#004488", "-", "o"),
+        "active": Look("active", "#5e3c99", LONG_DASH, "D"),
+        "passive": Look("passive", "#bb5566", "--", "s"),
+        "basic": Look("basic", "#c98f00", "-.", "^"),
+        "regularised": Look("regularised", "#004488", "-", "o"),
+        "chip_in_loop": Look("chip-in-loop", "#bb5566", "--", "s"),
+        "unseen_map": Look("regularised, on another chip", "#c98f00", "-.", "^"),
+    }
+)
+LOOKS = MappingProxyType({**MAPPINGS, **METHODS, **FORMATS, **MITIGATIONS})
 
 
 def look(name: str) -> Look:

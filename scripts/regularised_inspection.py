@@ -1,0 +1,26 @@
+"""Adapter of rule regularised_inspection: levels, losses, learned multipliers and bit-serial inference."""
+
+from adapter import start
+
+provenance = start(snakemake)
+
+from pathlib import Path
+
+from nonideal import tables
+from nonideal.regularised import inspection, study
+from nonideal.schemas import regularised
+
+settings, seed = snakemake.params.settings, snakemake.params.seed
+examples = study.examples(settings, snakemake.input.arrays, seed=seed)
+run = study.Run(settings, examples, seed, folder=Path())  # nothing is trained: no checkpoints
+states = study.load(snakemake.input.networks[0])
+bits = max(settings["qat"]["bits"])
+curves, levels = inspection.curves(study.trained(run, states, bits, 0), bits, seed=seed)
+made = {
+    "curves": (curves, regularised.CURVES),
+    "levels": (levels, regularised.LEVELS),
+    "multipliers": (inspection.multipliers(run, states), regularised.MULTIPLIERS),
+    "bit_serial": (inspection.bit_serial(run, states), regularised.BIT_SERIAL),
+}
+for name, (frame, schema) in made.items():
+    tables.write(frame, snakemake.output[name], schema, provenance=provenance)

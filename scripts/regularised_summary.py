@@ -1,0 +1,25 @@
+"""Adapter of rule regularised_summary: means and intervals over seeds, and the claims."""
+
+from adapter import start
+
+provenance = start(snakemake)
+
+from nonideal import tables
+from nonideal.regularised import analysis
+from nonideal.schemas import regularised
+
+networks = tables.read(snakemake.input.qat, regularised.QAT)
+faults = tables.read(snakemake.input.faults, regularised.FAULT_RUNS)
+variability = tables.read(snakemake.input.variability, regularised.VARIABILITY_RUNS)
+floats = networks[networks["method"] == "float"]
+made = {
+    "qat": (analysis.qat_summary(networks), regularised.QAT_SUMMARY),
+    "faults": (analysis.fault_summary(faults, floats), regularised.FAULT_SUMMARY),
+    "variability": (analysis.variability_summary(variability, floats), regularised.VARIABILITY_SUMMARY),
+    "claims": (
+        analysis.claims(networks, faults, variability, snakemake.params.tolerated_loss),
+        regularised.CLAIMS,
+    ),
+}
+for name, (frame, schema) in made.items():
+    tables.write(frame, snakemake.output[name], schema, provenance=provenance)

@@ -1,0 +1,280 @@
+"""Means over seeds, and whether the paper's claims hold here, from paired differences.
+
+A claim sets a bound on a difference. It `holds` if the whole 95 % interval of our paired mean keeps the
+bound, `fails` if no part of it does, and is `undecided` otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nonideal import stats
+from nonideal.schemas.regularised import FAULT_SUMMARY, QAT_SUMMARY, VARIABILITY_SUMMARY
+
+PERCENT = 100.0
+FULL_PRECISION = 32  # bits
+
+FAULT_ORDER = (
+    ("passive", "basic"),
+    ("active", "passive"),
+    ("active+passive", "active"),
+    ("active+passive", "passive"),
+)
+QAT_ORDER = {
+    "multiplier_over_step": ("multiplier", "step"),
+    "step_over_fixed": ("step", "fixed"),
+    "ste_over_float_forward": ("multiplier_ste", "multiplier"),
+    "ste_over_lsq": ("multiplier_ste", "lsq"),
+}
+VARIABILITY_ORDER = {
+    "regularised_over_chip_in_loop": ("regularised", "chip_in_loop"),
+    "regularised_over_unseen_map": ("regularised", "unseen_map"),
+}
+STATEMENTS = {
+    "multiplier_over_step": "learned multipliers are at least as good as a learned step",
+    "step_over_fixed": "a learned step is at least as good as fixed levels",
+    "ste_over_float_forward": "straight-through training (V2) is at least as good as float weights (V1)",
+    "ste_over_lsq": "multipliers trained straight through are at least as good as LSQ",
+    "loss_at_20_percent_faults": "3-bit networks with 20 % stuck cells lose under a point (active+passive)",
+    "fault_rate_tolerated": "20 % stuck cells cost less than the tolerated loss (active+passive)",
+    "regularised_over_chip_in_loop": "the regularised network is at least as good as chip-in-loop training",
+    "regularised_over_unseen_map": "a network does better on its own chip than on one it has not seen",
+    "loss_at_40_percent_variability": "a variability of 40 % costs less than the tolerated loss",
+    "variability_tolerated": "a variability of 40 % costs less than the tolerated loss",
+}
+FAULT_RATE = 0.2  # of the paper's claim on 3-bit networks
+CLAIMED_BITS = 3
+LOSS_AT_FAULT_RATE = 1.0  # points; section 5.2: "test accuracy degradation remains below 1%"
+SIGMA = 0.4  # of the paper's claim on variability
+
+
+def difference(first: pd.Series, second: pd.Series) -> tuple[float, float, float, int]:
+    """Mean of first - second over the seeds both have, ends of its 95 % interval, and number of seeds.
+
+    Parameters
+    ----------
+    first, second
+        Accuracies as shares, indexed by seed.
+
+    Returns
+    -------
+    tuple
+        Mean, low and high in percentage points (NaN ends below two seeds), count.
+    """
+    points = PERCENT * (first - second).dropna()
+    count = len(points)
+    mean = float(points.mean()) if count else np.nan
+    sem = points.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
+    half = float(stats.half_width(np.array([sem]), np.array([count]))[0])
+    return mean, mean - half, mean + half, count
+
+
+def summary(networks: pd.DataFrame, floats: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:
+    """Rows of a summary table: mean and interval over seeds, and change against full precision.
+
+    Parameters
+    ----------
+    networks
+        One row per network, with the columns `keys`, ``seed`` and ``test_accuracy``.
+    floats
+        Rows of the full-precision networks.
+    keys
+        Columns that name a condition.
+    """
+    keys = list(keys)
+    reference = floats.set_index("seed")["test_accuracy"]
+    means = stats.summarise(networks, keys, "test_accuracy").rename(columns={"count": "seeds"})
+    half = stats.half_width(means["sem"], means["seeds"])
+    means["low"], means["high"] = (means["mean"] - half).clip(lower=0), (means["mean"] + half).clip(upper=1)
+    changes = {
+        name: difference(rows.set_index("seed")["test_accuracy"], reference)[:3]
+        for name, rows in networks.groupby(keys, sort=True)
+    }
+    found = pd.DataFrame(
+        changes.values(),
+        columns=["change", "change_low", "change_high"],
+        index=pd.MultiIndex.from_tuples(changes, names=keys),
+    )
+    return means.drop(columns=["std", "sem"]).merge(found.reset_index(), on=keys)
+
+
+def qat_summary(networks: pd.DataFrame) -> pd.DataFrame:
+    """Rows of table ``regularised_qat_summary``."""
+    return summary(networks, networks[networks["method"] == "float"], QAT_SUMMARY.unique)
+
+
+def fault_summary(networks: pd.DataFrame, floats: pd.DataFrame) -> pd.DataFrame:
+    """Rows of table ``regularised_faults_summary``."""
+    return summary(networks, floats, FAULT_SUMMARY.unique)
+
+
+def variability_summary(networks: pd.DataFrame, floats: pd.DataFrame) -> pd.DataFrame:
+    """Rows of table ``regularised_variability_summary``."""
+    return summary(networks, floats, VARIABILITY_SUMMARY.unique)
+
+
+def verdict(low: float, high: float, at_least: float) -> str:
+    """Whether a quantity with this interval keeps a lower bound."""
+    if np.isnan(low) or np.isnan(high):
+        return "undecided"
+    return "holds" if low >= at_least else "fails" if high < at_least else "undecided"
+
+
+def claim(
+    name: str,
+    statistic: str,
+    found: tuple[float, float, float, int],
+    *,
+    statement: str | None = None,
+    bits: int = 0,
+    p_stuck1: float = 0.0,
+    at_least: float = 0.0,
+    unit: str = "points",
+) -> dict[str, Any]:
+    """Row of table ``regularised_claims``; `found` is value, ends of its interval, and number of seeds."""
+    value, low, high, seeds = found
+    return {
+        "name": name,
+        "statement": STATEMENTS[name] if statement is None else statement,
+        "statistic": statistic,
+        "bits": int(bits),
+        "p_stuck1": float(p_stuck1),
+        "value": value,
+        "low": low,
+        "high": high,
+        "unit": unit,
+        "at_least": at_least,
+        "verdict": "not measured" if np.isnan(value) else verdict(low, high, at_least),
+        "seeds": seeds,
+    }
+
+
+def _by_seed(rows: pd.DataFrame) -> pd.Series:
+    """Accuracy of each seed, averaged over conditions."""
+    return rows.groupby("seed")["test_accuracy"].mean()
+
+
+def compared(
+    frame: pd.DataFrame, column: str, first: str, second: str, conditions: list[str]
+) -> dict[str, tuple[float, float, float, int]]:
+    """Difference of two methods: averaged over the conditions both have, and in the least of them."""
+    a, b = frame[frame[column] == first], frame[frame[column] == second]
+    common = a[conditions].drop_duplicates().merge(b[conditions].drop_duplicates(), on=conditions)
+    a, b = a.merge(common, on=conditions), b.merge(common, on=conditions)
+    each = [
+        difference(_by_seed(rows), _by_seed(b.merge(rows[conditions].drop_duplicates(), on=conditions)))
+        for _, rows in a.groupby(conditions)
+    ]
+    least = min(each, key=lambda found: found[0], default=(np.nan, np.nan, np.nan, 0))
+    return {"mean": difference(_by_seed(a), _by_seed(b)), "least": least}
+
+
+def qat_claims(networks: pd.DataFrame) -> list[dict[str, Any]]:
+    """Multipliers >= step >= fixed; straight-through better."""
+    rows = []
+    for name, (first, second) in QAT_ORDER.items():
+        for statistic, found in compared(networks, "method", first, second, ["bits"]).items():
+            rows.append(claim(name, statistic, found))
+        for bits in sorted(set(networks["bits"]) - {FULL_PRECISION}):
+            found = compared(networks[networks["bits"] == bits], "method", first, second, ["bits"])["mean"]
+            rows.append(claim(name, "single", found, bits=bits))
+    return rows
+
+
+def tolerated(summary: pd.DataFrame, condition: str, loss: float) -> tuple[float, float, float, int]:
+    """Largest condition, in percent, up to which the loss stays below `loss` points; 0 if none.
+
+    Parameters
+    ----------
+    summary
+        Rows of one method, one for each condition.
+    condition
+        Column ``rate`` or ``sigma``.
+    loss
+        Points.
+
+    Returns
+    -------
+    tuple
+        By the mean, by the lower and by the upper end of its 95 % interval (NaN for one seed), and the number
+        of seeds.
+    """
+    ends = {}
+    for column in ("change", "change_low", "change_high"):
+        kept = (summary.set_index(condition)[column].sort_index() > -loss).cummin()
+        ends[column] = PERCENT * float(kept.index[kept].max()) if kept.any() else 0.0
+    if summary["change_low"].isna().any():
+        ends["change_low"] = ends["change_high"] = np.nan
+    return ends["change"], ends["change_low"], ends["change_high"], int(summary["seeds"].min())
+
+
+def fault_claims(networks: pd.DataFrame, floats: pd.DataFrame, loss: float) -> list[dict[str, Any]]:
+    """Order of the mitigations, loss of 3-bit networks at 20 % faults, rate tolerated."""
+    rows, reference = [], _by_seed(floats)
+    table = fault_summary(networks, floats)
+    for p_stuck1, part in networks.groupby("p_stuck1"):
+        rows += _order_of_modes(part, p_stuck1)
+        both = part[part["mode"] == "active+passive"]
+        chosen = both[(both["bits"] == CLAIMED_BITS) & np.isclose(both["rate"], FAULT_RATE)]
+        found = difference(_by_seed(chosen), reference)
+        names = {"bits": CLAIMED_BITS, "p_stuck1": p_stuck1}
+        rows.append(
+            claim("loss_at_20_percent_faults", "single", found, at_least=-LOSS_AT_FAULT_RATE, **names)
+        )
+        for bits in sorted(set(part["bits"])):
+            chosen = table.query("mode == 'active+passive' and bits == @bits and p_stuck1 == @p_stuck1")
+            names = {"bits": bits, "p_stuck1": p_stuck1, "at_least": PERCENT * FAULT_RATE, "unit": "%"}
+            rows.append(claim("fault_rate_tolerated", "largest", tolerated(chosen, "rate", loss), **names))
+    return rows
+
+
+def _order_of_modes(networks: pd.DataFrame, p_stuck1: float) -> list[dict[str, Any]]:
+    """Each mitigation against the next, over all widths and for each."""
+    faulty, rows = networks[networks["rate"] > 0], []
+    for bits in (0, *sorted(set(networks["bits"]))):
+        chosen = faulty[faulty["bits"] == bits] if bits else faulty
+        for first, second in FAULT_ORDER:
+            name = f"{first}_over_{second}".replace("+", "_")
+            text = f"at every fault rate, {first} is at least as good as {second}"
+            for statistic, found in compared(chosen, "mode", first, second, ["bits", "rate"]).items():
+                rows.append(claim(name, statistic, found, statement=text, bits=bits, p_stuck1=p_stuck1))
+    return rows
+
+
+def variability_claims(networks: pd.DataFrame, floats: pd.DataFrame, loss: float) -> list[dict[str, Any]]:
+    """Regularised against chip-in-loop and against an unseen chip; what is tolerated."""
+    rows, reference = [], _by_seed(floats)
+    table = variability_summary(networks, floats)
+    for bits, part in networks.groupby("bits"):
+        for name, (first, second) in VARIABILITY_ORDER.items():
+            for statistic, found in compared(part, "method", first, second, ["sigma"]).items():
+                rows.append(claim(name, statistic, found, bits=bits))
+        own = part[part["method"] == "regularised"]
+        found = difference(_by_seed(own[np.isclose(own["sigma"], SIGMA)]), reference)
+        rows.append(claim("loss_at_40_percent_variability", "single", found, bits=bits, at_least=-loss))
+        chosen = table.query("method == 'regularised' and bits == @bits")
+        names = {"bits": bits, "at_least": PERCENT * SIGMA, "unit": "%"}
+        rows.append(claim("variability_tolerated", "largest", tolerated(chosen, "sigma", loss), **names))
+    return rows
+
+
+def claims(
+    networks: pd.DataFrame, faults: pd.DataFrame, variability: pd.DataFrame, loss: float
+) -> pd.DataFrame:
+    """Rows of table ``regularised_claims``.
+
+    Parameters
+    ----------
+    networks, faults, variability
+        Tables ``regularised_qat``, ``regularised_faults`` and ``regularised_variability``.
+    loss
+        Points below full precision that still count as tolerated.
+    """
+    floats = networks[networks["method"] == "float"]
+    rows = qat_claims(networks) + fault_claims(faults, floats, loss)
+    frame = pd.DataFrame(rows + variability_claims(variability, floats, loss))
+    return frame.assign(dataset=networks["dataset"].iloc[0])

@@ -1,0 +1,166 @@
+"""Harden any network against quantisation, stuck cells and variable cells, in your own training loop."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from nonideal import faults as stuck
+from nonideal import variability as variable
+from nonideal.quantize import attach
+from nonideal.regularised.networks import exchange, quantise, shapes
+from nonideal.regularised.penalty import FLOAT_FORWARD, QUANTISER_LR, Course, Penalty
+
+FINE_TUNING_RAMP = 0.5  # of the run; the paper's last 10 of 20 epochs
+
+
+class Hardened:
+    """A network in hardening: what to call from a training loop.
+
+    Attributes
+    ----------
+    model
+        The network, with quantisers on its weights.
+    """
+
+    def __init__(self, model: nn.Module, penalty: Penalty, epochs: int, remap_epochs: int) -> None:
+        self.model, self.epochs, self.remap_epochs = model, epochs, remap_epochs
+        self._penalty, self._epoch = penalty, 0
+
+    def parameters(self) -> list[dict]:
+        """Groups for an optimiser: r and c of the quantisers at the paper's rate, the rest at yours."""
+        quantiser, rest = [], []
+        own = {id(p) for q in attach.attached(self.model).values() for p in (q.r, q.c)}
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                (quantiser if id(parameter) in own else rest).append(parameter)
+        settings = {"lr": QUANTISER_LR[False], "weight_decay": 0.0}
+        return [{"params": rest}, *([{"params": quantiser, **settings}] if quantiser else [])]
+
+    def begin(self, epoch: int) -> None:
+        """Start an epoch, counted from 0: sets lambda, and rewrites the array when it is time."""
+        self._epoch = epoch
+        if epoch and epoch % self.remap_epochs == 0:
+            weights = attach.original(self.model)
+            for name, quantiser in attach.attached(self.model).items():
+                if hasattr(quantiser, "remap"):
+                    quantiser.remap(weights[name])
+
+    def penalty(self) -> Tensor | float:
+        """Value to add to the loss of every step."""
+        return self._penalty(self.model, self._epoch)
+
+    def finish(self) -> nn.Module:
+        """Copy of the network, in evaluation mode and without quantisers, with the weights the chip holds."""
+        return attach.detach(copy.deepcopy(self.model).eval())
+
+
+def harden(
+    model: nn.Module,
+    *,
+    bits: int = 4,
+    faults: float | str | os.PathLike[str] | Mapping[str, stuck.FaultMap] | None = None,
+    variability: float | str | os.PathLike[str] | Mapping[str, Tensor] | None = None,
+    mode: str = "active+passive",
+    quantiser: str = "multiplier",
+    layers: str = "inner",
+    activation_bits: int | None = None,
+    epochs: int = 20,
+    remap_epochs: int = 4,
+    alpha: str = "paper",
+    p_stuck1: float = 0.5,
+    seed: int = 0,
+) -> Hardened:
+    """Prepare a trained network for fine-tuning towards quantised, faulty or variable weights.
+
+    Parameters
+    ----------
+    model
+        Any trained network with layers that have a weight matrix or filter; it is changed in place.
+    bits
+        Bit cells of a weight, 1 .. 8.
+    faults
+        Share of stuck cells to draw, a map file (`nonideal.cellmaps`), or maps by layer; None for none.
+    variability
+        Standard deviation over mean of the cells to draw, a map file, or factors by layer; None for none.
+    mode
+        Mitigation of faults, one of `nonideal.faults.MODES`.
+    quantiser
+        ``fixed``, ``step`` or ``multiplier``.
+    layers
+        ``inner`` leaves the first and the last layer in full precision, ``all`` does not.
+    activation_bits
+        Bits of the inputs of the quantised layers, which must not be negative; None for float.
+    epochs
+        Epochs of the fine-tuning.
+    remap_epochs
+        Epochs between two rewritings of the array.
+    alpha
+        Factor of a layer's penalty, see `nonideal.quantize.losses.alpha`.
+    p_stuck1, seed
+        Of the faults and factors that are drawn.
+
+    Raises
+    ------
+    ValueError
+        If a setting is not allowed, faults and variability are both given, or a map does not fit.
+
+    Examples
+    --------
+    >>> import torch, nonideal
+    >>> model = torch.nn.Sequential(*[torch.nn.Linear(8, 8) for _ in range(3)])
+    >>> hardened = nonideal.harden(model, faults=0.1, bits=4, epochs=1)
+    >>> optimiser = torch.optim.SGD(hardened.parameters(), lr=0.01, momentum=0.9)
+    >>> hardened.begin(0)
+    >>> loss = model(torch.ones(2, 8)).square().mean() + hardened.penalty()
+    >>> loss.backward(); optimiser.step()
+    >>> chip = hardened.finish()
+    """
+    if faults is not None and variability is not None:
+        raise ValueError("give faults or variability, not both: a cell that is stuck has no factor")
+    if quantiser not in ("fixed", "step", "multiplier"):
+        raise ValueError(f"quantiser must be fixed, step or multiplier, got {quantiser!r}")
+    quantise(model, quantiser, bits, activation_bits=activation_bits, policy=layers)
+    device = next(model.parameters()).device
+    if faults is not None:
+        maps = _fault_maps(model, faults, bits, p_stuck1, seed)
+        exchange(model, lambda name, q: stuck.FaultyQuantiser(q, maps[name], mode))
+    elif variability is not None:
+        factors = _factors(model, variability, bits, seed)
+        exchange(model, lambda name, q: variable.VariableQuantiser(q, factors[name]))
+    model.to(device)
+    return Hardened(
+        model, Penalty(Course(*FLOAT_FORWARD, epochs, FINE_TUNING_RAMP), alpha), epochs, remap_epochs
+    )
+
+
+def _fault_maps(model, given, bits: int, p_stuck1: float, seed: int) -> Mapping[str, stuck.FaultMap]:
+    if isinstance(given, Mapping):
+        return _complete(given, model)
+    if isinstance(given, str | os.PathLike):
+        return stuck.read_map(given, shapes(model), bits)
+    return {
+        name: stuck.draw(shape, bits, given, p_stuck1=p_stuck1, seed=seed, layer=name)
+        for name, shape in shapes(model).items()
+    }
+
+
+def _factors(model, given, bits: int, seed: int) -> Mapping[str, Tensor]:
+    if isinstance(given, Mapping):
+        return _complete(given, model)
+    if isinstance(given, str | os.PathLike):
+        return variable.read_map(given, shapes(model), bits)
+    return {
+        name: variable.draw(shape, bits, given, seed=seed, layer=name)
+        for name, shape in shapes(model).items()
+    }
+
+
+def _complete(given: Mapping, model: nn.Module) -> Mapping:
+    """Refuse maps that leave a quantised layer out."""
+    if missing := sorted(set(shapes(model)) - set(given)):
+        raise ValueError(f"no map is given for the quantised layers {', '.join(missing)}")
+    return given

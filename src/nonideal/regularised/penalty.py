@@ -1,0 +1,131 @@
+"""The penalty over a run: lambda(epoch) sum_l alpha_l sum_i |w_i - Q(w_i)|^2, and whether it is stable.
+
+Two variants (Biswas et al. 2025, arXiv:2503.01297, section 4):
+
+===  =====================================  ============================================  ================
+     forward pass in training               lambda                                        rate of r and c
+===  =====================================  ============================================  ================
+V1   float weights                          100, in the end exponentially to 2000         1e-6
+V2   quantised weights, straight through    0.1, in the end exponentially to 1.0          1e-3
+===  =====================================  ============================================  ================
+
+The paper's rise takes the last 20 of 200 epochs, or the last 10 of 20 for faults and variability; here it is
+a fraction of the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from nonideal.quantize import attach
+from nonideal.quantize.losses import alpha, penalty
+from nonideal.training import Settings
+
+FLOAT_FORWARD = (100.0, 2000.0)  # lambda at first and in the last epoch, variant 1
+STRAIGHT_THROUGH = (0.1, 1.0)  # the same, variant 2
+QUANTISER_LR = {False: 1e-6, True: 1e-3}  # rate of r and c by whether the forward pass is straight through
+
+
+class UnstableError(ValueError):
+    """A penalty so strong that a step throws a weight beyond its level; the message names the layer."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """Course of lambda over a run.
+
+    Parameters
+    ----------
+    first, last
+        Lambda at first and in the last epoch, not negative; equal keeps it constant.
+    epochs
+        Epochs of the run.
+    ramp
+        Fraction of the run, at its end, over which lambda rises exponentially.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+    """
+
+    first: float
+    last: float
+    epochs: int
+    ramp: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first <= self.last or (self.first == 0 and self.last > 0):
+            raise ValueError(f"lambda rises from a positive value, or stays 0; got {self.first}, {self.last}")
+        if not 0 < self.ramp <= 1 or self.epochs < 1:
+            raise ValueError(f"ramp must lie in (0, 1] of at least one epoch, got {self.ramp}, {self.epochs}")
+
+    def __call__(self, epoch: int) -> float:
+        """Lambda in an epoch, counted from 0."""
+        rising = max(1, round(self.ramp * self.epochs))
+        done = epoch + 1 - (self.epochs - rising)
+        if done <= 0 or self.first == 0:
+            return self.first
+        return self.first * (self.last / self.first) ** (done / rising)
+
+
+class Penalty:
+    """Regulariser of the training loop: the penalty of all quantised layers.
+
+    Parameters
+    ----------
+    course
+        Lambda over the run.
+    option
+        Choice of alpha, see `nonideal.quantize.losses.alpha`.
+    """
+
+    def __init__(self, course: Course, option: str = "paper") -> None:
+        self.course, self.option = course, option
+        self._model: nn.Module | None = None
+
+    def terms(self, model: nn.Module) -> list[tuple[str, Tensor, nn.Module, float]]:
+        """Name, float weight, quantiser and alpha of every quantised layer."""
+        quantisers = attach.attached(model)
+        return [
+            (name, weight, quantisers[name], alpha(weight.numel(), _width(quantisers[name]), self.option))
+            for name, weight in attach.original(model).items()
+        ]
+
+    def __call__(self, model: nn.Module, epoch: int) -> Tensor | float:
+        """Value to add to the loss."""
+        strength = self.course(epoch)
+        if strength == 0:
+            return 0.0
+        if self._model is not model:  # the walk over all modules costs as much as a small layer's penalty
+            self._terms, self._model = self.terms(model), model
+        return strength * sum(factor * penalty(weight, q) for _, weight, q, factor in self._terms)
+
+    def check(self, model: nn.Module, settings: Settings) -> float:
+        """Refuse a penalty that a gradient step overshoots: lr 2 lambda alpha must stay below 1.
+
+        Returns
+        -------
+        float
+            The largest lr 2 lambda alpha of any epoch and layer.
+
+        Raises
+        ------
+        UnstableError
+            Naming the layer with the largest value.
+        """
+        worst = max(settings.rate(epoch) * self.course(epoch) for epoch in range(settings.epochs))
+        name, factor = max(((n, f) for n, _, _, f in self.terms(model)), key=lambda term: term[1])
+        if 2 * worst * factor >= 1:
+            raise UnstableError(
+                f"layer {name!r}: lr * 2 * lambda * alpha reaches {2 * worst * factor:.3g} and must stay "
+                f"below 1 (alpha = {factor:.3g}): lower the learning rate or lambda, or take alpha = 'mean'"
+            )
+        return 2 * worst * factor
+
+
+def _width(quantiser: nn.Module) -> float:
+    """Bits of a weight, of learned levels or of a fixed format."""
+    return quantiser.bits if hasattr(quantiser, "bits") else quantiser.format.bits

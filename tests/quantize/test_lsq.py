@@ -1,0 +1,89 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from nonideal.quantize.lsq import LSQ, quantise_input
+from nonideal.rng import torch_stream
+
+
+def inputs(*shape):
+    return torch.randn(shape, generator=torch_stream(5, "lsq"))
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_every_level_is_kept_and_values_saturate(bits):
+    q = LSQ(bits)
+    q.started.fill_(True)
+    with torch.no_grad():
+        q.step.fill_(0.5)
+    levels = 0.5 * torch.arange(2**bits)
+    assert torch.equal(q(levels[None]), levels[None])
+    assert q(torch.tensor([[-3.0, 1e6]])).tolist() == [[0.0, 0.5 * (2**bits - 1)]]
+
+
+def test_signed_levels_are_those_of_twos_complement():
+    q = LSQ(3, signed=True)
+    q.started.fill_(True)
+    assert q(torch.arange(-9.0, 9.0)).unique().tolist() == list(range(-4, 4))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_gradients_are_those_of_the_published_equation(signed):
+    q, x = LSQ(3, signed=signed), inputs(6, 5, 4)
+    q.start(x)
+    s = q.step.detach().clone()
+    x.requires_grad_()
+    given = inputs(6, 5, 4).flip(0)
+    q(x).backward(given)
+    v = x.detach() / s
+    inside = (v >= q.low) & (v <= q.high)
+    slope = torch.where(inside, v.round() - v, v.clamp(q.low, q.high))
+    count = x.numel() if signed else 20
+    assert torch.allclose(x.grad, given * inside)
+    assert q.step.grad.item() == pytest.approx(
+        ((given * slope).sum() / (count * q.high) ** 0.5).item(), rel=1e-4
+    )
+
+
+def test_the_first_batch_sets_the_step_and_checkpoints_keep_it():
+    q, x = LSQ(4), inputs(8, 16).relu()
+    q(x)
+    assert q.step.item() == pytest.approx((2 * x.mean() / 15**0.5).item())
+    q(x * 100)
+    assert q.step.item() == pytest.approx((2 * x.mean() / 15**0.5).item())
+    again = LSQ(4)
+    again.load_state_dict(q.state_dict())
+    again(x * 100)
+    assert torch.equal(again.step, q.step)
+
+
+def test_the_step_stays_positive():
+    q = LSQ(4)
+    q(inputs(4, 4).relu())
+    with torch.no_grad():
+        q.step.fill_(-1.0)
+    assert torch.isfinite(q(inputs(4, 4).relu())).all()
+    assert q.step.item() > 0
+
+
+def test_inputs_of_a_layer_are_quantised_also_in_a_copy():
+    model = nn.Sequential(nn.Conv2d(2, 3, 3))
+    q, x = quantise_input(model[0], 2), inputs(2, 2, 5, 5).relu()
+    expected = nn.functional.conv2d(LSQ(2)(x), model[0].weight, model[0].bias)
+    assert torch.equal(model(x), expected)
+    assert q.started
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        twin[0].input_quantiser.step.mul_(4)
+    assert not torch.equal(twin(x), expected)
+    assert torch.equal(model(x), expected)
+    with pytest.raises(ValueError, match="already"):
+        quantise_input(model[0], 2)
+
+
+@pytest.mark.parametrize("arguments", [{"bits": 0}, {"bits": 1, "signed": True}, {"bits": 17}])
+def test_bad_widths_are_refused(arguments):
+    with pytest.raises(ValueError, match="bits must be"):
+        LSQ(**arguments)

@@ -1,0 +1,109 @@
+import pytest
+import torch
+import torchvision
+from torch.nn import functional
+
+import nonideal
+from nonideal import cellmaps, faults, variability
+from nonideal.quantize import attach
+from nonideal.regularised import networks
+from nonideal.rng import torch_stream
+
+
+def small():
+    return torch.nn.Sequential(*[torch.nn.Linear(8, 8) for _ in range(3)])
+
+
+def test_a_resnet18_of_torchvision_is_hardened_in_a_step():
+    model = torchvision.models.resnet18(num_classes=10)
+    hardened = nonideal.harden(model, faults=0.2, bits=4, epochs=2)
+    optimiser = torch.optim.SGD(hardened.parameters(), lr=0.01, momentum=0.9)
+    images = torch.randn(2, 3, 32, 32, generator=torch_stream(1, "images"))
+    hardened.begin(0)
+    before = attach.original(model)["layer1.0.conv1"].detach().clone()
+    loss = functional.cross_entropy(model(images), torch.tensor([1, 2])) + hardened.penalty()
+    loss.backward()
+    optimiser.step()
+    assert not torch.equal(attach.original(model)["layer1.0.conv1"], before)
+    chip = hardened.finish()
+    assert not attach.attached(chip) and len(attach.attached(model)) == 19
+    weight = chip.layer1[0].conv1.weight
+    assert len(weight.unique()) <= 16
+    quantiser = attach.attached(model)["layer1.0.conv1"]
+    codes = (weight.reshape(-1, 1) - quantiser.levels().detach()).abs().argmin(1).view(weight.shape)
+    assert not (codes & quantiser.stuck0).any()
+    assert torch.equal(codes & quantiser.stuck1, quantiser.stuck1.long())
+    assert torch.isfinite(chip(images)).all()
+
+
+def test_maps_come_from_a_share_a_file_or_by_layer(tmp_path):
+    model = small()
+    shapes = {"1": (8, 8)}
+    maps = {"1": faults.draw((8, 8), 4, 0.3, p_stuck1=0.5, seed=0, layer="1")}
+    cellmaps.write(faults.to_frame(maps), tmp_path / "map.csv")
+    found = []
+    for given in (0.3, tmp_path / "map.csv", str(tmp_path / "map.csv"), maps):
+        hardened = nonideal.harden(small(), faults=given, bits=4)
+        assert networks.shapes(hardened.model) == shapes
+        found.append(attach.attached(hardened.model)["1"])
+    assert all(torch.equal(q.stuck1, maps["1"].stuck1) for q in found)
+    with pytest.raises(ValueError, match="layers 1"):
+        nonideal.harden(model, faults={})
+
+
+def test_factors_come_from_a_sigma_a_file_or_by_layer(tmp_path):
+    factors = {"1": variability.draw((8, 8), 4, 0.2, seed=0, layer="1")}
+    cellmaps.write(variability.to_frame(factors), tmp_path / "map.parquet")
+    for given in (0.2, tmp_path / "map.parquet", factors):
+        hardened = nonideal.harden(small(), variability=given, bits=4)
+        assert torch.equal(attach.attached(hardened.model)["1"].low, factors["1"])
+    hardened.begin(4)
+    weight = attach.original(hardened.model)["1"]
+    assert torch.equal(weight, attach.attached(hardened.model)["1"].quantise(weight))  # written back
+
+
+def test_the_array_is_rewritten_when_it_is_time():
+    hardened = nonideal.harden(small(), faults=0.3, bits=3, remap_epochs=2, epochs=4)
+    weight = attach.original(hardened.model)["1"]
+    for epoch, rewritten in enumerate((False, False, True, False)):
+        with torch.no_grad():
+            weight.add_(0.2)
+        before = weight.detach().clone()
+        hardened.begin(epoch)
+        assert (not torch.equal(weight, before)) == rewritten
+    assert hardened.penalty().item() == pytest.approx(2000 / 447.2136 * hardened_at_100(hardened), rel=1e-3)
+
+
+def hardened_at_100(hardened):
+    """Penalty at the end of the first half of the rise, over its factor: lambda goes 100, 100, 447, 2000."""
+    hardened._epoch = 2
+    value = hardened.penalty().item()
+    hardened._epoch = 3
+    return value
+
+
+def test_without_hardware_it_is_quantisation_alone():
+    hardened = nonideal.harden(small(), bits=2, quantiser="step", layers="all")
+    hardened.begin(0)
+    assert len(attach.attached(hardened.model)) == 3
+    assert all(len(layer.weight.unique()) <= 4 for layer in hardened.finish())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"faults": 0.1, "variability": 0.1}, "not both"),
+        ({"quantiser": "lsq"}, "fixed, step or multiplier"),
+        ({"bits": 9}, "bits"),
+        ({"faults": 0.1, "mode": "lazy"}, "fault mode"),
+        ({"faults": 1.5}, "rate"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        nonideal.harden(small(), **settings)
+
+
+def test_unknown_names_of_the_package_are_errors():
+    with pytest.raises(AttributeError, match="hardened"):
+        _ = nonideal.hardened

@@ -1,0 +1,167 @@
+import pandas as pd
+import pytest
+import torch
+from regularised_study import CONFIG
+
+from nonideal import faults, tables
+from nonideal.models.registry import build
+from nonideal.quantize import attach
+from nonideal.regularised import analysis, inspection, networks, study
+from nonideal.regularised.penalty import Course, Penalty
+from nonideal.rng import torch_stream
+from nonideal.schemas import regularised
+
+
+def test_rows_of_quantised_networks_fit_their_table_and_runs_repeat(run, states):
+    floats, trained = states
+    rows = list(study.qat(run, floats, "multiplier"))
+    table = tables.check(pd.DataFrame([row for *_, row in rows]), regularised.QAT)
+    assert table["seed"].tolist() == [0, 1]
+    for bits, repetition, state, _ in rows:
+        assert all(torch.equal(state[key], trained[bits, repetition][key]) for key in state)
+    first, second = (state for _, _, state, _ in rows)
+    assert not torch.equal(first["conv.weight"], second["conv.weight"])
+
+
+@pytest.mark.parametrize("method", ["step", "multiplier_ste", "lsq"])
+def test_every_method_trains(run, states, method):
+    floats, _ = states
+    ((_, _, state, row), *_) = study.qat(run, {0: floats[0]}, method)
+    assert row["method"] == method and torch.isfinite(torch.tensor(row["test_loss"]))
+    assert not torch.equal(state["blocks.0.norm1.weight"], floats[0]["blocks.0.norm1.weight"])
+
+
+def test_training_draws_weights_to_their_levels(run, states):
+    floats, trained = states
+    far, near = [], []
+    for state, found in ((floats[0], far), (trained[3, 0], near)):
+        model = study.quantised(run, 0, "multiplier", 3, state if found is far else None)
+        if found is near:
+            model.load_state_dict(state)
+        for name, q in attach.attached(model).items():
+            weight = attach.original(model)[name].detach()
+            found.append((weight - q.quantise(weight)).square().mean().item())
+    assert sum(near) < 0.7 * sum(far)
+
+
+def test_rows_of_faults_fit_their_table_and_modes_agree_without_faults(run, states):
+    rows = pd.DataFrame(study.with_faults(run, states[1], 3, 0.5))
+    table = tables.check(rows, regularised.FAULT_RUNS)
+    assert len(table) == 2 * 2 * len(faults.MODES)
+    sound = table[table["rate"] == 0].groupby("seed")["test_loss"].nunique()
+    assert sound.tolist() == [1, 1]
+    assert table[table["rate"] > 0].groupby("seed")["test_loss"].nunique().min() == len(faults.MODES)
+    stored = study.stored_maps(run, states[1], 3, 0.5)
+    model = study.trained(run, states[1], 3, 0)
+    maps = study.fault_maps(run, model, 3, 0.3, 0.5, 0)
+    back = faults.from_frame(stored, networks.shapes(model))
+    assert all(torch.equal(back[name].stuck1, maps[name].stuck1) for name in maps)
+
+
+def test_rows_of_variability_fit_their_table_and_hold_the_control(run, states):
+    rows = [*study.with_variability(run, states[1], "regularised")]
+    rows += study.with_variability(run, states[1], "chip_in_loop")
+    table = tables.check(pd.DataFrame(rows), regularised.VARIABILITY_RUNS)
+    assert table.groupby("method").size().to_dict() == {"chip_in_loop": 2, "regularised": 2, "unseen_map": 2}
+    losses = table.set_index(["method", "seed"])["test_loss"]
+    assert losses.groupby("seed").nunique().tolist() == [3, 3]
+
+
+def test_an_interrupted_job_resumes_bit_for_bit(run, states, examples, tmp_path, monkeypatch):
+    floats, trained = states
+    advance, calls = study.train.__globals__["_Run"].advance, []
+
+    def dies(self):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return advance(self)
+
+    other = study.Run(CONFIG, examples, 11, tmp_path / "interrupted")
+    with monkeypatch.context() as patch:
+        patch.setattr(study.train.__globals__["_Run"], "advance", dies)
+        with pytest.raises(KeyboardInterrupt):
+            list(study.qat(other, floats, "multiplier"))
+    ((_, _, state, _), *_) = study.qat(other, floats, "multiplier")
+    assert all(torch.equal(state[key], trained[3, 0][key]) for key in state)
+
+
+def test_checkpoints_of_other_code_are_discarded(tmp_path):
+    old = study.checkpoints(tmp_path, "a" * 64)
+    (old / "x.pt").write_text("old")
+    new = study.checkpoints(tmp_path, "b" * 64)
+    assert new.is_dir() and not old.exists()
+    assert study.checkpoints(tmp_path, "b" * 64) == new
+
+
+def test_held_out_images_are_neither_trained_on_nor_the_test_images(tmp_path):
+    from nonideal import data
+
+    data.prepare("digits", tmp_path)
+    whole = study.examples(CONFIG, tmp_path, seed=1)
+    part = study.examples(CONFIG | {"holdout": 200}, tmp_path, seed=1)
+    assert len(part.tensors.train_labels) + 200 == len(whole.tensors.train_labels)
+    assert len(part.tensors.test_labels) == 200
+    assert torch.equal(part.test_labels, whole.test_labels)
+    assert torch.equal(whole.tensors.test_images, whole.test_images)
+    assert abs(float(part.tensors.train_images.mean())) < 1e-4
+
+
+def test_curves_and_multipliers_fit_their_tables_and_integers_agree(run, states):
+    trained = states[1]
+    curves, levels = inspection.curves(study.trained(run, trained, 3, 0), 3, seed=1)
+    curves, levels = tables.check(curves, regularised.CURVES), tables.check(levels, regularised.LEVELS)
+    stuck = levels[levels["panel"] == "stuck"]
+    assert stuck["attainable"].tolist() == [True] * 4 + [False] * 4
+    for panel, rows in curves.groupby("panel"):
+        held = levels[(levels["panel"] == panel) & levels["attainable"]]["level"].to_numpy()
+        nearest = abs(rows["x"].to_numpy()[:, None] - held).min(axis=1)
+        assert rows["loss"].to_numpy() == pytest.approx(nearest**2, abs=1e-4)
+    multipliers = tables.check(inspection.multipliers(run, trained), regularised.MULTIPLIERS)
+    sums = (multipliers["relative"] * 2.0 ** multipliers["bit"]).groupby(
+        [multipliers["layer"], multipliers["seed"]]
+    )
+    assert sums.sum().to_numpy() == pytest.approx(7.0, rel=1e-5)
+    serial = tables.check(inspection.bit_serial(run, trained), regularised.BIT_SERIAL)
+    assert serial["different_classes"].tolist() == [0, 0]
+    assert serial["largest_difference"].max() < 1e-9
+
+
+def test_claims_of_a_run_fit_their_table(run, states):
+    floats, trained = states
+    qat = pd.DataFrame(
+        [
+            row | {"method": method}
+            for *_, row in study.qat(run, floats, "multiplier")
+            for method in ("fixed", "step", "multiplier", "multiplier_ste", "lsq")
+        ]
+    )
+    full = qat[qat["method"] == "fixed"].assign(method="float", bits=32)
+    qat = pd.concat([qat, full], ignore_index=True)
+    rows = pd.DataFrame(study.with_faults(run, trained, 3, 0.5))
+    cells = pd.DataFrame([*study.with_variability(run, trained, "regularised")])
+    claims = tables.check(analysis.claims(qat, rows, cells, 1.0), regularised.CLAIMS)
+    same = claims[(claims["name"] == "multiplier_over_step") & (claims["statistic"] == "mean")].iloc[0]
+    assert (same["value"], same["verdict"]) == (0.0, "holds")
+    missing = claims[claims["name"] == "regularised_over_chip_in_loop"]
+    assert set(missing["verdict"]) == {"not measured"}
+    for frame, schema in (
+        (analysis.qat_summary(qat), regularised.QAT_SUMMARY),
+        (analysis.fault_summary(rows, full), regularised.FAULT_SUMMARY),
+        (analysis.variability_summary(cells, full), regularised.VARIABILITY_SUMMARY),
+    ):
+        tables.check(frame, schema)
+
+
+def test_the_published_scale_trains_one_step():
+    model = build("vgg13", generator=torch_stream(1, "x"), width=64)
+    networks.quantise(model, "multiplier", 4, activation_bits=4)
+    penalty = Penalty(Course(100, 2000, 200))
+    groups = networks.parameter_groups(0.01, 1e-6)(model)
+    optimiser = torch.optim.SGD([{k: v for k, v in g.items() if k != "lr_factor"} for g in groups], lr=1e-4)
+    images = torch.rand(2, 3, 32, 32, generator=torch_stream(1, "images"))
+    before = [penalty(model, 0).item()]
+    loss = torch.nn.functional.cross_entropy(model(images), torch.tensor([0, 1])) + penalty(model, 0)
+    loss.backward()
+    optimiser.step()
+    assert penalty(model, 0).item() < before[0]

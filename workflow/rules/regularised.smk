@@ -1,0 +1,150 @@
+# Regularised training: networks in full precision, and quantised by every method; what they learned; the claims.
+
+REGULARISED = config["regularised"]
+# What every training job depends on; the sections of faults and variability are of their own jobs.
+REGULARISED_COMMON = {
+    key: value
+    for key, value in REGULARISED.items()
+    if key not in ("qat", "methods", "faults", "variability", "tolerated_loss")
+}
+QAT_SETTINGS = REGULARISED_COMMON | {"qat": REGULARISED["qat"]}
+SCALES["regularised"] = (
+    f"{REGULARISED['dataset']}, {REGULARISED['model']} of width {REGULARISED['width']}, "
+    f"{REGULARISED['seeds']} seeds, {REGULARISED['qat']['epochs']} epochs"
+)
+FIGURES |= {
+    "figure_quantiser": {"curves": "regularised/curves.parquet", "levels": "regularised/levels.parquet"},
+    "figure_level_sets": {"curves": "regularised/curves.parquet", "levels": "regularised/levels.parquet"},
+    "figure_multipliers": {
+        "multipliers": "regularised/multipliers.parquet",
+        "bit_serial": "regularised/bit_serial.parquet",
+    },
+}
+TABLES |= {
+    "table_qat": "regularised/qat.parquet",
+    "table_bit_serial": "regularised/bit_serial.parquet",
+    "table_claims": "regularised/claims.parquet",
+}
+
+
+rule regularised_float:
+    input:
+        **images(REGULARISED["dataset"]),
+        code=code("regularised_float"),
+    output:
+        networks=result("regularised/float/networks.pt"),
+        accuracy=result("regularised/float/accuracy.parquet"),
+    log:
+        log_of("regularised_float"),
+    benchmark:
+        timing_of("regularised_float")
+    threads: REGULARISED["threads"]
+    resources:
+        mem_mb=6000,
+        runtime=600,
+    params:
+        seed=config["seed"],
+        settings=REGULARISED_COMMON,
+        progress=result("regularised/float/progress"),
+    message:
+        "regularised: full precision, every seed"
+    script:
+        adapter("regularised_float")
+
+
+rule regularised_qat:
+    input:
+        **images(REGULARISED["dataset"]),
+        networks=[rules.regularised_float.output.networks],
+        code=code("regularised_qat"),
+    output:
+        networks=result("regularised/qat/{method}/networks.pt"),
+        accuracy=result("regularised/qat/{method}/accuracy.parquet"),
+    log:
+        log_of("regularised_qat/{method}"),
+    benchmark:
+        timing_of("regularised_qat/{method}")
+    wildcard_constraints:
+        method="|".join(REGULARISED["methods"]),
+    threads: REGULARISED["threads"]
+    resources:
+        mem_mb=6000,
+        runtime=1200,
+    params:
+        seed=config["seed"],
+        settings=QAT_SETTINGS,
+        progress=result("regularised/qat/{method}/progress"),
+    message:
+        "regularised: {wildcards.method}, every width and seed"
+    script:
+        adapter("regularised_qat")
+
+
+rule regularised_inspection:
+    input:
+        **images(REGULARISED["dataset"]),
+        networks=[result("regularised/qat/multiplier/networks.pt")],
+        code=code("regularised_inspection"),
+    output:
+        curves=result("regularised/curves.parquet"),
+        levels=result("regularised/levels.parquet"),
+        multipliers=result("regularised/multipliers.parquet"),
+        bit_serial=result("regularised/bit_serial.parquet"),
+    log:
+        log_of("regularised_inspection"),
+    benchmark:
+        timing_of("regularised_inspection")
+    threads: REGULARISED["threads"]
+    resources:
+        mem_mb=6000,
+        runtime=120,
+    params:
+        seed=config["seed"],
+        settings=QAT_SETTINGS,
+    message:
+        "regularised: levels, multipliers and bit-serial inference"
+    script:
+        adapter("regularised_inspection")
+
+
+rule regularised_summary:
+    input:
+        qat=[
+            rules.regularised_float.output.accuracy,
+            *expand(rules.regularised_qat.output.accuracy, method=REGULARISED["methods"]),
+        ],
+        faults=expand(
+            result("regularised/faults/{bits}-{p_stuck1}/accuracy.parquet"),
+            bits=REGULARISED["faults"]["bits"],
+            p_stuck1=REGULARISED["faults"]["p_stuck1"],
+        ),
+        variability=expand(
+            result("regularised/variability/{method}/accuracy.parquet"),
+            method=["chip_in_loop", "regularised"],
+        ),
+        code=code("regularised_summary"),
+    output:
+        qat=result("regularised/qat.parquet"),
+        faults=result("regularised/faults.parquet"),
+        variability=result("regularised/variability.parquet"),
+        claims=result("regularised/claims.parquet"),
+    log:
+        log_of("regularised_summary"),
+    benchmark:
+        timing_of("regularised_summary")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        tolerated_loss=REGULARISED["tolerated_loss"],
+    message:
+        "regularised: means, intervals and claims"
+    script:
+        adapter("regularised_summary")
+
+
+rule regularised:
+    input:
+        rules.regularised_summary.output,
+        rules.regularised_inspection.output,
