@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 import torch
 
-from nonideal import bits, data, tables, training
+from nonideal import bits, data, tables
 from nonideal.schemas.training import ACCURACY, HISTORY
+from nonideal.training import loop
 
 CONFIG = {
     "dataset": "digits",
@@ -57,7 +58,7 @@ def test_repetitions_differ_and_repeat(trained, digits, tmp_path):
 
 
 def test_interrupted_training_resumes_bit_for_bit(trained, digits, tmp_path, monkeypatch):
-    advance, calls = training._Run.advance, []
+    advance, calls = loop._Run.advance, []
 
     def interrupted(run):
         calls.append(run)
@@ -65,7 +66,7 @@ def test_interrupted_training_resumes_bit_for_bit(trained, digits, tmp_path, mon
             raise KeyboardInterrupt
         return advance(run)
 
-    monkeypatch.setattr(training._Run, "advance", interrupted)
+    monkeypatch.setattr(loop._Run, "advance", interrupted)
     arguments = {"seed": 1, "progress": tmp_path, "fingerprint": "a" * 64}
     with pytest.raises(KeyboardInterrupt):
         bits.train_format(CONFIG, "ternary", digits, **arguments)

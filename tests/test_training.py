@@ -13,7 +13,8 @@ from nonideal.data import Dataset
 from nonideal.models import build, post_training_quantise, quant_layers
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
-from nonideal.training import Settings, _Run, evaluate, train
+from nonideal.training import Settings, evaluate, train
+from nonideal.training.loop import _Run
 
 DETERMINISTIC = ["epoch", "lr", "train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 
@@ -418,7 +419,7 @@ def test_post_training_quantisation_wants_a_float_network():
     ("changes", "message"),
     [
         ({"optimiser": "lion"}, "optimiser must be one of adam, sgd, got 'lion'"),
-        ({"schedule": "linear"}, "schedule must be one of cosine, step, constant"),
+        ({"schedule": "linear"}, "schedule must be one of cosine, step, halving, constant"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"threads": 1.5}, "threads must be a whole number"),
         ({"augmented_copies": -1}, "augmented_copies must be a whole number from 0"),

@@ -113,6 +113,46 @@ def _pixel_centres(height: int, width: int, device: torch.device) -> Tensor:
         return torch.stack((x.flatten(), y.flatten(), torch.ones_like(x).flatten()))
 
 
+CROP_PADDING = 4  # pixels, He et al., arXiv:1512.03385
+
+
+def draw_crop_flip(count: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw the shifts and mirrorings of `crop_flip` for `count` images.
+
+    Returns
+    -------
+    tuple of Tensor
+        Corners of the crop in the padded image, int64 [count, 2] (down, right), and bool [count].
+    """
+    corners = torch.randint(0, 2 * CROP_PADDING + 1, (count, 2), generator=generator)
+    return corners, torch.rand(count, generator=generator) < 0.5
+
+
+def crop_flip(images: Tensor, corners: Tensor, mirrored: Tensor, background: Tensor) -> Tensor:
+    """Crop each image from a copy padded with background, and mirror some left to right.
+
+    Parameters
+    ----------
+    images
+        [n, c, h, w].
+    corners, mirrored
+        See `draw_crop_flip`.
+    background
+        Value of an empty pixel, [c, 1, 1].
+
+    Returns
+    -------
+    Tensor
+        [n, c, h, w].
+    """
+    height, width = images.shape[2:]
+    padded = functional.pad(images - background, (CROP_PADDING,) * 4)
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: [n, c, down, right, h, w]
+    image = torch.arange(len(images), device=images.device)
+    cropped = windows[image, :, corners[:, 0], corners[:, 1]]
+    return torch.where(mirrored.view(-1, 1, 1, 1), cropped.flip(3), cropped).add_(background)
+
+
 def preprocess(images: Tensor, *, size: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Resize 8-bit images bilinearly with antialiasing and normalise each channel.
 

@@ -15,10 +15,13 @@ from typing import Any
 import pandas as pd
 import torch
 
-from nonideal import augment, models, rng, training
+from nonideal import augment, rng, training
 from nonideal.data import load
 from nonideal.files import atomic
+from nonideal.layers import quant_layers
+from nonideal.models.fc import fc
 from nonideal.quantize.formats import get_format
+from nonideal.quantize.post_training import post_training_quantise
 
 PIXELS = 16  # height and width of the network's input, BitNetMCU
 FLOAT_BITS = 32.0  # bits a weight occupies in single precision
@@ -53,8 +56,7 @@ def settings_of(config: Mapping[str, Any]) -> training.Settings:
 
 def network(config: Mapping[str, Any], weight_format: str, classes: int, *, seed: int) -> torch.nn.Module:
     """Untrained network of a repetition; the initial weights do not depend on the format."""
-    return models.build(
-        "fc",
+    return fc(
         generator=rng.torch_stream(seed, "init"),
         input_pixels=PIXELS**2,
         widths=tuple(config["widths"]),
@@ -147,7 +149,7 @@ def quantise_after_training(
         model = network(config, "float", classes, seed=0)
         model.load_state_dict(state)
         for weight_format in config["formats"]:
-            quantised = training.post_training_quantise(model, weight_format)
+            quantised = post_training_quantise(model, weight_format)
             names = labels(config["dataset"], weight_format, "ptq", repetition)
             results.append(names | _result(quantised, examples))
     return pd.DataFrame(results)
@@ -179,7 +181,7 @@ def load_networks(path: str | os.PathLike[str]) -> dict[int, dict[str, torch.Ten
 def _result(model: torch.nn.Module, examples: training.Tensors) -> dict[str, Any]:
     device = next(model.parameters()).device
     result = training.evaluate(model, examples.test_images.to(device), examples.test_labels.to(device))
-    weights = sum(layer.weight.numel() for layer in models.quant_layers(model))
+    weights = sum(layer.weight.numel() for layer in quant_layers(model))
     return {"test_loss": result.loss, "test_accuracy": result.accuracy, "weights": weights}
 
 

@@ -101,7 +101,7 @@ def test_editing_the_crossbar_makes_exactly_its_dependents_due(tiny):
 
 
 def test_editing_training_makes_exactly_its_dependents_due(tiny):
-    with edited(tiny.folder / "src/nonideal/training.py", comment):
+    with edited(tiny.folder / "src/nonideal/training/loop.py", comment):
         due = tiny.due()
     assert due == {"train", "post_training", "accuracy", "figure_bits", "table_bits"} | FIRMWARE_JOBS | END
 

@@ -24,6 +24,10 @@ except ConfigError as error:
 
 RUN = config["run"]
 
+# What is shown; each study adds its own. Figure -> its tables by parameter name, table for people -> table of
+# results, track -> scale of this run in words.
+FIGURES, TABLES, SCALES = {}, {}, {}
+
 try:
     DATA_ROOT = data.data_root(config["data"]["root"])
 except data.DataError as error:

@@ -2,6 +2,25 @@
 
 SHARDS = config["crossbar"]["shards"]
 
+FIGURES |= {
+    "figure_4a": {"summary": "crossbar/summary.parquet", "fit": "crossbar/eq8_fit.parquet"},
+    "figure_4b": {"summary": "crossbar/summary.parquet"},
+    "figure_4c": {"summary": "crossbar/summary.parquet", "crossover": "crossbar/crossover.parquet"},
+    "figure_ternary": {
+        "summary": "crossbar/summary.parquet",
+        "ternarisation": "crossbar/ternarisation_summary.parquet",
+    },
+}
+TABLES |= {
+    "table_crossbar": "crossbar/summary.parquet",
+    "table_eq8": "crossbar/eq8_ratios.parquet",
+    "table_eq8_fit": "crossbar/eq8_fit.parquet",
+    "table_crossover": "crossbar/crossover.parquet",
+    "table_options": "crossbar/options.parquet",
+    "table_ternarisation": "crossbar/ternarisation_summary.parquet",
+}
+SCALES["crossbar"] = f"{config['crossbar']['trials']} trials, {config['crossbar']['rows']} rows"
+
 
 rule crossbar_trials:
     input:

@@ -1,30 +1,10 @@
 # Figures and tables for people: one notebook per figure, executed by papermill; it reads tables and draws.
 #
-# FIGURES and TABLES are the index of everything that is shown: name -> the tables it is made from. Each
-# name is a target of its own: `snakemake --cores all figure_4a`.
+# FIGURES and TABLES are the index of everything that is shown: name -> the tables it is made from. Each study
+# adds its own in its rule file. Each name is a target of its own: `snakemake --cores all figure_4a`.
 
-FIGURES = {
-    "figure_4a": {"summary": "crossbar/summary.parquet", "fit": "crossbar/eq8_fit.parquet"},
-    "figure_4b": {"summary": "crossbar/summary.parquet"},
-    "figure_4c": {"summary": "crossbar/summary.parquet", "crossover": "crossbar/crossover.parquet"},
-    "figure_ternary": {
-        "summary": "crossbar/summary.parquet",
-        "ternarisation": "crossbar/ternarisation_summary.parquet",
-    },
-    "figure_bits": {"summary": "training/accuracy_summary.parquet"},
-}
-TABLES = {
-    "table_crossbar": "crossbar/summary.parquet",
-    "table_eq8": "crossbar/eq8_ratios.parquet",
-    "table_eq8_fit": "crossbar/eq8_fit.parquet",
-    "table_crossover": "crossbar/crossover.parquet",
-    "table_options": "crossbar/options.parquet",
-    "table_ternarisation": "crossbar/ternarisation_summary.parquet",
-    "table_bits": "training/accuracy_summary.parquet",
-    "table_formats": "firmware/kernels.parquet",
-    "table_cycles": "firmware/cycles.parquet",
-    "compare_published": "compare_published.parquet",
-}
+
+TABLES["compare_published"] = "compare_published.parquet"
 
 
 for figure in FIGURES:

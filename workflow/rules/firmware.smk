@@ -3,6 +3,11 @@
 
 PROGRAMS = config["firmware"]["formats"]
 
+TABLES |= {
+    "table_formats": "firmware/kernels.parquet",
+    "table_cycles": "firmware/cycles.parquet",
+}
+
 
 rule firmware_format:
     input:

@@ -19,10 +19,7 @@ rule compare_published_values:
         runtime=10,
     params:
         tables=published_tables(),
-        scale={
-            "crossbar": f"{config['crossbar']['trials']} trials, {config['crossbar']['rows']} rows",
-            "training": f"{TRAINING['dataset']}, {TRAINING['seeds']} seeds, {TRAINING['epochs']} epochs",
-        },
+        scale=SCALES,
     message:
         "paper: comparison with every published value"
     script:
@@ -75,7 +72,7 @@ rule paper:
         mem_mb=500,
         runtime=5,
     params:
-        config={key: config[key] for key in ("run", "seed", "crossbar", "training", "firmware")},
+        config={key: value for key, value in config.items() if key != "data"},
     message:
         "paper: typesetting"
     script:

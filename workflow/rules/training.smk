@@ -2,6 +2,10 @@
 
 TRAINING = config["training"]
 
+FIGURES |= {"figure_bits": {"summary": "training/accuracy_summary.parquet"}}
+TABLES |= {"table_bits": "training/accuracy_summary.parquet"}
+SCALES["training"] = f"{TRAINING['dataset']}, {TRAINING['seeds']} seeds, {TRAINING['epochs']} epochs"
+
 
 rule train:
     input:

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from nonideal.layers import QuantLinear
-from nonideal.models import FullyConnected
+from nonideal.models.fc import FullyConnected
 from nonideal.quantize.formats import FORMATS, get_format
 
 INPUT_BITS = 8

@@ -1,0 +1,182 @@
+"""Quantisers on the weights of any layer, as PyTorch parametrisations.
+
+`attach` puts a quantiser in front of a layer's weight: from then on `layer.weight` is what the quantiser
+makes of the float weight, which stays trainable as `layer.parametrizations.weight.original`. Dense,
+convolutional and spiking layers alike need no change, and a checkpoint holds the quantiser's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from nonideal.quantize.clipping import EVERY_STEP, choose_scale, default_clipping
+from nonideal.quantize.formats import fake_quantise, get_format
+
+Select = Callable[[str, nn.Module], bool]
+Factory = Callable[[str, nn.Module], nn.Module]
+
+
+class FormatQuantiser(nn.Module):
+    """A weight format with its scale, in front of a weight.
+
+    Parameters
+    ----------
+    weight
+        Float weight [out, ...] that the first scale is chosen for.
+    weight_format
+        Name in `nonideal.quantize.formats.FORMATS`.
+    clipping
+        Choice of the scale, see `nonideal.quantize.clipping`; None takes the format's default.
+    quantscale
+        Parameter of the clipping ``proportional``.
+    per_channel
+        One scale per output channel instead of one per tensor.
+
+    Attributes
+    ----------
+    scale
+        Weight units per integer unit, a buffer.
+    frozen
+        True stops the scale from following the weight.
+
+    Raises
+    ------
+    ValueError
+        If a setting is unknown or does not suit the format.
+    """
+
+    scale: Tensor
+
+    def __init__(
+        self,
+        weight: Tensor,
+        weight_format: str,
+        *,
+        clipping: str | None = None,
+        quantscale: float | None = None,
+        per_channel: bool = False,
+    ) -> None:
+        super().__init__()
+        self.format = get_format(weight_format)
+        self.clipping = default_clipping(self.format) if clipping is None else clipping
+        self.quantscale, self.per_channel = quantscale, per_channel
+        self.frozen = False
+        self.register_buffer("scale", self._choose(weight))
+
+    def _choose(self, weight: Tensor) -> Tensor:
+        return choose_scale(
+            weight, self.format, self.clipping, per_channel=self.per_channel, quantscale=self.quantscale
+        )
+
+    def update_scale(self, weight: Tensor) -> None:
+        """Choose the scale anew for a weight, unless it is frozen."""
+        if not self.frozen:
+            self.scale.copy_(self._choose(weight))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Weight on the grid; the gradient passes straight through."""
+        if self.training and self.clipping in EVERY_STEP:
+            self.update_scale(weight)
+        return fake_quantise(weight, self.scale, self.format)
+
+    def integers(self, weight: Tensor) -> Tensor:
+        """Levels of a float weight in integer units, int32, shape of `weight`."""
+        return self.format.nearest(weight.detach() / self.scale).to(torch.int32)
+
+    def extra_repr(self) -> str:
+        """Settings, as printed and as compared when a checkpoint is loaded."""
+        parts = [self.format.name, f"clipping={self.clipping}", f"per_channel={self.per_channel}"]
+        return ", ".join(parts + ([] if self.quantscale is None else [f"quantscale={self.quantscale}"]))
+
+
+def weighted(name: str, layer: nn.Module) -> bool:
+    """Whether a layer multiplies by a weight matrix or filter: what `attach` selects by default."""
+    weight = getattr(layer, "weight", None)
+    return isinstance(weight, Tensor) and weight.ndim >= 2
+
+
+def inner(model: nn.Module) -> Select:
+    """Selection of all weighted layers of a model but the first and the last."""
+    names = [name for name, layer in model.named_modules() if weighted(name, layer)]
+    chosen = set(names[1:-1])
+    return lambda name, layer: name in chosen
+
+
+def attach(model: nn.Module, factory: Factory, *, select: Select = weighted) -> list[str]:
+    """Put a quantiser in front of the weight of every selected layer, in place.
+
+    Parameters
+    ----------
+    model
+        Network, or a single layer.
+    factory
+        Called with a layer's name and the layer; returns the module that maps weight to weight.
+    select
+        Called with a layer's name and the layer; which layers are meant.
+
+    Returns
+    -------
+    list of str
+        Names of the layers, in the model's order; a single layer has the empty name.
+
+    Raises
+    ------
+    ValueError
+        If no layer is selected, or one has a quantiser already.
+    """
+    chosen = [(name, layer) for name, layer in list(model.named_modules()) if select(name, layer)]
+    if not chosen:
+        raise ValueError(f"no layer of {type(model).__name__} is selected: there is nothing to quantise")
+    for name, layer in chosen:
+        if parametrize.is_parametrized(layer, "weight"):
+            raise ValueError(f"layer {name!r} has a quantiser already; detach it first")
+    for name, layer in chosen:
+        parametrize.register_parametrization(layer, "weight", factory(name, layer))
+    return [name for name, _ in chosen]
+
+
+def attached(model: nn.Module) -> dict[str, nn.Module]:
+    """Quantisers of a model by the name of their layer, in the model's order."""
+    return {name: layer.parametrizations.weight[0] for name, layer in _layers(model)}
+
+
+def original(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Float weights behind the quantisers, by the name of their layer."""
+    return {name: layer.parametrizations.weight.original for name, layer in _layers(model)}
+
+
+def detach(model: nn.Module) -> nn.Module:
+    """Remove all quantisers in place; the weights keep their quantised values. Returns the model."""
+    for _, layer in list(_layers(model)):
+        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+    return model
+
+
+def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for name, layer in model.named_modules():
+        if parametrize.is_parametrized(layer, "weight"):
+            yield name, layer
+
+
+def update_scales(model: nn.Module, *, frozen: bool | None = None) -> None:
+    """Let every attached quantiser that has a scale choose it for its present float weight.
+
+    Parameters
+    ----------
+    model
+        Network with attached quantisers, or without any.
+    frozen
+        Set the quantisers' `frozen` to this instead of choosing scales.
+    """
+    for _, layer in _layers(model):
+        quantiser = layer.parametrizations.weight[0]
+        if not hasattr(quantiser, "update_scale"):
+            continue
+        if frozen is None:
+            quantiser.update_scale(layer.parametrizations.weight.original)
+        else:
+            quantiser.frozen = frozen

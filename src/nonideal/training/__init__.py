@@ -1,0 +1,19 @@
+"""The one training loop, for every track."""
+
+from nonideal.augment import Tensors, prepare
+from nonideal.training.evaluation import Evaluation, evaluate
+from nonideal.training.hooks import Hook, ParameterGroups, Regulariser
+from nonideal.training.loop import train
+from nonideal.training.settings import Settings
+
+__all__ = [
+    "Evaluation",
+    "Hook",
+    "ParameterGroups",
+    "Regulariser",
+    "Settings",
+    "Tensors",
+    "evaluate",
+    "prepare",
+    "train",
+]

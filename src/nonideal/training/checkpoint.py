@@ -1,0 +1,60 @@
+"""Checkpoints of a training run: written whole, read without executing code, refused for another run."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from nonideal.augment import Tensors
+from nonideal.files import atomic
+from nonideal.training.hooks import Hook
+from nonideal.training.settings import Settings
+
+VERSION = 2
+
+
+def identity(
+    model: nn.Module,
+    tensors: Tensors,
+    settings: Settings,
+    seed: int,
+    device: torch.device,
+    hooks: Sequence[Hook],
+) -> dict[str, Any]:
+    """What must agree between a checkpoint and the run that resumes from it."""
+    run = {"version": VERSION, "seed": int(seed)} | asdict(settings) | {"device": device.type}
+    return run | {"model": str(model), "hooks": [repr(hook) for hook in hooks], "data": tensors.digest()}
+
+
+def save(path: str | os.PathLike[str], state: dict[str, Any]) -> None:
+    """Write a checkpoint, or nothing."""
+    with atomic(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load(path: str | os.PathLike[str], expected: dict[str, Any]) -> dict[str, Any]:
+    """Read a checkpoint of the run with this identity.
+
+    Raises
+    ------
+    ValueError
+        If the file is no checkpoint, or belongs to another run; the message names what differs.
+    """
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        found = state["identity"]
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a checkpoint of this program ({error}); delete it") from error
+    for key in expected:
+        if found.get(key) != expected[key]:
+            raise ValueError(
+                f"checkpoint {path} belongs to another run: {key} is {found.get(key)!r} there "
+                f"and {expected[key]!r} here; delete the file or restore the setting"
+            )
+    return state

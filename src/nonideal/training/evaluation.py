@@ -1,0 +1,63 @@
+"""Loss and accuracy of a network."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+EVALUATION_BATCH = 2000  # images; bounds memory, more is not faster
+# Activations of convolutions are larger than a processor's cache long before that.
+CONVOLUTION_BATCH = 250
+
+
+class Evaluation(NamedTuple):
+    """Mean cross-entropy in nat, fraction of images classified correctly, logits [n, classes] or None."""
+
+    loss: float
+    accuracy: float
+    logits: Tensor | None
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Context in which a network computes in the precision of `Settings`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    logits: bool = False,
+    batch: int = EVALUATION_BATCH,
+    precision: str = "float32",
+) -> Evaluation:
+    """Loss and accuracy of a network, in evaluation mode; the mode is restored afterwards.
+
+    Parameters
+    ----------
+    model
+        Network on the device of `images`.
+    images, labels
+        [n, c, h, w] and int64 [n].
+    logits
+        Return the logits as well.
+    batch
+        Images at once.
+    precision
+        ``float32`` or ``bfloat16``, of the network's products.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with autocast(images.device, precision):
+            outputs = torch.cat([model(part) for part in images.split(batch)]).float()
+    finally:
+        model.train(was_training)
+    loss = functional.cross_entropy(outputs, labels).item()
+    accuracy = (outputs.argmax(dim=1) == labels).double().mean().item()
+    return Evaluation(loss, accuracy, outputs.clone() if logits else None)

@@ -1,0 +1,303 @@
+"""The training loop.
+
+The data set lies on the device as one tensor. An epoch is every training image once, as
+`Settings.augmentation` says; with affine augmentation it is the clean set and once more each augmented copy,
+and each batch holds the same share of all. All random numbers of epoch k come from streams named by the seed
+and k, drawn on the CPU, so that a resumed run continues exactly and no state of a generator needs saving.
+
+Threads and bits: how many threads PyTorch uses decides how sums are divided, and with it the last bits of
+every result. `Settings.threads` therefore belongs to the settings of a run and not to the machine: with the
+same value a run gives the same bits on any number of cores of the same kind of processor. Other processors
+(and GPUs) round differently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm.auto import tqdm
+
+from nonideal import augment
+from nonideal.augment import Tensors
+from nonideal.layers import quant_layers
+from nonideal.quantize import attach
+from nonideal.rng import torch_stream
+from nonideal.training import checkpoint as checkpoints
+from nonideal.training.evaluation import CONVOLUTION_BATCH, EVALUATION_BATCH, autocast, evaluate
+from nonideal.training.hooks import Hook, ParameterGroups, Regulariser
+from nonideal.training.settings import Settings
+
+
+def train(
+    model: nn.Module,
+    tensors: Tensors,
+    settings: Settings,
+    *,
+    seed: int,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1,
+    regulariser: Regulariser | None = None,
+    hooks: Sequence[Hook] = (),
+    parameter_groups: ParameterGroups | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    model
+        Network; it is moved to the device of `settings` and left there, in evaluation mode.
+    tensors
+        Data set.
+    settings
+        Settings of the run.
+    seed
+        Names the random streams of shuffling and augmentation.
+    checkpoint
+        File to save to and to resume from, if it exists. None keeps no checkpoint.
+    checkpoint_every
+        Epochs between two checkpoints; the last epoch is always saved.
+    regulariser
+        Called with the model and the epoch at every step; its value is added to the loss. It is not part of
+        the checkpoint, so a resumed run must be given the same one.
+    hooks
+        Called around epochs and steps, in this order.
+    parameter_groups
+        Called with the model; the optimiser's parameter groups. None trains all parameters alike.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per epoch: epoch (from 1), lr (at its start), train_loss and train_accuracy (over the steps
+        of the epoch, augmented images included), test_loss, test_accuracy, seconds, and what hooks return.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is unreadable or was made by another run; the message names what differs.
+    FloatingPointError
+        If the loss is no longer finite.
+    """
+    device = _device(settings.device)
+    with _threads(settings.threads):
+        model.to(device)
+        if settings.channels_last:
+            model.to(memory_format=torch.channels_last)
+        run = _Run(model, tensors.to(device), settings, seed, regulariser, hooks, parameter_groups)
+        identity = {}
+        if checkpoint is not None:
+            identity = checkpoints.identity(model, tensors, settings, seed, device, hooks)
+            if Path(checkpoint).exists():
+                run.restore(checkpoints.load(checkpoint, identity))
+        with tqdm(total=settings.epochs, initial=run.epoch, unit="epoch", disable=not progress) as bar:
+            while run.epoch < settings.epochs:
+                row = run.advance()
+                shown = {"loss": f"{row['train_loss']:.4f}", "test": f"{row['test_accuracy']:.2%}"}
+                bar.set_postfix(shown, refresh=False)  # `update` draws; twice would fill the log
+                bar.update()
+                due = run.epoch % checkpoint_every == 0 or run.epoch == settings.epochs
+                if checkpoint is not None and due:
+                    checkpoints.save(checkpoint, run.state() | {"identity": identity})
+    model.eval()
+    return pd.DataFrame(run.history)
+
+
+class _Run:
+    """State of a run between two epochs."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tensors: Tensors,
+        settings: Settings,
+        seed: int,
+        regulariser: Regulariser | None = None,
+        hooks: Sequence[Hook] = (),
+        parameter_groups: ParameterGroups | None = None,
+    ) -> None:
+        self.model, self.tensors, self.settings, self.seed = model, tensors, settings, seed
+        self.regulariser, self.hooks = regulariser, tuple(hooks)
+        groups = list(model.parameters()) if parameter_groups is None else parameter_groups(model)
+        self.optimiser = _optimiser(groups, settings)
+        self.epoch = 0
+        self.history: list[dict[str, float]] = []
+
+    def advance(self) -> dict[str, float]:
+        """Train one epoch, evaluate, and append to the history."""
+        start = time.perf_counter()
+        frozen = self.epoch >= self.settings.freeze_scale * self.settings.epochs
+        for layer in quant_layers(self.model):
+            layer.frozen = frozen
+        attach.update_scales(self.model, frozen=frozen)
+        for hook in self.hooks:
+            hook.before_epoch(self.model, self.epoch)
+        loss, accuracy = self._steps()
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the training loss is {loss} in epoch {self.epoch + 1}: "
+                f"lower lr (now {self.settings.lr}) or change the clipping"
+            )
+        for layer in quant_layers(self.model):
+            layer.update_scale()
+        attach.update_scales(self.model)
+        row = {
+            "epoch": self.epoch + 1,
+            "lr": self.settings.rate(self.epoch),
+            "train_loss": loss,
+            "train_accuracy": accuracy,
+        }
+        for hook in self.hooks:
+            row |= hook.after_epoch(self.model, self.epoch) or {}
+        row |= self._test() | {"seconds": time.perf_counter() - start}
+        self.epoch += 1
+        self.history.append(row)
+        return row
+
+    def _test(self) -> dict[str, float]:
+        convolutional = self.settings.channels_last
+        test = evaluate(
+            self.model,
+            self._laid_out(self.tensors.test_images),
+            self.tensors.test_labels,
+            batch=CONVOLUTION_BATCH if convolutional else EVALUATION_BATCH,
+            precision=self.settings.precision,
+        )
+        return {"test_loss": test.loss, "test_accuracy": test.accuracy}
+
+    def _laid_out(self, images: Tensor) -> Tensor:
+        if self.settings.channels_last:
+            return images.contiguous(memory_format=torch.channels_last)
+        return images
+
+    def _steps(self) -> tuple[float, float]:
+        """All steps of an epoch; mean loss and accuracy over its images."""
+        self.model.train()
+        device, settings = self.tensors.background.device, self.settings
+        total = torch.zeros((), device=device, dtype=torch.float64)
+        correct = torch.zeros((), device=device, dtype=torch.int64)
+        count = 0
+        for step, (fraction, images, labels) in enumerate(self._batches()):
+            for group in self.optimiser.param_groups:
+                group["lr"] = settings.rate(self.epoch, fraction) * group.get("lr_factor", 1.0)
+            for hook in self.hooks:
+                hook.before_step(self.model, self.epoch, step)
+            with autocast(device, settings.precision):
+                logits = self.model(self._laid_out(images)).float()
+            loss = functional.cross_entropy(logits, labels)
+            self._update(logits, labels, loss)
+            for hook in self.hooks:
+                hook.after_step(self.model, self.epoch, step)
+            # No .item() here: on a GPU it would wait for the step to end.
+            total += loss.detach() * len(labels)
+            correct += (logits.detach().argmax(dim=1) == labels).sum()
+            count += len(labels)
+        return total.item() / count, correct.item() / count
+
+    def _update(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
+        """One step of the optimiser on the loss, smoothed and regularised as the run asks."""
+        smoothing = self.settings.label_smoothing
+        objective = functional.cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else loss
+        if self.regulariser is not None:
+            objective = objective + self.regulariser(self.model, self.epoch)
+        self.optimiser.zero_grad(set_to_none=True)
+        objective.backward()
+        self.optimiser.step()
+
+    def _batches(self) -> Iterator[tuple[float, Tensor, Tensor]]:
+        """Batches of the epoch, with the fraction of the epoch that precedes them."""
+        generator = torch_stream(self.seed, "training", "epoch", self.epoch)
+        if self.settings.augmentation == "affine":
+            yield from self._affine_batches(generator)
+            return
+        images, labels = self.tensors.train_images, self.tensors.train_labels
+        count, size = len(images), self.settings.batch_size
+        order = torch.randperm(count, generator=generator)
+        moved = self.settings.augmentation == "crop_flip"
+        draws = augment.draw_crop_flip(count, generator=generator) if moved else None
+        for start in range(0, count, size):
+            index = order[start : start + size].to(images.device)
+            batch = images[index]
+            if draws is not None:
+                part = [values[start : start + size].to(images.device) for values in draws]
+                batch = augment.crop_flip(batch, *part, self.tensors.background)
+            yield start / count, batch, labels[index]
+
+    def _affine_batches(self, generator: torch.Generator) -> Iterator[tuple[float, Tensor, Tensor]]:
+        images, labels, background = (
+            self.tensors.train_images, self.tensors.train_labels, self.tensors.background
+        )  # fmt: skip
+        copies, count = self.settings.copies, len(images)
+        # One order of the set for the clean images and one for each copy: [1 + copies, n].
+        order = torch.stack([torch.randperm(count, generator=generator) for _ in range(1 + copies)])
+        matrices = self.settings.affine().matrices(copies * count, generator=generator)
+        order, matrices = order.to(images.device), matrices.view(copies, count, 2, 3).to(images.device)
+        share = self.settings.batch_size // (1 + copies)
+        for start in range(0, count, share):
+            index = order[:, start : start + share]
+            batch = images[index[0]]
+            if copies:
+                moved = augment.transform(
+                    images[index[1:].flatten()], matrices[:, start : start + share].flatten(0, 1), background
+                )
+                batch = torch.cat((batch, moved))
+            yield start / count, batch, labels[index.flatten()]
+
+    def state(self) -> dict:
+        """What a checkpoint holds."""
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "history": self.history,
+        }
+
+    def restore(self, state: dict) -> None:
+        """Continue from the state of a checkpoint."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.history = state["history"]
+        self.epoch = len(self.history)
+
+
+def _optimiser(parameters: list, settings: Settings) -> torch.optim.Optimizer:
+    # The fused kernels do a whole update in one call; at these sizes a step costs calls, not arithmetic.
+    decay = settings.weight_decay
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=decay,
+            fused=True,
+        )
+    return torch.optim.Adam(parameters, lr=settings.lr, weight_decay=decay, fused=True)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r}: PyTorch finds no CUDA device here; use 'auto' or 'cpu'")
+    return device
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

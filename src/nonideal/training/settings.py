@@ -1,0 +1,160 @@
+"""Settings of a training run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from nonideal import augment
+
+OPTIMISERS = ("adam", "sgd")
+SCHEDULES = ("cosine", "step", "halving", "constant")
+AUGMENTATIONS = ("affine", "crop_flip", "none")
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a training run.
+
+    Parameters
+    ----------
+    epochs
+        Number of epochs.
+    batch_size
+        Images a step, clean and augmented together; a multiple of 1 + `augmented_copies`.
+    optimiser
+        ``adam`` or ``sgd``.
+    lr
+        Learning rate at the start.
+    momentum, nesterov
+        Of ``sgd``; without use for ``adam``.
+    weight_decay
+        Coefficient of the L2 term.
+    label_smoothing
+        Share of the target that is spread evenly over the classes; the reported losses are without it.
+    schedule
+        ``cosine`` (to zero, per step), ``step`` (times `step_factor` every `step_epochs`, or at each of
+        `milestones`), ``halving`` (half every `step_epochs`) or ``constant``.
+    warmup_epochs
+        The rate rises linearly from zero over this many epochs, per step; the schedule's course follows.
+    step_epochs, step_factor, milestones
+        See `schedule`; milestones are fractions of the run, ascending.
+    augmentation
+        ``affine``: each epoch is the training set as it is and `augmented_copies` transformed copies.
+        ``crop_flip``: every image once, shifted by up to four pixels and mirrored at random (He et al.,
+        arXiv:1512.03385). ``none``: every image once, as it is.
+    augmented_copies
+        Affinely transformed copies of the training set in each epoch, for ``affine``; 0 leaves the clean set.
+    degrees, translate, scale_range
+        Ranges of the transformation, see `nonideal.augment.Affine`.
+    freeze_scale
+        Fraction of the epochs after which the weight scales stay as they are.
+    precision
+        ``float32``, or ``bfloat16`` for the products of the network (autocast; weights stay in float32).
+    channels_last
+        Store images and filters with the channels innermost, which suits convolutions on most processors.
+    threads
+        CPU threads; part of the settings because it decides the last bits.
+    device
+        ``auto`` (CUDA if there is any), ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range; the message names it.
+    """
+
+    epochs: int = 20
+    batch_size: int = 128
+    optimiser: str = "adam"
+    lr: float = 3e-3
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    schedule: str = "cosine"
+    warmup_epochs: float = 0.0
+    step_epochs: int = 10
+    step_factor: float = 0.1
+    milestones: tuple[float, ...] = ()
+    augmentation: str = "affine"
+    augmented_copies: int = 1
+    degrees: float = 10.0
+    translate: float = 0.1
+    scale_range: tuple[float, float] = (0.9, 1.1)
+    freeze_scale: float = 1.0
+    precision: str = "float32"
+    channels_last: bool = False
+    threads: int = 1
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        # Lists when read from YAML.
+        object.__setattr__(self, "scale_range", tuple(self.scale_range))
+        object.__setattr__(self, "milestones", tuple(self.milestones))
+        self._check_choices()
+        self._check_ranges()
+        self.affine()
+
+    def _check_choices(self) -> None:
+        choices = {
+            "optimiser": OPTIMISERS,
+            "schedule": SCHEDULES,
+            "augmentation": AUGMENTATIONS,
+            "precision": PRECISIONS,
+        }
+        for key, values in choices.items():
+            if getattr(self, key) not in values:
+                raise ValueError(f"{key} must be one of {', '.join(values)}, got {getattr(self, key)!r}")
+
+    def _check_ranges(self) -> None:
+        for key in ("epochs", "batch_size", "step_epochs", "threads"):
+            if not isinstance(getattr(self, key), int) or getattr(self, key) < 1:
+                raise ValueError(f"{key} must be a whole number of at least 1, got {getattr(self, key)!r}")
+        if not isinstance(self.augmented_copies, int) or self.augmented_copies < 0:
+            raise ValueError(f"augmented_copies must be a whole number from 0, got {self.augmented_copies!r}")
+        if self.batch_size % (1 + self.copies):
+            raise ValueError(
+                f"batch_size must be a multiple of 1 + augmented_copies = {1 + self.copies}, "
+                f"got {self.batch_size}"
+            )
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ValueError(f"lr must be positive, got {self.lr!r}")
+        for key in ("momentum", "weight_decay", "label_smoothing"):
+            if not 0 <= getattr(self, key) < 1:
+                raise ValueError(f"{key} must lie in [0, 1), got {getattr(self, key)!r}")
+        for key in ("step_factor", "freeze_scale"):
+            if not 0 < getattr(self, key) <= 1:
+                raise ValueError(f"{key} must lie in (0, 1], got {getattr(self, key)!r}")
+        if not 0 <= self.warmup_epochs < self.epochs:
+            raise ValueError(
+                f"warmup_epochs must lie in [0, epochs) = [0, {self.epochs}), got {self.warmup_epochs!r}"
+            )
+        if list(self.milestones) != sorted(self.milestones) or not all(0 < m < 1 for m in self.milestones):
+            raise ValueError(f"milestones must ascend between 0 and 1, got {self.milestones!r}")
+
+    @property
+    def copies(self) -> int:
+        """Affinely transformed copies of the training set in each epoch."""
+        return self.augmented_copies if self.augmentation == "affine" else 0
+
+    def affine(self) -> augment.Affine:
+        """Ranges of the augmentation."""
+        return augment.Affine(self.degrees, self.translate, self.scale_range)
+
+    def rate(self, epoch: int, progress: float = 0.0) -> float:
+        """Learning rate after `epoch` whole epochs and the fraction `progress` of the next."""
+        if epoch + progress < self.warmup_epochs:
+            return self.lr * (epoch + progress) / self.warmup_epochs
+        if self.schedule == "cosine":
+            passed = (epoch + progress - self.warmup_epochs) / (self.epochs - self.warmup_epochs)
+            return self.lr * 0.5 * (1 + math.cos(math.pi * passed))
+        if self.schedule == "step":
+            steps = epoch // self.step_epochs
+            if self.milestones:
+                steps = sum(epoch >= milestone * self.epochs for milestone in self.milestones)
+            return self.lr * self.step_factor**steps
+        if self.schedule == "halving":
+            return self.lr * 0.5 ** (epoch // self.step_epochs)
+        return self.lr

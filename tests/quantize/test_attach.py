@@ -1,0 +1,93 @@
+import pytest
+import torch
+from torch import nn
+
+from nonideal.models import build
+from nonideal.quantize import attach
+from nonideal.quantize.clipping import choose_scale
+from nonideal.quantize.formats import FORMATS
+from nonideal.rng import torch_stream
+
+
+def network() -> nn.Module:
+    return build("resnet8", width=4, generator=torch_stream(0, "init"))
+
+
+def ternary(name, layer, **settings):
+    return attach.FormatQuantiser(layer.weight, "ternary", **settings)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(6, 5), nn.Conv2d(3, 4, 3), nn.Conv1d(2, 3, 3)])
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_layer_computes_with_levels_of_the_format(layer, name):
+    float_weight = layer.weight.detach().clone()
+    attach.attach(layer, lambda _, x: attach.FormatQuantiser(x.weight, name))
+    quantiser = attach.attached(layer)[""]
+    levels = layer.weight.detach() / quantiser.scale
+    nearest = quantiser.format.nearest(float_weight / quantiser.scale)
+    torch.testing.assert_close(levels, nearest)
+    assert torch.equal(quantiser.integers(float_weight), nearest.to(torch.int32))
+    assert set(nearest.unique().tolist()) <= set(map(float, FORMATS[name].levels))
+    attach.detach(layer)
+    assert torch.equal(layer.weight, nearest * quantiser.scale)
+    assert not attach.attached(layer)
+
+
+def test_gradients_reach_the_float_weight_unchanged():
+    layer = nn.Linear(4, 3)
+    attach.attach(layer, ternary)
+    x = torch.randn(5, 4, generator=torch_stream(0, "x"))
+    layer(x).sum().backward()
+    gradient = attach.original(layer)[""].grad
+    torch.testing.assert_close(gradient, x.sum(dim=0).expand(3, 4))
+
+
+def test_selection_by_default_and_without_first_and_last():
+    model = network()
+    names = attach.attach(model, ternary, select=attach.inner(model))
+    weighted = [name for name, m in network().named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert names == weighted[1:-1] == list(attach.attached(model))
+    assert attach.attach(network(), ternary) == weighted
+
+
+@pytest.mark.parametrize(("clipping", "follows"), [("mean", True), ("mse", False)])
+def test_scales_follow_the_weights_in_training_until_frozen(clipping, follows):
+    layer = nn.Linear(8, 8)
+    attach.attach(layer, lambda name, x: ternary(name, x, clipping=clipping))
+    quantiser, weight = attach.attached(layer)[""], attach.original(layer)[""]
+    before = quantiser.scale.clone()
+    with torch.no_grad():
+        weight.mul_(2)
+    layer.eval()(torch.zeros(1, 8))
+    assert torch.equal(quantiser.scale, before)
+    layer.train()(torch.zeros(1, 8))
+    assert (quantiser.scale > before).item() == follows
+    attach.update_scales(layer)
+    expected = choose_scale(weight, FORMATS["ternary"], clipping)
+    torch.testing.assert_close(quantiser.scale, expected)
+    attach.update_scales(layer, frozen=True)
+    with torch.no_grad():
+        weight.mul_(2)
+    layer(torch.zeros(1, 8))
+    attach.update_scales(layer)
+    assert torch.equal(quantiser.scale, expected)
+
+
+def test_a_saved_state_restores_scale_and_float_weight():
+    model = network()
+    attach.attach(model, ternary)
+    other = build("resnet8", width=4, generator=torch_stream(1, "init"))
+    attach.attach(other, ternary)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.conv.weight, model.conv.weight)
+
+
+def test_refusals():
+    layer = nn.Linear(3, 3)
+    with pytest.raises(ValueError, match="nothing to quantise"):
+        attach.attach(nn.ReLU(), ternary)
+    attach.attach(layer, ternary)
+    with pytest.raises(ValueError, match="already"):
+        attach.attach(layer, ternary)
+    with pytest.raises(ValueError, match="not known"):
+        attach.FormatQuantiser(torch.ones(2, 2), "3bit")
