@@ -10,6 +10,7 @@ from torch import nn
 
 from nonideal.models.fc import fc
 from nonideal.models.resnet import resnet8, resnet20, resnet32
+from nonideal.models.spiking import spiking_cnn, spiking_mlp, spiking_resnet19, spiking_vgg11
 from nonideal.models.vgg import vgg_narrow
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -18,6 +19,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet20": resnet20,
     "resnet32": resnet32,
     "vgg_narrow": vgg_narrow,
+    "spiking_mlp": spiking_mlp,
+    "spiking_cnn": spiking_cnn,
+    "spiking_vgg11": spiking_vgg11,
+    "spiking_resnet19": spiking_resnet19,
 }
 
 

@@ -63,7 +63,8 @@ class SpikingLayer:
     def __post_init__(self) -> None:
         if self.weights.dtype != np.int16 or self.weights.ndim != 2 or not self.weights.size:
             raise ValueError(
-                f"weights must be int16 [outputs, inputs], got {self.weights.dtype} {list(self.weights.shape)}"
+                f"weights must be int16 [outputs, inputs], "
+                f"got {self.weights.dtype} {list(self.weights.shape)}"
             )
         if not 0 <= self.input_bits <= FRACTION:
             raise ValueError(f"input_bits must be 0 .. {FRACTION}, got {self.input_bits}")
@@ -72,7 +73,8 @@ class SpikingLayer:
         bound = max(-self.lowest, self.highest)
         if bound > LARGEST:
             raise ValueError(
-                f"the drive could reach {bound}, more than 2^30 = {LARGEST}; use fewer inputs or smaller weights"
+                f"the drive could reach {bound}, more than 2^30 = {LARGEST}; "
+                f"use fewer inputs or smaller weights"
             )
         if not 1 <= self.threshold <= LARGEST:
             raise ValueError(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +32,27 @@ def identity(
     """What must agree between a checkpoint and the run that resumes from it."""
     run = {"version": VERSION, "seed": int(seed)} | asdict(settings) | {"device": device.type}
     return run | {"model": str(model), "hooks": [repr(hook) for hook in hooks], "data": tensors.digest()}
+
+
+def folder_of(progress: str | os.PathLike[str], fingerprint: str) -> Path:
+    """Folder below `progress` for the checkpoints of one job; those of other code or settings are removed.
+
+    Parameters
+    ----------
+    progress
+        Folder that outlives an interrupted job.
+    fingerprint
+        Hash of what the checkpoints depend on: code, settings, seed, data.
+    """
+    progress = Path(progress)
+    folder = progress / fingerprint[:16]
+    if progress.is_dir():
+        for other in progress.iterdir():
+            if other != folder:
+                print(f"discarding {other}: made by other code, settings, seed or data", flush=True)
+                shutil.rmtree(other)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def save(path: str | os.PathLike[str], state: dict[str, Any]) -> None:

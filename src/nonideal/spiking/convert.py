@@ -1,0 +1,136 @@
+"""From trained spiking networks to integers: quantisers before their weights, and the levels behind them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nonideal.models.spiking import SpikingNetwork
+from nonideal.quantize import attach, fixed_point, formats, twn
+from nonideal.quantize.attach import FormatQuantiser
+from nonideal.spiking import integer
+from nonideal.spiking.neurons import LIF
+
+FLOAT_BITS = 32.0  # of a weight in single precision
+GREY = 2**integer.PIXEL_BITS  # what an input of 1 stands for
+
+
+def levels_of(weight_format: str) -> tuple[int, ...]:
+    """Levels of a weight format in integer units: fixed point, ternary weight networks, or a scaled grid.
+
+    Raises
+    ------
+    ValueError
+        If the format is unknown.
+    """
+    if weight_format in fixed_point.FIXED_POINT:
+        return fixed_point.FIXED_POINT[weight_format].levels
+    if weight_format == twn.NAME:
+        return twn.TernaryQuantiser.format.levels
+    return formats.get_format(weight_format).levels
+
+
+def bits_of(weight_format: str) -> float:
+    """Information per weight, in bit; 32 for ``float``."""
+    return FLOAT_BITS if weight_format == "float" else math.log2(len(levels_of(weight_format)))
+
+
+def quantiser(weight: Tensor, weight_format: str, *, trained: bool) -> nn.Module:
+    """Quantiser of a weight format, for `nonideal.quantize.attach`.
+
+    Parameters
+    ----------
+    weight
+        Weight that the first scale is chosen for.
+    weight_format
+        A fixed-point format, ``twn``, or a format of `nonideal.quantize.formats`.
+    trained
+        True for weights that will not be trained further: formats with a scale then take the one of least
+        squared error.
+    """
+    if weight_format in fixed_point.FIXED_POINT:
+        return fixed_point.FixedPointQuantiser(weight_format)
+    if weight_format == twn.NAME:
+        return twn.TernaryQuantiser(weight)
+    return FormatQuantiser(weight, weight_format, clipping="mse" if trained else None)
+
+
+def quantise(model: nn.Module, weight_format: str, *, trained: bool = False) -> nn.Module:
+    """Put a quantiser in front of every weight of a network, in place; parameters as `quantiser`."""
+    attach.attach(model, lambda _, layer: quantiser(layer.weight, weight_format, trained=trained))
+    return model
+
+
+def grey_levels(images: Tensor) -> np.ndarray:
+    """Images [n, ...] of values k / 256 as the integers k, uint8 [n, pixels].
+
+    Raises
+    ------
+    ValueError
+        If a value is no such fraction.
+    """
+    levels = images.detach().cpu().flatten(1).double().mul(GREY)
+    rounded = levels.round()
+    if not bool((levels - rounded).abs().max() < 0.01) or not bool(((rounded >= 0) & (rounded < GREY)).all()):
+        raise ValueError(f"images must hold multiples of 1/{GREY} from 0 to {GREY - 1}/{GREY}")
+    return rounded.to(torch.uint8).numpy()
+
+
+def to_integers(model: SpikingNetwork, weight_format: str) -> integer.SpikingNetwork:
+    """Integers of a dense spiking network with attached quantisers.
+
+    Raises
+    ------
+    ValueError
+        If the network is not dense layers and neurons, its neurons are others than those of the integers, or
+        a weight has no quantiser.
+    """
+    dense = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    neurons = model.neurons()
+    if len(neurons) != len(dense) or not all(isinstance(layer, nn.Linear) for layer in dense):
+        raise ValueError("only dense layers, each followed by neurons, can be put into integers")
+    if any(layer.bias is not None for layer in dense):
+        raise ValueError("a dense layer has a bias, which the integers do not have")
+    if any((lif.share, lif.gap) != (2.0**-integer.LEAK_SHIFT, 1.0) for lif in neurons):
+        raise ValueError("the integers have neurons with beta = 1/4, V_th = 1 and V_reset = 0 only")
+    quantisers, weights = attach.attached(model), attach.original(model)
+    if len(quantisers) != len(dense):
+        raise ValueError(f"{len(quantisers)} of {len(dense)} weights have a quantiser; quantise all")
+    layers = []
+    for k, name in enumerate(quantisers):
+        levels = quantisers[name].integers(weights[name]).cpu().numpy().astype(np.int16)
+        current = k == 0 and not model.frames
+        bits = integer.PIXEL_BITS if current else 0
+        layers.append(integer.SpikingLayer(weight_format, levels, float(quantisers[name].scale), bits))
+    return integer.SpikingNetwork(tuple(layers), model.steps)
+
+
+class SpikeCounter:
+    """Counts the spikes of a network's neurons while it is called, as a context.
+
+    Attributes
+    ----------
+    spikes
+        Spikes so far, of all neurons.
+    slots
+        Chances to spike so far: neurons times steps.
+    """
+
+    def __init__(self, model: SpikingNetwork) -> None:
+        self.model, self.spikes, self.slots = model, 0, 0
+        self._handles: list = []
+
+    def _count(self, module: LIF, arguments: tuple[Tensor], spikes: Tensor) -> None:
+        self.spikes += int(spikes.sum(dtype=torch.float64))
+        self.slots += spikes.numel()
+
+    def __enter__(self) -> SpikeCounter:
+        self._handles = [neurons.register_forward_hook(self._count) for neurons in self.model.neurons()]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()

@@ -1,0 +1,140 @@
+"""Recordings, their frames, synthesised saccades, and data sets of files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_files import recording
+
+from nonideal import events
+from nonideal.data import DataError
+from nonideal.events import atis, datasets, saccades
+
+
+def test_a_recording_refuses_pixels_outside_and_falling_time():
+    good = recording(0, 34, 34)
+    for field, index, value, message in (
+        ("x", 7, 34, "event 7: expected x from 0 to 33, found x = 34"),
+        ("y", 9, -1, "event 9: expected y from 0 to 33, found y = -1"),
+        ("t", 5, -1, "event 5: expected a time from"),
+    ):
+        arrays = {name: getattr(good, name).copy() for name in ("x", "y", "t", "on")}
+        arrays[field][index] = value
+        with pytest.raises(ValueError, match=message):
+            events.Recording(**arrays, width=34, height=34)
+    with pytest.raises(ValueError, match="one length"):
+        events.Recording(good.x[1:], good.y, good.t, good.on, 34, 34)
+
+
+def by_loop(found: events.Recording, frame: np.ndarray, frames: int) -> np.ndarray:
+    result = np.zeros((frames, 2, found.height, found.width), np.uint16)
+    for k in range(len(found)):
+        result[frame[k], int(found.on[k]), found.y[k], found.x[k]] += 1
+    return result
+
+
+@pytest.mark.parametrize("frames", [1, 3, 7])
+def test_frames_hold_every_event_once(frames):
+    found = recording(1, 5, 6, events=100)
+    # By count: the k-th frame begins where k / frames of the events lie behind.
+    starts = [-(-k * 100 // frames) for k in range(frames)]
+    wanted = by_loop(found, np.searchsorted(starts, np.arange(100), side="right") - 1, frames)
+    np.testing.assert_array_equal(events.by_count(found, frames), wanted)
+    edges = [k * 300_000 / frames for k in range(frames)]
+    wanted = by_loop(found, np.searchsorted(edges, found.t, side="right") - 1, frames)
+    np.testing.assert_array_equal(events.by_time(found, frames, stop=300_000), wanted)
+
+
+def test_frames_refuse_to_lose_events():
+    found = recording(2, 5, 6)
+    with pytest.raises(ValueError, match="do not all lie in"):
+        events.by_time(found, 3, stop=int(found.t[-1]))
+    with pytest.raises(ValueError, match="do not all lie in"):
+        events.by_time(found, 3, start=int(found.t[0]) + 1)
+    with pytest.raises(ValueError, match="50 events into 51 frames"):
+        events.by_count(found, 51)
+    assert events.by_time(found, 3).sum() == len(found)
+
+
+def test_resizing_keeps_every_event():
+    found = recording(3, 34, 34).resized(17, 12)
+    assert len(found) == 50 and (found.width, found.height) == (17, 12)
+    np.testing.assert_array_equal(found.x, recording(3, 34, 34).x // 2)
+    assert found.y.max() == recording(3, 34, 34).y.max() * 12 // 34
+
+
+def picture() -> np.ndarray:
+    image = np.zeros((8, 8), np.uint8)
+    image[:, 3:5] = 255  # a vertical stroke
+    return image
+
+
+def test_saccades_depend_on_seed_and_index_alone():
+    first = saccades.record(picture(), seed=1, index=2)
+    again, other = saccades.record(picture(), seed=1, index=2), saccades.record(picture(), seed=1, index=3)
+    assert np.array_equal(first.t, again.t) and not np.array_equal(first.t[:20], other.t[:20])
+    assert (first.width, first.height) == (34, 34) and first.t[-1] < 300_000
+
+
+def test_saccades_see_edges_move(monkeypatch):
+    monkeypatch.setattr(saccades, "NOISE_HZ", 0.0)
+    monkeypatch.setattr(saccades, "MISMATCH", 0.0)
+    found = saccades.record(picture(), seed=1, index=0)
+    # The camera moves to the right first, so the stroke moves to the left: brighter at its left edge.
+    early = found.t < 100_000
+    assert found.x[early & found.on].mean() < found.x[early & ~found.on].mean()
+    # Where a pixel ends is where it began: the path is closed, so on and off events balance to within the
+    # last contrast step.
+    balance = np.zeros((34, 34))
+    np.add.at(balance, (found.y, found.x), np.where(found.on, 1, -1))
+    assert np.abs(balance).max() <= 1 and len(found) > 200
+    # Nothing moves on an empty picture.
+    assert len(saccades.record(np.zeros((8, 8), np.uint8), seed=1, index=0)) == 0
+
+
+def test_noise_events_have_their_rate():
+    dark = np.zeros((8, 8), np.uint8)
+    counts = [len(saccades.record(dark, seed=2, index=k)) for k in range(40)]
+    expected = saccades.NOISE_HZ * 34 * 34 * 0.3
+    assert abs(np.mean(counts) - expected) < 4 * np.sqrt(expected / 40)
+
+
+def data_set(root, *, classes=("0", "7")):
+    for label in classes:
+        for k in range(2):
+            atis.write(root / "N-MNIST/Train" / label / f"{k}.bin", recording(k, 34, 34))
+
+
+def test_files_are_found_by_folder(tmp_path):
+    data_set(tmp_path)
+    files = datasets.require("nmnist", tmp_path)
+    assert files.class_names == ("0", "7") and files.labels.tolist() == [0, 0, 1, 1]
+    assert [len(found) for found in datasets.recordings("nmnist", files)] == [50] * 4
+
+
+def test_files_are_found_by_list(tmp_path):
+    folder = tmp_path / "nmnist-small"
+    for k in (1, 2):
+        atis.write(folder / f"recordings/{k}.bin", recording(k, 34, 34))
+    table = folder / "labels.csv"
+    table.write_text("recording,label\n2,8\n1,3\n")
+    files = datasets.find("nmnist", tmp_path)
+    assert [path.name for path in files.paths] == ["2.bin", "1.bin"] and files.labels.tolist() == [1, 0]
+    table.write_text("recording,label\n2,8\n")
+    with pytest.raises(DataError, match=r"1\.bin present but not listed"):
+        datasets.find("nmnist", tmp_path)
+    table.write_text("recording,label\n2,8\n1,3\n5,5\n")
+    with pytest.raises(DataError, match=r"5\.bin listed but missing"):
+        datasets.find("nmnist", tmp_path)
+    table.write_text("name\n2\n")
+    with pytest.raises(DataError, match="recording and label"):
+        datasets.find("nmnist", tmp_path)
+
+
+def test_missing_events_say_where_they_should_be(tmp_path, monkeypatch):
+    monkeypatch.delenv("NONIDEAL_DATA", raising=False)
+    assert datasets.find("nmnist") is None and datasets.find("nmnist", tmp_path) is None
+    with pytest.raises(DataError, match="nmnist-small/"):
+        datasets.require("nmnist", tmp_path)
+    with pytest.raises(ValueError, match="data sets are nmnist"):
+        datasets.find("gestures")
