@@ -263,8 +263,12 @@ class Parallel(Component):
         m.d.sync += [steps.eq(Cat(self.start, steps)), fresh.eq(Cat(self.first, fresh))]
         m.d.sync += self.valid.eq(steps[-1])
         for j, weights in enumerate(layer.weights.tolist()):
-            plus = self._sum(m, [(x, weight) for x, weight in zip(inputs, weights, strict=True) if weight > 0])
-            minus = self._sum(m, [(x, -weight) for x, weight in zip(inputs, weights, strict=True) if weight < 0])
+            plus = self._sum(
+                m, [(x, weight) for x, weight in zip(inputs, weights, strict=True) if weight > 0]
+            )
+            minus = self._sum(
+                m, [(x, -weight) for x, weight in zip(inputs, weights, strict=True) if weight < 0]
+            )
             total = Signal(sum_shape(layer), name=f"sum{j}")
             state = Signal(state_shape(layer), name=f"state{j}")
             m.d.sync += total.eq(plus - minus)
@@ -280,7 +284,12 @@ class Parallel(Component):
             # A power of two costs no gates; anything else is a multiplier by a constant.
             shift = (weight & -weight).bit_length() - 1
             value = x * (weight >> shift) if weight >> shift > 1 else x
-            level.append((_registered(m, value, (2 ** len(x) - 1) * weight >> shift) << shift, (2 ** len(x) - 1) * weight))
+            level.append(
+                (
+                    _registered(m, value, (2 ** len(x) - 1) * weight >> shift) << shift,
+                    (2 ** len(x) - 1) * weight,
+                )
+            )
         for _ in range(self.stages - 2):
             pairs = [level[k : k + 2] for k in range(0, len(level), 2)]
             bounds = [sum(bound for _, bound in pair) for pair in pairs]

@@ -115,7 +115,9 @@ def synthesise(design: Component, folder: str | os.PathLike[str] | None = None) 
         if folder is not None:
             for file in FILES:
                 write_text(Path(folder) / file, scratch.joinpath(file).read_text(encoding="utf-8"))
-    return Cost(multipliers=count_cells(words).get("$mul", 0), **cell_costs(cells), fits=fits, **placed(timing))
+    return Cost(
+        multipliers=count_cells(words).get("$mul", 0), **cell_costs(cells), fits=fits, **placed(timing)
+    )
 
 
 def _place(scratch: Path) -> bool:
