@@ -3,7 +3,9 @@
 
 FPGA = config["fpga"]
 TABLES |= {"table_fpga": "fpga/designs.parquet"}
-SCALES["fpga"] = f"{config['spiking']['dataset']}, first layer of the trained network, {FPGA['images']} images"
+SCALES["fpga"] = (
+    f"{config['spiking']['dataset']}, first layer of the trained network, {FPGA['images']} images"
+)
 
 
 rule fpga_tools:
@@ -27,7 +29,7 @@ rule fpga_tools:
 
 rule fpga_format:
     input:
-        exported=result("spiking/{format}/model.npz"),
+        exported=result("spiking/{format}/c/model.npz"),
         tools=rules.fpga_tools.output[0],
         code=code("fpga_format"),
     output:

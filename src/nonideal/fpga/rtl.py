@@ -213,7 +213,7 @@ class TimeMultiplexed(Component):
 
 
 def _rows(layer: SpikingLayer, lanes: int) -> list[int]:
-    """Contents of the weight memory: for each group of neurons, for each input, a code per lane, lane 0 lowest."""
+    """Contents of the weight memory: group by group, input by input, a code per lane, lane 0 lowest."""
     codes, bits = encode(layer.weights, layer.weight_format), WEIGHT_BITS[layer.weight_format]
     padded = np.pad(codes, ((0, -len(codes) % lanes), (0, 0)))
     rows = padded.reshape(-1, lanes, layer.inputs).transpose(0, 2, 1).reshape(-1, lanes)
@@ -280,16 +280,13 @@ class Parallel(Component):
     def _sum(self, m: Module, terms: list[tuple[Value, int]]) -> Value:
         """Sum of x * weight, `stages` - 1 registers behind the inputs; weights are positive."""
         level = []
+        largest = 2 ** len(self.data) - 1
         for x, weight in terms:
             # A power of two costs no gates; anything else is a multiplier by a constant.
             shift = (weight & -weight).bit_length() - 1
-            value = x * (weight >> shift) if weight >> shift > 1 else x
-            level.append(
-                (
-                    _registered(m, value, (2 ** len(x) - 1) * weight >> shift) << shift,
-                    (2 ** len(x) - 1) * weight,
-                )
-            )
+            odd = weight >> shift
+            factor = _registered(m, x * odd if odd > 1 else x, largest * odd)
+            level.append((factor << shift, largest * weight))
         for _ in range(self.stages - 2):
             pairs = [level[k : k + 2] for k in range(0, len(level), 2)]
             bounds = [sum(bound for _, bound in pair) for pair in pairs]

@@ -157,9 +157,10 @@ def verify(design: Design, inputs: np.ndarray, steps: int, *, layer: SpikingLaye
     if len(differ):
         sample, step, neuron = differ[0].tolist()
         raise MismatchError(
-            f"RTL of a {design.layer.weight_format} layer, {design.layer.inputs} inputs, {design.layer.outputs} "
-            f"neurons: {len(differ)} of {wanted.size} spikes differ from the integers, the first in inference "
-            f"{sample}, step {step}, neuron {neuron}: found {found[sample, step, neuron]}"
+            f"RTL of a {design.layer.weight_format} layer, {design.layer.inputs} inputs, "
+            f"{design.layer.outputs} neurons: {len(differ)} of {wanted.size} spikes differ from the integers, "
+            f"the first in inference {sample}, step {step}, neuron {neuron}: {found[sample, step, neuron]} "
+            f"instead of {wanted[sample, step, neuron]}"
         )
     if len(set(cycles.tolist())) > 1:
         raise MismatchError(f"inferences took different numbers of cycles: {sorted(set(cycles.tolist()))}")

@@ -73,7 +73,7 @@ def constraints(design: Component) -> str:
         If the design has more ports than there are pins.
     """
     names = ["rst"]
-    for name, member in design.signature.members.items():
+    for name in design.signature.members:
         width = len(getattr(design, name))
         names += [name] if width == 1 else [f"{name}[{bit}]" for bit in range(width)]
     if len(names) > len(PINS):
