@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The RTL against the integers, spike by spike, and checks that a broken one is caught."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Synthesis of a tiny design, and the reading of what the tools report."""
 
 import json

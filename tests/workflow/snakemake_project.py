@@ -22,6 +22,7 @@ TINY = {
     },
     "training": {"formats": ["4bitsym", "ternary"], "widths": [8], "seeds": 2, "epochs": 1},
     "firmware": {"formats": ["ternary"]},
+    "fpga": {"formats": ["ternary"], "images": 1, "lanes": [1], "parallel": {"inputs": 8}},
 }
 
 

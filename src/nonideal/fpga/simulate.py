@@ -158,8 +158,8 @@ def verify(design: Design, inputs: np.ndarray, steps: int, *, layer: SpikingLaye
         sample, step, neuron = differ[0].tolist()
         raise MismatchError(
             f"RTL of a {design.layer.weight_format} layer, {design.layer.inputs} inputs, "
-            f"{design.layer.outputs} neurons: {len(differ)} of {wanted.size} spikes differ from the integers, "
-            f"the first in inference {sample}, step {step}, neuron {neuron}: {found[sample, step, neuron]} "
+            f"{design.layer.outputs} neurons: {len(differ)} of {wanted.size} spikes differ from the integers "
+            f"(first: inference {sample}, step {step}, neuron {neuron}), {found[sample, step, neuron]} "
             f"instead of {wanted[sample, step, neuron]}"
         )
     if len(set(cycles.tolist())) > 1:
