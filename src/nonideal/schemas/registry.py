@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from nonideal.schemas import capacity, cnn, crossbar, mcu, network_history, networks, published, regularised, spiking, training
+from nonideal.schemas import capacity, cnn, crossbar, fpga, mcu, network_history, networks, published, regularised, spiking, training
 
 TABLES: dict[str, pa.DataFrameSchema] = {
     schema.name: schema
-    for module in (capacity, cnn, crossbar, mcu, network_history, networks, published, regularised, spiking, training)
+    for module in (capacity, cnn, crossbar, fpga, mcu, network_history, networks, published, regularised, spiking, training)
     for schema in vars(module).values()
     if isinstance(schema, pa.DataFrameSchema)
 }
