@@ -18,7 +18,10 @@ from amaranth.lib.wiring import Component, In, Out
 
 from nonideal.spiking.integer import LEAK_SHIFT, SpikingLayer
 
-WEIGHT_BITS = {"binary": 1, "ternary": 2, "q2.2": 4, "q4.4": 8, "q8.8": 16}
+TERNARY = ("ternary", "twn")
+"""Formats whose levels are -1, 0 and +1; they differ in how a weight is put on them."""
+
+WEIGHT_BITS = {"binary": 1} | dict.fromkeys(TERNARY, 2) | {"q2.2": 4, "q4.4": 8, "q8.8": 16}
 """Bits of a stored weight: two's complement, but binary, where 1 stands for +1 and 0 for -1."""
 
 
@@ -36,9 +39,10 @@ def encode(weights: np.ndarray, weight_format: str) -> np.ndarray:
         )
     bits, levels = WEIGHT_BITS[weight_format], weights.astype(np.int64)
     largest = 2 ** (bits - 1) - 1
-    allowed = {"binary": np.abs(levels) == 1, "ternary": np.abs(levels) <= 1}.get(
-        weight_format, (levels >= -largest - 1) & (levels <= largest)
-    )
+    if weight_format == "binary":
+        allowed = np.abs(levels) == 1
+    else:
+        allowed = (levels >= (-largest if weight_format in TERNARY else -largest - 1)) & (levels <= largest)
     if not allowed.all():
         raise ValueError(f"weight {levels[~allowed][0]} is no level of format {weight_format!r}")
     return (levels > 0).astype(np.int64) if bits == 1 else levels & (2**bits - 1)
@@ -58,7 +62,7 @@ def product(code: Value, x: Value, weight_format: str, input_bits: int) -> Value
         return Mux(code, x, -x) if input_bits else Mux(x, Mux(code, 1, -1), 0)
     if not input_bits:
         return Mux(x, code.as_signed(), 0)
-    if weight_format == "ternary":
+    if weight_format in TERNARY:
         return Mux(code[0], Mux(code[1], -x, x), 0)
     return code.as_signed() * x
 

@@ -4,11 +4,36 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from nonideal.schemas import capacity, cnn, crossbar, fpga, mcu, network_history, networks, published, regularised, spiking, training
+from nonideal.schemas import (
+    capacity,
+    cnn,
+    crossbar,
+    fpga,
+    mcu,
+    network_history,
+    networks,
+    published,
+    regularised,
+    spiking,
+    training,
+)
 
+MODULES = (
+    capacity,
+    cnn,
+    crossbar,
+    fpga,
+    mcu,
+    network_history,
+    networks,
+    published,
+    regularised,
+    spiking,
+    training,
+)
 TABLES: dict[str, pa.DataFrameSchema] = {
     schema.name: schema
-    for module in (capacity, cnn, crossbar, fpga, mcu, network_history, networks, published, regularised, spiking, training)
+    for module in MODULES
     for schema in vars(module).values()
     if isinstance(schema, pa.DataFrameSchema)
 }
