@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import zipfile
+from pathlib import Path
 
 import nbformat
 import pandas as pd
@@ -17,45 +18,28 @@ from nonideal.schemas.registry import declared
 
 pytestmark = pytest.mark.workflow
 
-WEIGHT_FIGURES = {"figure_entropy", "figure_first_layer"}
-STUDY_FIGURES = {"figure_capacity", "figure_quantscale"}
-FIGURES = (
-    "figure_4a",
-    "figure_4b",
-    "figure_4c",
-    "figure_ternary",
-    "figure_bits",
-    "figure_ptq_qat",
-    *sorted(WEIGHT_FIGURES | STUDY_FIGURES),
-)
-TABLES = (
-    "table_eq8",
-    "table_eq8_fit",
-    "table_crossover",
-    "table_bits",
-    "table_crossbar",
-    "table_options",
-    "table_ternarisation",
-    "table_formats",
-    "table_kernels",
-    "table_cycles",
-    "table_capacity_fit",
-    "table_equal_loss",
-    "table_quantscale",
-    "compare_published",
-)
-FIRMWARE_TABLES = {"table_formats", "table_kernels", "table_cycles"}
-STUDY_TABLES = {"table_capacity_fit", "table_equal_loss", "table_quantscale"}
-TRAINED = {"table_bits"} | FIRMWARE_TABLES | STUDY_TABLES
-FIRMWARE_JOBS = {"firmware_format", "firmware_tables", "formats"} | FIRMWARE_TABLES
-STUDY_JOBS = {"capacity", "quantscale"} | STUDY_FIGURES | STUDY_TABLES
-CROSSBAR_JOBS = {
+ROOT = Path(__file__).parents[2]
+# Every figure has a notebook and every table a caption: nothing else decides what the artefact must hold.
+FIGURES = sorted(path.stem for path in (ROOT / "notebooks").glob("figure_*.ipynb"))
+TABLES = sorted(path.stem for path in (ROOT / "workflow/report").glob("table_*.rst")) + ["compare_published"]
+CROSSBAR = {
     "crossbar_trials",
     "crossbar_summary",
     "crossbar_eq8",
     "crossbar_crossover",
     "crossbar_options",
+    "figure_4a",
+    "figure_4b",
+    "figure_4c",
+    "figure_ternary",
+    "table_crossbar",
+    "table_eq8",
+    "table_eq8_fit",
+    "table_crossover",
+    "table_options",
+    "table_ternarisation",
 }
+FIRMWARE = {"firmware_format", "firmware_tables", "formats", "table_formats", "table_kernels", "table_cycles"}
 END = {"compare_published_values", "compare_published", "provenance", "paper", "manifest", "all"}
 
 
@@ -110,19 +94,16 @@ def test_second_run_has_nothing_to_do(tiny):
 
 def test_editing_the_crossbar_makes_exactly_its_dependents_due(tiny):
     with edited(tiny.folder / "src/nonideal/pcm/kernel.py", comment):
-        due = tiny.due()
-    shown = {"figure_4a", "figure_4b", "figure_4c", "figure_ternary"}
-    shown |= {name for name in TABLES if name.startswith("table") and name not in TRAINED}
-    assert due == CROSSBAR_JOBS | shown | END
+        assert tiny.due() == CROSSBAR | END
     assert tiny.due() == set()
 
 
-def test_editing_training_makes_exactly_its_dependents_due(tiny):
+def test_editing_training_leaves_the_crossbar_alone(tiny):
     with edited(tiny.folder / "src/nonideal/training/loop.py", comment):
         due = tiny.due()
-    networks = {"train", "train_float", "train_widths", "post_training", "accuracy", "weights"}
-    shown = {"figure_bits", "figure_ptq_qat", "table_bits"} | WEIGHT_FIGURES
-    assert due == networks | shown | FIRMWARE_JOBS | STUDY_JOBS | END
+    trained = {"train", "train_cnn", "train_network", "spiking_float", "regularised_float", "capacity"}
+    assert due >= trained | FIRMWARE | END | {"figure_bits", "figure_5a", "figure_faults", "table_fpga"}
+    assert not due & CROSSBAR
 
 
 def test_editing_a_kernel_in_c_makes_the_firmware_due(tiny):
