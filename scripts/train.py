@@ -1,4 +1,4 @@
-"""Adapter of rule train: every repetition of one weight format."""
+"""Adapter of rules train and train_float: every repetition of one weight format, or of full precision."""
 
 import shutil
 
@@ -7,28 +7,23 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import bits, tables
-from nonideal.files import sha256
-from nonideal.provenance import config_hash
 from nonideal.schemas import training
 
 settings = snakemake.params.settings
-networks, history, accuracy = bits.train_format(
+trained = bits.train_format(
     settings,
-    snakemake.wildcards.format,
+    snakemake.wildcards.get("format", "float"),
     snakemake.input.arrays,
     seed=snakemake.params.seed,
     progress=snakemake.params.progress,
-    fingerprint=config_hash(
-        {
-            "code": provenance["code_sha256"],
-            "settings": settings,
-            "seed": snakemake.params.seed,
-            "data": sha256(snakemake.input.manifest),
-        }
+    fingerprint=bits.fingerprint(
+        provenance, settings, seed=snakemake.params.seed, manifest=snakemake.input.manifest
     ),
 )
-bits.save_networks(networks, snakemake.output.networks)
-tables.write(history, snakemake.output.history, training.HISTORY, provenance=provenance)
-tables.write(accuracy, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
+bits.save_networks(trained.networks, snakemake.output.networks)
+tables.write(trained.history, snakemake.output.history, training.HISTORY, provenance=provenance)
+tables.write(trained.accuracy, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
+if snakemake.output.get("usage"):
+    tables.write(trained.usage, snakemake.output.usage, training.CODE_USAGE, provenance=provenance)
 # The job of a killed run may still be at work here, and remove its checkpoints at the same moment.
 shutil.rmtree(snakemake.params.progress, ignore_errors=True)

@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 import torch
 
-from nonideal import bits, data, tables
-from nonideal.schemas.training import ACCURACY, HISTORY
+from nonideal import augment, bits, data, tables
+from nonideal.mcu.integer import from_model
+from nonideal.schemas.training import ACCURACY, CODE_USAGE, HISTORY
 from nonideal.training import loop
 
 CONFIG = {
@@ -17,7 +18,21 @@ CONFIG = {
     "optimiser": "adam",
     "learning_rate": 0.003,
     "schedule": "cosine",
+    "step_epochs": 10,
+    "milestones": [],
+    "weight_decay": 0,
+    "label_smoothing": 0,
     "augmented_copies": 1,
+    "augment_fine": False,
+    "degrees": 10,
+    "translate": 0.1,
+    "scale_range": [0.9, 1.1],
+    "shear": 0,
+    "clipping": {},
+    "freeze_scale": 1,
+    "per_channel": False,
+    "prune_share": 0,
+    "prune_at": 0.5,
     "threads": 1,
 }
 
@@ -36,9 +51,11 @@ def trained(digits, tmp_path_factory):
 
 
 def test_tables_fit_their_schemas(trained):
-    networks, history, accuracy = trained
+    networks, history, usage, accuracy = trained
     assert list(networks) == [0, 1]
     assert len(tables.check(history, HISTORY)) == 4
+    shares = tables.check(usage, CODE_USAGE).groupby(["seed", "epoch", "layer"])["share"]
+    assert shares.ngroups == 2 * 2 * 2 and np.allclose(shares.sum(), 1)
     accuracy = tables.check(accuracy, ACCURACY)
     assert accuracy["weights"].tolist() == [256 * 8 + 8 * 10] * 2
     assert accuracy["bits"].tolist() == pytest.approx([np.log2(3)] * 2)
@@ -47,9 +64,9 @@ def test_tables_fit_their_schemas(trained):
 
 
 def test_repetitions_differ_and_repeat(trained, digits, tmp_path):
-    networks, history, _ = trained
+    networks, history, *_ = trained
     assert not torch.equal(networks[0]["layers.0.weight"], networks[1]["layers.0.weight"])
-    again, rows, _ = bits.train_format(
+    again, rows, *_ = bits.train_format(
         CONFIG, "ternary", digits, seed=1, progress=tmp_path, fingerprint="a" * 64
     )
     pd.testing.assert_frame_equal(history, rows)
@@ -70,9 +87,10 @@ def test_interrupted_training_resumes_bit_for_bit(trained, digits, tmp_path, mon
     arguments = {"seed": 1, "progress": tmp_path, "fingerprint": "a" * 64}
     with pytest.raises(KeyboardInterrupt):
         bits.train_format(CONFIG, "ternary", digits, **arguments)
-    networks, history, _ = bits.train_format(CONFIG, "ternary", digits, **arguments)
+    networks, history, usage, _ = bits.train_format(CONFIG, "ternary", digits, **arguments)
     assert len(calls) == 5  # three epochs before the interruption, the failed one, and one after it
-    pd.testing.assert_frame_equal(trained[1], history)
+    pd.testing.assert_frame_equal(trained.history, history)
+    pd.testing.assert_frame_equal(trained.usage, usage)
     for key, value in trained[0][1].items():
         assert torch.equal(value, networks[1][key])
 
@@ -93,11 +111,73 @@ def test_every_format_starts_from_the_same_weights():
 
 def test_post_training_quantisation_uses_the_float_networks(digits, tmp_path):
     short = CONFIG | {"seeds": 1, "widths": [16], "epochs": 8, "formats": ["8bit", "binary"]}
-    networks, _, accuracy = bits.train_format(
+    networks, _, usage, accuracy = bits.train_format(
         short, "float", digits, seed=1, progress=tmp_path, fingerprint="a" * 64
     )
+    assert usage.empty  # full precision has no codes
     bits.save_networks(networks, tmp_path / "networks.pt")
     quantised = bits.quantise_after_training(short, bits.load_networks(tmp_path / "networks.pt"), digits)
     found = tables.check(quantised, ACCURACY).set_index("format")["test_accuracy"]
     assert found["8bit"] == pytest.approx(accuracy["test_accuracy"].item(), abs=0.01)
     assert found["binary"] < found["8bit"]
+
+
+def test_settings_reach_the_training_loop():
+    settings = bits.settings_of(
+        CONFIG
+        | {"schedule": "step", "milestones": [0.5], "weight_decay": 0.01, "label_smoothing": 0.1}
+        | {"degrees": 15, "translate": 0.2, "scale_range": [0.8, 1.3], "shear": 5, "freeze_scale": 0.5}
+    )
+    assert (settings.rate(0), settings.rate(1)) == pytest.approx((0.003, 0.0003))
+    assert (settings.weight_decay, settings.label_smoothing, settings.freeze_scale) == (0.01, 0.1, 0.5)
+    assert settings.affine() == augment.Affine(15, 0.2, (0.8, 1.3), 5)
+
+
+def test_clipping_is_chosen_by_format():
+    config = CONFIG | {"clipping": {"4bitsym": "octav"}, "per_channel": True}
+    layer = bits.network(config, "4bitsym", 10, seed=0).layers[0]
+    assert (layer.clipping, layer.per_channel, layer.scale.shape) == ("octav", True, (8, 1))
+    assert bits.network(config, "4bit", 10, seed=0).layers[0].clipping == "proportional"
+    assert bits.network(config, "float", 10, seed=0).layers[0].clipping is None
+
+
+def test_a_study_changes_what_it_names_and_nothing_else():
+    changed = bits.variant(CONFIG, {"epochs": 7, "values": [1]}, widths=[3])
+    assert changed == CONFIG | {"epochs": 7, "widths": [3]}
+
+
+def test_pruned_networks_are_smaller_and_come_back_from_their_state(digits, tmp_path):
+    config = CONFIG | {"widths": [8, 6], "prune_share": 0.5, "seeds": 1}
+    trained = bits.train_format(config, "4bitsym", digits, seed=1, progress=tmp_path, fingerprint="a" * 64)
+    state = trained.networks[0]
+    assert [tuple(value.shape) for key, value in state.items() if key.endswith("weight")] == [
+        (4, 256),
+        (3, 4),
+        (10, 3),
+    ]
+    assert trained.accuracy["weights"].item() == 4 * 256 + 3 * 4 + 10 * 3
+    assert from_model(bits.restore(config, "4bitsym", state)).sizes == (256, 4, 3, 10)
+
+
+def test_letters_are_a_data_set_like_another(tmp_path):
+    write_emnist(tmp_path, "letters", first_label=1, classes=26)
+    data.prepare("emnist_letters", tmp_path / "prepared", root=tmp_path)
+    config = CONFIG | {"dataset": "emnist_letters", "seeds": 1, "epochs": 1, "augment_fine": True}
+    trained = bits.train_format(
+        config, "4bitsym", tmp_path / "prepared", seed=1, progress=tmp_path / "progress", fingerprint="a" * 64
+    )
+    assert trained.networks[0]["layers.1.weight"].shape == (26, 8)
+    assert tables.check(trained.accuracy, ACCURACY)["dataset"].tolist() == ["emnist_letters"]
+
+
+def write_emnist(root, split, *, first_label, classes):
+    """Random images in files as EMNIST's: four a class for training, two for testing."""
+    generator = np.random.default_rng(0)
+    folder = root / "EMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for part, count in (("train", 4), ("test", 2)):
+        labels = np.tile(np.arange(classes, dtype=np.uint8), count) + first_label
+        images = generator.integers(0, 256, (len(labels), 28, 28), dtype=np.uint8)
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+            head = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+            (folder / f"emnist-{split}-{part}-{kind}-ubyte").write_bytes(head + array.tobytes())

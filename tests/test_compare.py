@@ -450,15 +450,36 @@ def accuracy_table(dataset):
     return {"training/accuracy_summary.parquet": tables.check(frame, declared("accuracy_summary"))}
 
 
+def study_tables(dataset):
+    """Tables of the studies of fully connected networks and of their programs."""
+    sizes = {"4bitsym": "256-64-64-64-10", "fp130": "256-64-64-64-10", "8bit": "256-40-32-32-10"}
+    formats = pd.DataFrame({"format": list(sizes), "sizes": list(sizes.values())}).assign(dataset=dataset)
+    entropy = pd.DataFrame(itertools.product([1, 60], [1, 2, 3, 4]), columns=["epoch", "layer"])
+    equal = pd.DataFrame({"format": ["8bit", "4bitsym", "binary", "fp130", "nf4"]}).assign(dataset=dataset)
+    scan = pd.DataFrame({"quantscale": [0.2, 0.4], "suffices": [True, False]})
+    return {
+        "firmware/formats.parquet": filled("formats", formats),
+        "training/entropy_summary.parquet": filled(
+            "entropy_summary", entropy.assign(dataset=dataset, format="4bitsym")
+        ),
+        "capacity/equal_loss.parquet": filled("capacity_equal_loss", equal.assign(points=3)),
+        "quantscale/summary.parquet": filled(
+            "quantscale_summary", scan.assign(dataset=dataset, format="4bitsym")
+        ),
+    }
+
+
 def test_every_wired_line_finds_its_row(root, shipped):
     settings = yaml.safe_load((root / "config/config.yaml").read_text())["crossbar"]
-    frame = compare.compare(shipped, crossbar_tables(settings) | accuracy_table("mnist"), SCALE)
+    made = crossbar_tables(settings) | accuracy_table("mnist") | study_tables("mnist")
+    frame = compare.compare(shipped, made, SCALE)
     wired = (shipped["table"] != "").to_numpy()
-    assert set(shipped["table"]) - {""} == {*crossbar_tables(settings), *accuracy_table("mnist")}
+    assert set(shipped["table"]) - {""} == set(made)
     lost = frame[wired & frame["verdict"].eq("not run")]
     assert lost.empty, lost[["figure", "quantity"]].to_string()
     assert frame[~wired]["verdict"].eq("not run").all()
-    percent = frame[wired & frame["unit"].eq("%")]
+    accuracies = shipped["table"].eq("training/accuracy_summary.parquet").to_numpy()
+    percent = frame[accuracies & frame["unit"].eq("%")]
     assert percent["ours"].eq(98.5).all() and percent["interval"].to_numpy() == pytest.approx(0.5)
 
 

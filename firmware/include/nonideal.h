@@ -1,4 +1,4 @@
-/* Inference of low-bit fully connected networks on int8 activations, without multiply, divide, heap or stdio.
+/* Inference of low-bit networks on int8 activations, without multiply, divide, heap or stdio.
  *
  * A layer computes y[o] = sum over i of w[o][i] * x[i] in 32 bits. ni_shift_norm turns the accumulators into
  * the next layer's activations. Sums are formed modulo 2^32, so an intermediate value may wrap; the exporter
@@ -32,8 +32,34 @@ struct ni_layer {
     uint16_t stride; /* words from one row to the next */
 };
 
+/* Three 3x3 convolutions per channel of a 16x16 image, without padding, before the layers of a CNN:
+ *   y1 = w1 * x                                a1 = min(255, max(0, y1) >> shifts[0])                      14x14
+ *   y2 = w2 * a1, p2 = largest of each 2x2     a2 = min(255, max(0, p2) >> shifts[1])                        6x6
+ *   y3 = w3 * a2, p3 = largest of each 2x2     f = max(0, p3) >> shifts[2], 16 bits                          2x2
+ * with * the sliding product. Channels are computed one after the other in the same memory. */
+typedef struct ni_convolutions ni_convolutions;
+
+/* x: the image, 256 values -128 .. 127, aligned to words, with room for the features (8 bytes a channel) and
+ * changed. work: NI_CONVOLUTION_BYTES, aligned to words. Returns the features [channels][4], in x or in work. */
+typedef uint16_t *ni_convolution_kernel(const ni_convolutions *convolutions, int8_t *x, void *work);
+
+enum { NI_TAPS = 9, NI_FEATURES = 4, NI_CEILING = 255 };
+
+struct ni_convolutions {
+    ni_convolution_kernel *kernel;
+    const int8_t *weights; /* [channels][3][9]: layer, tap row by row */
+    uint16_t channels;
+    uint8_t shifts[3];
+};
+
+ni_convolution_kernel ni_plain_convolutions, ni_fast_convolutions;
+
+/* One layer of the plain kernel, in place: accumulators [side - 2][side - 2] from activations [side][side]. */
+void ni_plain_slide(int32_t *plane, uint32_t side, const int8_t *taps);
+
 typedef struct {
     const ni_layer *layers;
+    const ni_convolutions *convolutions; /* of a CNN, or NULL */
     uint16_t count;
 } ni_network;
 
@@ -46,11 +72,15 @@ ni_kernel ni_fast_binary, ni_fast_ternary, ni_fast_2bitsym, ni_fast_4bitsym, ni_
  * x[o] = 0 where y[o] < 0, else min(127, (y[o] + ((1 << s) >> 1)) >> s). */
 void ni_shift_norm(const int32_t *y, int8_t *x, uint32_t count);
 
+/* The same for features, which are not negative. x may be where the features are. */
+void ni_norm_features(const uint16_t *features, int8_t *x, uint32_t count);
+
 /* Index of the largest value; the first maximum wins. */
 uint32_t ni_argmax(const int32_t *y, uint32_t count);
 
-/* Run all layers. x: the image, overwritten by activations, room for the widest layer. y: logits at the end,
- * room for the widest layer rounded up to a multiple of 32. Returns the class. */
+/* Run all layers. x: the image, overwritten by activations, room for the widest layer (and, in a CNN, what its
+ * kernel asks for). y: logits at the end, room for the widest layer rounded up to a multiple of 32 (in a CNN at
+ * least ni_convolution_work). Returns the class. */
 uint32_t ni_infer(const ni_network *network, int8_t *x, int32_t *y);
 
 #endif

@@ -5,6 +5,11 @@
 #include "internal.h"
 #include "work.h"
 
+/* Widths of codes of which every layer's rows are whole blocks: the code for single words is then left out. */
+#ifndef NI_WHOLE_BLOCKS
+#define NI_WHOLE_BLOCKS 0
+#endif
+
 enum { LANES = 8 / NI_BITS, HALF = 2 * LANES };
 #define BLOCK ((uint32_t)NI_BITS)
 
@@ -50,7 +55,8 @@ static inline void rows(const uint8_t *base, const uint16_t *add, const uint16_t
 static inline void fold(const ni_layer *layer, uint32_t start, uint32_t doublings) {
     const uint8_t *const base = (const uint8_t *)layer->weights - 4; /* entries are four more than offsets */
     const uint16_t *const add = ni_work.rows, *const subtract = ni_work.rows + NI_LIMIT;
-    const uint32_t blocks = layer->stride / BLOCK, words = layer->stride % BLOCK, done = blocks * BLOCK;
+    const uint32_t blocks = layer->stride / BLOCK, done = blocks * BLOCK;
+    const uint32_t words = NI_WHOLE_BLOCKS & NI_BITS ? 0 : layer->stride % BLOCK;
     start |= start << 8;
     start |= start << 16;
     if (blocks) rows_of_blocks(base, add, subtract, start, ni_work.sums, doublings + (blocks << 5));

@@ -4,13 +4,24 @@
 
 #include "nonideal.h"
 
-/* Code that runs from RAM where flash has wait states; the start-up code copies it. */
+/* Code that runs from RAM where flash has wait states; the start-up code copies it. A CNN's memory holds its
+ * convolutions' code at most, and the layers stay in flash. */
 #if defined(__riscv)
+#ifdef NI_LAYERS_IN_FLASH
+#define NI_RAM __attribute__((noinline))
+#else
 #define NI_RAM __attribute__((section(".ramcode"), noinline))
+#endif
+#ifdef NI_CONVOLUTIONS_IN_FLASH
+#define NI_CONVOLUTION_RAM __attribute__((noinline))
+#else
+#define NI_CONVOLUTION_RAM __attribute__((section(".ramcode"), noinline))
+#endif
 /* In a branch: do not replace it by arithmetic. A branch not taken costs less here. */
 #define NI_KEEP_BRANCH __asm__ volatile("")
 #else
 #define NI_RAM
+#define NI_CONVOLUTION_RAM
 #define NI_KEEP_BRANCH (void)0
 #endif
 

@@ -1,5 +1,6 @@
 /* Running a network: layers, normalisation, largest value. */
 #include "internal.h"
+#include "work.h"
 
 uint32_t ni_argmax(const int32_t *y, uint32_t count) {
     uint32_t best = 0;
@@ -32,6 +33,14 @@ void ni_shift_norm(const int32_t *y, int8_t *x, uint32_t count) {
 
 uint32_t ni_infer(const ni_network *network, int8_t *x, int32_t *y) {
     const ni_layer *layer = network->layers;
+    if (network->convolutions) {
+        const ni_convolutions *const convolutions = network->convolutions;
+        const uint16_t *const features = convolutions->kernel(convolutions, x, y);
+        ni_norm_features(features, x, (uint32_t)convolutions->channels << 2);
+#ifdef NI_SHARED_MEMORY
+        for (uint32_t k = 0; k < NI_SUM_WORDS; k++) ni_work.sums[k] = 0; /* the convolutions used this memory */
+#endif
+    }
     for (uint32_t k = 0;; k++, layer++) {
         layer->kernel(layer, x, y);
         if (k + 1 == network->count) return ni_argmax(y, layer->outputs);

@@ -393,13 +393,19 @@
     ret
     .endm
 
-    function .ramcode, ni_activate, activate
-    function .ramcode, ni_list_rows, list_rows
-    function .ramcode, ni_rows_4bit_4, rows4 4
+#ifdef NI_LAYERS_IN_FLASH
+#define FAST_CODE .text
+#else
+#define FAST_CODE .ramcode
+#endif
+
+    function FAST_CODE, ni_activate, activate
+    function FAST_CODE, ni_list_rows, list_rows
+    function FAST_CODE, ni_rows_4bit_4, rows4 4
     function .text, ni_rows_4bit_1, rows4 1
-    function .ramcode, ni_rows_2bit_2, rows2 2
+    function FAST_CODE, ni_rows_2bit_2, rows2 2
     function .text, ni_rows_2bit_1, rows2 1
-    function .ramcode, ni_rows_1bit_1, rows1
-    function .ramcode, ni_rows_fp130, rows_fp130
+    function FAST_CODE, ni_rows_1bit_1, rows1
+    function FAST_CODE, ni_rows_fp130, rows_fp130
 
 #endif

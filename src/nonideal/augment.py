@@ -32,6 +32,8 @@ class Affine:
         Shift by up to plus or minus this fraction of the width and of the height.
     scale
         Smallest and largest magnification.
+    shear
+        Shear along x by up to plus or minus this angle, in degrees, below 90.
 
     Raises
     ------
@@ -42,10 +44,13 @@ class Affine:
     degrees: float = 10.0
     translate: float = 0.1
     scale: tuple[float, float] = (0.9, 1.1)
+    shear: float = 0.0
 
     def __post_init__(self) -> None:
         if self.degrees < 0 or self.translate < 0:
             raise ValueError(f"degrees and translate must not be negative, got {self}")
+        if not 0 <= self.shear < 90:
+            raise ValueError(f"shear must lie in [0, 90) degrees, got {self}")
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"scale must be two positive numbers in ascending order, got {self.scale}")
 
@@ -71,7 +76,11 @@ class Affine:
         factor = 1 / (low + (high - low) * uniform[1])
         shift = (2 * uniform[2:] - 1) * (2 * self.translate)  # coordinates span 2
         cos, sin = angle.cos() * factor, angle.sin() * factor
-        return torch.stack((cos, -sin, shift[0], sin, cos, shift[1]), dim=1).view(count, 2, 3)
+        maps = torch.stack((cos, -sin, shift[0], sin, cos, shift[1]), dim=1).view(count, 2, 3)
+        if self.shear:  # drawn last and only if asked for: without it the maps stay as they are
+            slant = 2 * torch.rand(count, generator=generator, device=generator.device) - 1
+            maps[:, :, 1] += maps[:, :, 0] * torch.tan(slant * math.radians(self.shear))[:, None]
+        return maps
 
 
 def transform(images: Tensor, matrices: Tensor, background: Tensor) -> Tensor:
@@ -101,6 +110,39 @@ def transform(images: Tensor, matrices: Tensor, background: Tensor) -> Tensor:
         images - background, grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )
     return moved.add_(background)
+
+
+def transform_fine(images: Tensor, matrices: Tensor, background: Tensor, *, size: int) -> Tensor:
+    """Apply one affine map per image in its own resolution, then resize as `preprocess` does.
+
+    Maps of images that are already small blur them: each new pixel is a mean of its neighbours. Here the
+    blur is that of the fine resolution, and what is left of it after antialiasing hardly differs from the
+    unmoved images.
+
+    Parameters
+    ----------
+    images, matrices, background
+        As `transform`; [n, c, h, w] with h = w.
+    size
+        Height and width of the result.
+
+    Returns
+    -------
+    Tensor
+        [n, c, size, size].
+    """
+    weights = _resize_weights(images.shape[-1], size, images.device)
+    return weights @ transform(images, matrices, background) @ weights.T
+
+
+@functools.lru_cache(maxsize=8)
+def _resize_weights(before: int, after: int, device: torch.device) -> Tensor:
+    """Antialiased bilinear resizing of one axis as a matrix [after, before]: the images are separable."""
+    with torch.inference_mode(False):
+        unit = torch.eye(before, device=device)[None, None]
+        return functional.interpolate(
+            unit, size=(after, before), mode="bilinear", antialias=True, align_corners=False
+        )[0, 0]
 
 
 @functools.lru_cache(maxsize=8)
@@ -241,6 +283,9 @@ class Tensors:
         int64 [n].
     background
         Value of an empty pixel, float32 [c, 1, 1].
+    fine_images
+        Training images before they were resized, float32 [n, c, h, h], normalised alike, for augmentation to
+        start from; None augments `train_images`.
 
     Raises
     ------
@@ -253,8 +298,13 @@ class Tensors:
     test_images: Tensor
     test_labels: Tensor
     background: Tensor
+    fine_images: Tensor | None = None
 
     def __post_init__(self) -> None:
+        if self.fine_images is not None and len(self.fine_images) != len(self.train_images):
+            raise ValueError(
+                f"train set: found {len(self.train_images)} images and {len(self.fine_images)} fine ones"
+            )
         for part in ("train", "test"):
             images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
             if not 0 < len(images) == len(labels):
@@ -262,16 +312,21 @@ class Tensors:
 
     def to(self, device: torch.device) -> Tensors:
         """Copy on another device."""
-        return Tensors(*(getattr(self, field.name).to(device) for field in fields(self)))
+        return Tensors(**{name: values.to(device) for name, values in self._present().items()})
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 over all tensors."""
         state = hashlib.sha256()
-        for field in fields(self):
-            values = getattr(self, field.name).cpu().contiguous()
-            state.update(f"{field.name} {values.dtype} {list(values.shape)}".encode())
+        for name, values in self._present().items():
+            values = values.cpu().contiguous()
+            state.update(f"{name} {values.dtype} {list(values.shape)}".encode())
             state.update(values.numpy().data)
         return state.hexdigest()
+
+    def _present(self) -> dict[str, Tensor]:
+        """Tensors by name, without the one that may be missing."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: values for name, values in named.items() if values is not None}
 
 
 def prepare(
@@ -280,6 +335,7 @@ def prepare(
     size: int = 16,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    fine: bool = False,
 ) -> Tensors:
     """Preprocess the images of a data set once.
 
@@ -291,6 +347,8 @@ def prepare(
         Height and width in pixels to resize to.
     mean, std
         Per channel, of pixels scaled to 0 .. 1; None computes both from the training images.
+    fine
+        Keep the training images in their own resolution too, if it is higher, for augmentation.
 
     Raises
     ------
@@ -306,4 +364,7 @@ def prepare(
     for part, pixels in images.items():
         parts[f"{part}_images"] = preprocess(pixels, size=size, mean=mean, std=std)
         parts[f"{part}_labels"] = torch.tensor(getattr(dataset, f"{part}_labels"), dtype=torch.int64)
+    height = images["train"].shape[-1]
+    if fine and height > size:
+        parts["fine_images"] = preprocess(images["train"], size=height, mean=mean, std=std)
     return Tensors(**parts, background=background(mean, std))

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 
-from nonideal import augment, rng, tensorfile, training
+from nonideal import augment, codes, pruning, rng, tensorfile, training
 from nonideal.data import load
+from nonideal.files import sha256
 from nonideal.layers import quant_layers
 from nonideal.models.fc import fc
+from nonideal.provenance import config_hash
 from nonideal.quantize.formats import get_format
 from nonideal.quantize.post_training import post_training_quantise
 
@@ -27,17 +29,32 @@ FLOAT_BITS = 32.0  # bits a weight occupies in single precision
 PUBLISHED_MOMENTS = {"mnist": ([augment.MNIST_MEAN], [augment.MNIST_STD])}  # as BitNetMCU
 
 
-def tensors(folder: str | os.PathLike[str]) -> tuple[training.Tensors, int]:
+class Trained(NamedTuple):
+    """States of the networks by repetition, and rows of the tables of a format.
+
+    The tables are ``training_history``, ``code_usage`` (no rows for ``float``) and ``accuracy``.
+    """
+
+    networks: dict[int, dict[str, torch.Tensor]]
+    history: pd.DataFrame
+    usage: pd.DataFrame
+    accuracy: pd.DataFrame
+
+
+def tensors(folder: str | os.PathLike[str], *, fine: bool = False) -> tuple[training.Tensors, int]:
     """Prepared data set as tensors of 16 x 16 images, and its number of classes.
 
     Parameters
     ----------
     folder
         Folder of a prepared data set, or the array file in it.
+    fine
+        Keep the training images in their own resolution too, for the augmentation to start from.
     """
     dataset = load(folder)
     mean, std = PUBLISHED_MOMENTS.get(dataset.name, (None, None))
-    return training.prepare(dataset, size=PIXELS, mean=mean, std=std), len(dataset.class_names)
+    examples = training.prepare(dataset, size=PIXELS, mean=mean, std=std, fine=fine)
+    return examples, len(dataset.class_names)
 
 
 def settings_of(config: Mapping[str, Any]) -> training.Settings:
@@ -48,22 +65,122 @@ def settings_of(config: Mapping[str, Any]) -> training.Settings:
         optimiser=config["optimiser"],
         lr=config["learning_rate"],
         schedule=config["schedule"],
+        milestones=config["milestones"],
+        step_epochs=config["step_epochs"],
+        weight_decay=config["weight_decay"],
+        label_smoothing=config["label_smoothing"],
         augmented_copies=config["augmented_copies"],
+        degrees=config["degrees"],
+        translate=config["translate"],
+        scale_range=config["scale_range"],
+        shear=config["shear"],
+        freeze_scale=config["freeze_scale"],
         threads=config["threads"],
         device=config["device"],
     )
 
 
-def network(config: Mapping[str, Any], weight_format: str, classes: int, *, seed: int) -> torch.nn.Module:
-    """Untrained network of a repetition; the initial weights do not depend on the format."""
+def variant(training: Mapping[str, Any], study: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """Section ``training`` with what a study's section says otherwise, and `changes` on top."""
+    return {**training, **{key: value for key, value in study.items() if key in training}, **changes}
+
+
+def network(
+    config: Mapping[str, Any],
+    weight_format: str,
+    classes: int,
+    *,
+    seed: int,
+    quantscale: float | None = None,
+    widths: Sequence[int] | None = None,
+) -> torch.nn.Module:
+    """Untrained network of a repetition; the initial weights do not depend on the format.
+
+    Parameters
+    ----------
+    config
+        Section ``training`` of the configuration.
+    weight_format
+        Name of a format, or ``float``.
+    classes
+        Outputs of the last layer.
+    seed
+        Names the stream of the initial weights.
+    quantscale
+        For the clipping ``proportional``; None takes the format's default.
+    widths
+        Of the hidden layers; those of `config` if None.
+    """
+    is_float = weight_format == "float"
     return fc(
         generator=rng.torch_stream(seed, "init"),
         input_pixels=PIXELS**2,
-        widths=tuple(config["widths"]),
+        widths=tuple(config["widths"] if widths is None else widths),
         classes=classes,
         weight_format=weight_format,
-        activation_bits=None if weight_format == "float" else 8,
+        activation_bits=None if is_float else 8,
+        clipping=None if is_float else config["clipping"].get(weight_format),
+        quantscale=quantscale,
+        per_channel=not is_float and config["per_channel"],
     )
+
+
+def restore(
+    config: Mapping[str, Any], weight_format: str, state: Mapping[str, torch.Tensor]
+) -> torch.nn.Module:
+    """Trained network from its state; pruned ones have the widths that were left of them."""
+    matrices = [value for key, value in state.items() if key.endswith(".weight")]
+    widths = [len(matrix) for matrix in matrices]
+    model = network(config, weight_format, widths[-1], seed=0, widths=widths[:-1])
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def train_network(
+    config: Mapping[str, Any],
+    weight_format: str,
+    examples: training.Tensors,
+    classes: int,
+    *,
+    seed: int,
+    repetition: int,
+    checkpoint: str | os.PathLike[str],
+    quantscale: float | None = None,
+    hooks: Sequence[training.Hook] = (),
+) -> tuple[torch.nn.Module, pd.DataFrame]:
+    """Train one network.
+
+    Parameters
+    ----------
+    config
+        Section ``training`` of the configuration.
+    weight_format, classes, quantscale
+        As `network`.
+    examples
+        Data set.
+    seed, repetition
+        Seed of the run and index of the repetition; together they name all random streams.
+    checkpoint
+        File to resume from.
+    hooks
+        Called by the training loop.
+
+    Returns
+    -------
+    model : torch.nn.Module
+        Trained network, without the neurons that were pruned.
+    history : pandas.DataFrame
+        As `nonideal.training.train`; of the network before it shrank.
+    """
+    child = rng.child_seed(seed, "training", repetition)
+    model = network(config, weight_format, classes, seed=child, quantscale=quantscale)
+    if config["prune_share"]:
+        epoch = round(config["prune_at"] * config["epochs"])
+        hooks = [pruning.PruneUnits(model, config["prune_share"], epoch), *hooks]
+    history = training.train(
+        model, examples, settings_of(config), seed=child, checkpoint=checkpoint, hooks=hooks
+    )
+    return pruning.shrink(model) if config["prune_share"] else model, history
 
 
 def train_format(
@@ -74,7 +191,7 @@ def train_format(
     seed: int,
     progress: str | os.PathLike[str],
     fingerprint: str,
-) -> tuple[dict[int, dict[str, torch.Tensor]], pd.DataFrame, pd.DataFrame]:
+) -> Trained:
     """Train every repetition of one weight format.
 
     Parameters
@@ -94,32 +211,35 @@ def train_format(
 
     Returns
     -------
-    networks : dict
-        State of each repetition's trained network.
-    history : pandas.DataFrame
-        Rows of table ``training_history``.
-    accuracy : pandas.DataFrame
-        Rows of table ``accuracy``.
+    Trained
+        Networks and tables.
     """
-    examples, classes = tensors(data)
-    folder = _checkpoints(Path(progress), fingerprint)
-    networks, histories, results = {}, [], []
+    examples, classes = tensors(data, fine=config["augment_fine"])
+    folder = checkpoints(progress, fingerprint)
+    is_float = weight_format == "float"
+    networks, histories, usages, results = {}, [], [], []
     for repetition in range(config["seeds"]):
-        child = rng.child_seed(seed, "training", repetition)
-        model = network(config, weight_format, classes, seed=child)
         print(f"{weight_format}: repetition {repetition + 1} of {config['seeds']}", flush=True)
-        history = training.train(
-            model, examples, settings_of(config), seed=child, checkpoint=folder / f"seed-{repetition}.pt"
+        model, history = train_network(
+            config,
+            weight_format,
+            examples,
+            classes,
+            seed=seed,
+            repetition=repetition,
+            checkpoint=folder / f"seed-{repetition}.pt",
+            hooks=() if is_float else [codes.CodeUsage()],
         )
-        names = labels(
-            config["dataset"], weight_format, "float" if weight_format == "float" else "qat", repetition
-        )
+        names = labels(config["dataset"], weight_format, "float" if is_float else "qat", repetition)
+        history, usage = codes.split(history)
         histories.append(
             history.rename(columns={"lr": "learning_rate"}).drop(columns="seconds").assign(**names)
         )
+        usages.append(usage.assign(**names))
         results.append(names | _result(model, examples))
         networks[repetition] = {key: value.cpu() for key, value in model.state_dict().items()}
-    return networks, pd.concat(histories, ignore_index=True), pd.DataFrame(results)
+    tables = (pd.concat(parts, ignore_index=True) for parts in (histories, usages))
+    return Trained(networks, *tables, pd.DataFrame(results))
 
 
 def quantise_after_training(
@@ -143,16 +263,33 @@ def quantise_after_training(
     pandas.DataFrame
         Rows of table ``accuracy``.
     """
-    examples, classes = tensors(data)
+    examples, _ = tensors(data)
     results = []
     for repetition, state in networks.items():
-        model = network(config, "float", classes, seed=0)
-        model.load_state_dict(state)
+        model = restore(config, "float", state)
         for weight_format in config["formats"]:
             quantised = post_training_quantise(model, weight_format)
             names = labels(config["dataset"], weight_format, "ptq", repetition)
             results.append(names | _result(quantised, examples))
     return pd.DataFrame(results)
+
+
+def fingerprint(
+    provenance: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    manifest: str | os.PathLike[str],
+) -> str:
+    """What checkpoints depend on, as one hash: code, settings, seed and data."""
+    return config_hash(
+        {
+            "code": provenance["code_sha256"],
+            "settings": dict(settings),
+            "seed": seed,
+            "data": sha256(manifest),
+        }
+    )
 
 
 def labels(dataset: str, weight_format: str, method: str, repetition: int) -> dict[str, Any]:
@@ -193,15 +330,30 @@ def load_networks(path: str | os.PathLike[str]) -> dict[int, dict[str, torch.Ten
     return networks
 
 
+def count_weights(model: torch.nn.Module) -> int:
+    """Number of weights in quantised layers."""
+    return sum(layer.weight.numel() for layer in quant_layers(model))
+
+
+def last_epoch(history: pd.DataFrame) -> dict[str, float]:
+    """Losses and accuracies of a run's last epoch."""
+    names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+    return {name: float(history[name].iloc[-1]) for name in names}
+
+
 def _result(model: torch.nn.Module, examples: training.Tensors) -> dict[str, Any]:
     device = next(model.parameters()).device
     result = training.evaluate(model, examples.test_images.to(device), examples.test_labels.to(device))
-    weights = sum(layer.weight.numel() for layer in quant_layers(model))
-    return {"test_loss": result.loss, "test_accuracy": result.accuracy, "weights": weights}
+    return {
+        "test_loss": result.loss,
+        "test_accuracy": result.accuracy,
+        "weights": count_weights(model),
+    }
 
 
-def _checkpoints(progress: Path, fingerprint: str) -> Path:
+def checkpoints(progress: str | os.PathLike[str], fingerprint: str) -> Path:
     """Folder of the checkpoints of this code; those of other code are removed."""
+    progress = Path(progress)
     folder = progress / fingerprint[:16]
     if progress.is_dir():
         for other in progress.iterdir():

@@ -48,7 +48,7 @@ def parts(results: Path, benchmarks: Path) -> dict[str, str]:
         "targets": _targets(compared, seconds),
         "published": _published(compared),
         "accuracy": _accuracy(pd.read_csv(results / "tables/table_bits.csv")),
-        "firmware": _firmware(pd.read_csv(results / "tables/table_formats.csv")),
+        "firmware": _firmware(pd.read_csv(results / "tables/table_kernels.csv")),
         "speed": _speed(benchmarks),
     }
 

@@ -62,7 +62,7 @@ def test_a_broken_kernel_makes_the_verification_fail(engine, tmp_path):
         verify(made, images(40), engine=engine, emulator=Emulator(built.elf))
 
 
-INFERENCE = "ni_class = ni_infer(&ni_model, ni_image, ni_logits);"
+INFERENCE = "ni_class = infer();"
 
 # A program to be counted by hand: load immediate, a loop of ten, a load from flash, a store, a long nop.
 BY_HAND = "; ".join(

@@ -21,7 +21,10 @@ TINY = {
         "ternary": {"points": 3},
     },
     "training": {"formats": ["4bitsym", "ternary"], "widths": [8], "seeds": 2, "epochs": 1},
-    "firmware": {"formats": ["ternary"]},
+    "firmware": {"formats": ["ternary"], "widths": {"ternary": [6]}},
+    "capacity": {"formats": ["4bitsym", "ternary"], "widths": [3, 6], "seeds": 2, "epochs": 1},
+    "quantscale": {"values": [0.2, 0.4], "references": ["octav"], "seeds": 2, "epochs": 1},
+    "cnn": {"channels": [2], "seeds": 2, "epochs": 1, "emulated_images": 10},
     "spiking": {
         "formats": ["q4.4", "twn"],
         "widths": [8],

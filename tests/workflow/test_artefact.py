@@ -17,7 +17,18 @@ from nonideal.schemas.registry import declared
 
 pytestmark = pytest.mark.workflow
 
-FIGURES = ("figure_4a", "figure_4b", "figure_4c", "figure_ternary", "figure_bits", "figure_snn_precision")
+WEIGHT_FIGURES = {"figure_entropy", "figure_first_layer"}
+STUDY_FIGURES = {"figure_capacity", "figure_quantscale"}
+FIGURES = (
+    "figure_4a",
+    "figure_4b",
+    "figure_4c",
+    "figure_ternary",
+    "figure_bits",
+    "figure_ptq_qat",
+    "figure_snn_precision",
+    *sorted(WEIGHT_FIGURES | STUDY_FIGURES),
+)
 TABLES = (
     "table_eq8",
     "table_eq8_fit",
@@ -27,15 +38,22 @@ TABLES = (
     "table_options",
     "table_ternarisation",
     "table_formats",
+    "table_kernels",
     "table_cycles",
+    "table_capacity_fit",
+    "table_equal_loss",
+    "table_quantscale",
     "table_snn_precision",
     "table_snn_verified",
     "table_snn_events",
     "compare_published",
 )
+FIRMWARE_TABLES = {"table_formats", "table_kernels", "table_cycles"}
+STUDY_TABLES = {"table_capacity_fit", "table_equal_loss", "table_quantscale"}
 SPIKING_TABLES = {"table_snn_precision", "table_snn_verified", "table_snn_events"}
-TRAINED = {"table_bits", "table_formats", "table_cycles"} | SPIKING_TABLES
-FIRMWARE_JOBS = {"firmware_format", "firmware_tables", "table_formats", "table_cycles"}
+TRAINED = {"table_bits"} | FIRMWARE_TABLES | STUDY_TABLES | SPIKING_TABLES
+FIRMWARE_JOBS = {"firmware_format", "firmware_tables", "formats"} | FIRMWARE_TABLES
+STUDY_JOBS = {"capacity", "quantscale"} | STUDY_FIGURES | STUDY_TABLES
 SPIKING_JOBS = {
     "spiking_float",
     "spiking_format",
@@ -116,13 +134,14 @@ def test_editing_the_crossbar_makes_exactly_its_dependents_due(tiny):
 def test_editing_training_makes_exactly_its_dependents_due(tiny):
     with edited(tiny.folder / "src/nonideal/training/loop.py", comment):
         due = tiny.due()
-    trained = {"train", "post_training", "accuracy", "figure_bits", "table_bits"}
-    assert due == trained | FIRMWARE_JOBS | SPIKING_JOBS | END
+    networks = {"train", "train_float", "train_widths", "post_training", "accuracy", "weights"}
+    shown = {"figure_bits", "figure_ptq_qat", "table_bits"} | WEIGHT_FIGURES
+    assert due == networks | shown | FIRMWARE_JOBS | STUDY_JOBS | SPIKING_JOBS | END
 
 
 def test_editing_a_kernel_in_c_makes_the_firmware_due(tiny):
     with edited(tiny.folder / "firmware/src/fast_ternary.c", lambda text: text + "\n/* edited */\n"):
-        assert tiny.due("firmware") == {"firmware_format", "firmware_tables", "firmware"}
+        assert tiny.due("firmware") == {"firmware_format", "firmware_tables", "formats", "firmware"}
 
 
 def test_a_broken_kernel_stops_the_workflow(tiny):

@@ -2,17 +2,59 @@
 # A job fails if one logit of one image differs.
 
 PROGRAMS = config["firmware"]["formats"]
+WIDTHS = config["firmware"]["widths"]
+OTHER_WIDTHS = [name for name in PROGRAMS if WIDTHS.get(name, TRAINING["widths"]) != TRAINING["widths"]]
 
 TABLES |= {
-    "table_formats": "firmware/kernels.parquet",
+    "table_formats": "firmware/formats.parquet",
+    "table_kernels": "firmware/kernels.parquet",
     "table_cycles": "firmware/cycles.parquet",
 }
+
+
+def trained_for(wildcards):
+    """Networks of a format at the widths of its program."""
+    folder = "firmware/training" if wildcards.format in OTHER_WIDTHS else "training"
+    return result(f"{folder}/{wildcards.format}/networks.pt")
+
+
+def settings_for(wildcards):
+    """Training settings of a format's program."""
+    return NETWORK_SETTINGS | {"widths": WIDTHS.get(wildcards.format, TRAINING["widths"])}
+
+
+rule train_widths:
+    input:
+        **images(TRAINING["dataset"]),
+        code=code("train_widths"),
+    output:
+        networks=result("firmware/training/{format}/networks.pt"),
+        accuracy=result("firmware/training/{format}/accuracy.parquet"),
+    log:
+        log_of("train_widths/{format}"),
+    benchmark:
+        timing_of("train_widths/{format}")
+    wildcard_constraints:
+        format="|".join(OTHER_WIDTHS) or "none",
+    threads: TRAINING["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        seed=config["seed"],
+        settings=settings_for,
+        # Not an output: what a killed job resumes from.
+        progress=result("firmware/training/{format}/progress"),
+    message:
+        "firmware: training {wildcards.format} at widths that fit the flash"
+    script:
+        adapter("train_widths")
 
 
 rule firmware_format:
     input:
         **images(TRAINING["dataset"]),
-        networks=result("training/{format}/networks.pt"),
+        networks=trained_for,
         engine=engine_sources(),
         code=code("firmware_format"),
     output:
@@ -20,6 +62,7 @@ rule firmware_format:
         cycles=result("firmware/{format}/cycles.parquet"),
         exported=multiext(result("firmware/{format}/fast/model"), ".h", ".npz", ".json"),
         program=multiext(result("firmware/{format}/fast/firmware"), ".elf", ".bin", ".hex", ".txt"),
+        board=multiext(result("firmware/{format}/board/firmware"), ".elf", ".bin", ".hex", ".txt"),
     log:
         log_of("firmware_format/{format}"),
     benchmark:
@@ -32,7 +75,7 @@ rule firmware_format:
         runtime=30,
     params:
         seed=config["seed"],
-        settings={key: value for key, value in TRAINING.items() if key != "formats"},
+        settings=settings_for,
     message:
         "firmware: {wildcards.format}, both kernels, every test image"
     script:
@@ -61,6 +104,31 @@ rule firmware_tables:
         adapter("firmware_tables")
 
 
+rule formats:
+    input:
+        kernels=rules.firmware_tables.output.kernels,
+        accuracy=rules.accuracy.output.accuracy,
+        others=expand(result("firmware/training/{format}/accuracy.parquet"), format=OTHER_WIDTHS),
+        code=code("formats"),
+    output:
+        result("firmware/formats.parquet"),
+    log:
+        log_of("formats"),
+    benchmark:
+        timing_of("formats")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        others=OTHER_WIDTHS,
+    message:
+        "firmware: accuracy and costs of every format"
+    script:
+        adapter("formats")
+
+
 rule firmware:
     input:
         rules.firmware_tables.output,
+        rules.formats.output,

@@ -1,8 +1,16 @@
 # Fully connected networks: full precision, quantisation-aware training, post-training quantisation.
 
 TRAINING = config["training"]
+# What the networks depend on; which formats there are is not part of it.
+NETWORK_SETTINGS = {key: value for key, value in TRAINING.items() if key != "formats"}
+NEURONS_SHOWN = 16  # of the first layer, in figure_first_layer
 
-FIGURES |= {"figure_bits": {"summary": "training/accuracy_summary.parquet"}}
+FIGURES |= {
+    "figure_bits": {"summary": "training/accuracy_summary.parquet"},
+    "figure_ptq_qat": {"summary": "training/accuracy_summary.parquet"},
+    "figure_entropy": {"summary": "training/entropy_summary.parquet"},
+    "figure_first_layer": {"layer": "training/first_layer.parquet"},
+}
 TABLES |= {"table_bits": "training/accuracy_summary.parquet"}
 SCALES["training"] = f"{TRAINING['dataset']}, {TRAINING['seeds']} seeds, {TRAINING['epochs']} epochs"
 
@@ -15,12 +23,13 @@ rule train:
         networks=result("training/{format}/networks.pt"),
         history=result("training/{format}/history.parquet"),
         accuracy=result("training/{format}/accuracy.parquet"),
+        usage=result("training/{format}/code_usage.parquet"),
     log:
         log_of("train/{format}"),
     benchmark:
         timing_of("train/{format}")
     wildcard_constraints:
-        format="float|" + "|".join(TRAINING["formats"]),
+        format="|".join(TRAINING["formats"]),
     threads: TRAINING["threads"]
     resources:
         **accelerator(TRAINING),
@@ -28,13 +37,30 @@ rule train:
         runtime=240,
     params:
         seed=config["seed"],
-        settings={key: value for key, value in TRAINING.items() if key != "formats"},
+        settings=NETWORK_SETTINGS,
         # Not an output: Snakemake deletes outputs before a job starts, and this is what a killed job resumes from.
         progress=result("training/{format}/progress"),
     message:
         "training: {wildcards.format}, every seed"
     script:
         adapter("train")
+
+
+use rule train as train_float with:
+    output:
+        networks=result("training/float/networks.pt"),
+        history=result("training/float/history.parquet"),
+        accuracy=result("training/float/accuracy.parquet"),
+    log:
+        log_of("train_float"),
+    benchmark:
+        timing_of("train_float")
+    params:
+        seed=config["seed"],
+        settings=NETWORK_SETTINGS,
+        progress=result("training/float/progress"),
+    message:
+        "training: full precision, every seed"
 
 
 rule post_training:
@@ -82,7 +108,34 @@ rule accuracy:
         adapter("accuracy")
 
 
+rule weights:
+    input:
+        networks=expand(result("training/{format}/networks.pt"), format=TRAINING["formats"]),
+        usage=expand(result("training/{format}/code_usage.parquet"), format=TRAINING["formats"]),
+        code=code("weights"),
+    output:
+        entropy=result("training/code_entropy.parquet"),
+        summary=result("training/entropy_summary.parquet"),
+        first_layer=result("training/first_layer.parquet"),
+    log:
+        log_of("weights"),
+    benchmark:
+        timing_of("weights")
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=TRAINING,
+        neurons=NEURONS_SHOWN,
+    message:
+        "training: entropy of the codes, first layers"
+    script:
+        adapter("weights")
+
+
 rule training:
     input:
         rules.accuracy.output,
+        rules.weights.output,
         expand(result("training/{format}/history.parquet"), format=["float", *TRAINING["formats"]]),

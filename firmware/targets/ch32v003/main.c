@@ -5,13 +5,26 @@
 #include "nonideal.h"
 
 #include "model.h"
+#include "../../src/work.h"
 
 #define WIDEST(a, b) ((a) > (b) ? (a) : (b))
 
-/* The image lies in RAM; activations overwrite it. */
-int8_t ni_image[WIDEST(NI_MODEL_INPUTS, NI_MODEL_WIDEST)] __attribute__((aligned(4)));
-int32_t ni_logits[NI_MAX_WIDTH];
+/* The image lies in RAM; activations overwrite it, and the features of a CNN do. */
+uint16_t ni_image[(WIDEST(WIDEST(NI_MODEL_INPUTS, NI_MODEL_WIDEST), NI_IMAGE_ROOM) + 3) / 4 * 2]
+    __attribute__((aligned(4)));
 uint32_t ni_class;
+
+#ifdef NI_SHARED_MEMORY
+int32_t ni_logits[NI_MODEL_OUTPUTS];
+static uint32_t infer(void) {
+    const uint32_t found = ni_infer(&ni_model, (int8_t *)ni_image, ni_memory.layers.y);
+    for (uint32_t o = 0; o < NI_MODEL_OUTPUTS; o++) ni_logits[o] = ni_memory.layers.y[o];
+    return found;
+}
+#else
+int32_t ni_logits[NI_MAX_WIDTH];
+static uint32_t infer(void) { return ni_infer(&ni_model, (int8_t *)ni_image, ni_logits); }
+#endif
 
 #ifdef NI_BOARD
 
@@ -32,8 +45,8 @@ static void print_logits(uint32_t image) {
 int main(void) {
     board_start();
     for (uint32_t image = 0; image < NI_GOLDEN; image++) {
-        for (uint32_t i = 0; i < NI_MODEL_INPUTS; i++) ni_image[i] = ni_golden_images[image][i];
-        ni_class = ni_infer(&ni_model, ni_image, ni_logits);
+        for (uint32_t i = 0; i < NI_MODEL_INPUTS; i++) ((int8_t *)ni_image)[i] = ni_golden_images[image][i];
+        ni_class = infer();
         print_logits(image);
         uint32_t wrong = 0;
         for (uint32_t o = 0; o < NI_MODEL_OUTPUTS; o++) wrong |= ni_logits[o] != ni_golden_logits[image][o];
@@ -48,7 +61,7 @@ int main(void) {
 int main(void) {
     for (;;) {
         __asm__ volatile(".globl ni_ready\nni_ready:" ::: "memory");
-        ni_class = ni_infer(&ni_model, ni_image, ni_logits);
+        ni_class = infer();
         __asm__ volatile(".globl ni_done\nni_done:" ::: "memory");
     }
 }

@@ -16,3 +16,17 @@ void ni_batch_infer(const ni_network *network, int8_t *x, int32_t *y, uint32_t *
                     uint32_t x_stride, uint32_t y_stride) {
     for (; count; count--, x += x_stride, y += y_stride) *classes++ = ni_infer(network, x, y);
 }
+
+/* Features f [count][4 * channels] of images x [count][x_stride], which are changed. */
+void ni_batch_features(const ni_convolutions *convolutions, int8_t *x, uint16_t *f, void *work, uint32_t count,
+                       uint32_t x_stride) {
+    for (; count; count--, x += x_stride) {
+        const uint16_t *features = convolutions->kernel(convolutions, x, work);
+        for (uint32_t k = 0; k < (uint32_t)convolutions->channels << 2; k++) *f++ = *features++;
+    }
+}
+
+/* One layer of the plain convolutions in each plane [count][side][side]. */
+void ni_batch_slide(int32_t *planes, uint32_t side, const int8_t *taps, uint32_t count) {
+    for (; count; count--, planes += side * side) ni_plain_slide(planes, side, taps);
+}

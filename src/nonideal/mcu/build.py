@@ -27,7 +27,8 @@ TARGET_FLAGS = (
     "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections", "-fno-sanitize=undefined",
     "-Wl,--gc-sections",
 )  # fmt: skip
-ENGINE_FILES = ("network.c", "start.c", "work.c", "nf4.c", "rows.S")  # besides the kernels
+ENGINE_FILES = ("network.c", "features.c", "start.c", "work.c", "nf4.c", "rows.S")  # besides the kernels
+CONVOLUTION_FILES = {"fast": ("fast_convolutions.c", "windows.S"), "plain": ("plain_convolutions.c",)}
 BOARD_IMAGES = 1  # golden vectors of a board build; two fill the flash beside 25,216 weights of 4 bits
 LIBRARY_SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 
@@ -162,6 +163,7 @@ def firmware(
     write_text(folder / "model.h", export.header())
     place = sources / "targets" / target
     kernels = sorted({f"{export.kernel}_{layer.weight_format}.c" for layer in export.network.layers})
+    kernels += [] if export.network.convolutions is None else CONVOLUTION_FILES[export.kernel]
     files = [sources / "src" / name for name in (*ENGINE_FILES, *kernels)]
     files += [place / name for name in ("startup.S", "main.c", *(("board.c",) if board else ()))]
     macros = [f"-D{name}={value}" for name, value in engine_macros(export, memory).items()]

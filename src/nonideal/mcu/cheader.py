@@ -28,36 +28,67 @@ def render(export: Export) -> str:
         f"#define NI_MODEL_INPUTS {sizes[0]}",
         f"#define NI_MODEL_OUTPUTS {sizes[-1]}",
         f"#define NI_MODEL_WIDEST {max(sizes[1:])}",
+        f"#define NI_IMAGE_ROOM {limits.feature_room(network, export.kernel)}",
         "",
     ]
+    lines += _convolutions(export)
     for k, (layer, packed) in enumerate(zip(network.layers, export.packed, strict=True), 1):
         lines.append(
             f"/* Layer {k}: {layer.weight_format}, {layer.inputs} to {layer.outputs}, "
             f"scale {layer.scale!r}, stride {packed.stride}. */"
         )
         lines += _array(f"static const uint32_t ni_weights_{k}[{len(packed.words)}]", packed.words, hexa=True)
-        if k == 1:
+        if k == 1 and network.convolutions is None:
             lines += _array(f"static const int32_t ni_row_sums[{layer.outputs}]", export.row_sums())
         lines.append("")
     lines.append(f"static const ni_layer ni_layers[{count}] = {{")
     for k, (layer, packed) in enumerate(zip(network.layers, export.packed, strict=True), 1):
-        sums = "ni_row_sums" if k == 1 else "0"
+        sums = "ni_row_sums" if k == 1 and network.convolutions is None else "0"
         lines.append(
             f"    {{ni_{export.kernel}_{layer.weight_format}, ni_weights_{k}, {sums}, "
             f"{layer.inputs}, {layer.outputs}, {packed.stride}}},"
         )
-    lines += ["};", f"static const ni_network ni_model = {{ni_layers, {count}}};", ""]
+    convolutions = "0" if network.convolutions is None else "&ni_filters"
+    lines += ["};", f"static const ni_network ni_model = {{ni_layers, {convolutions}, {count}}};", ""]
     return "\n".join([*lines, *_golden(export), "", "#endif", ""])
 
 
-def engine_macros(export: Export, target: limits.Target) -> dict[str, int]:
-    """Sizes of the engine's workspace for this network, as macros of work.h."""
-    return {
+def engine_macros(export: Export, target: limits.Target) -> dict[str, int | str]:
+    """Sizes of the workspace and places of code for this network, as macros of work.h and internal.h."""
+    network, kernel = export.network, export.kernel
+    macros: dict[str, int | str] = {}
+    if network.convolutions is not None:
+        memory = limits.convolution_bytes(network.convolutions, kernel)
+        macros |= {
+            "NI_SHARED_MEMORY": f"ni_{kernel}_work",
+            "NI_MEMORY_BYTES": memory,
+            "NI_LAYERS_IN_FLASH": 1,
+        }
+        if not limits.convolutions_in_ram(network, kernel, target):
+            macros["NI_CONVOLUTIONS_IN_FLASH"] = 1
+    return macros | {
         "NI_MAX_WIDTH": limits.padded(max(export.network.sizes[1:])),
         "NI_SUM_WORDS": limits.sum_words(export.network),
         "NI_ACTIVE": limits.active_inputs(export.network, export.kernel, target),
         "NI_ROWS": limits.listed_rows(export.network),
+        "NI_WHOLE_BLOCKS": limits.whole_blocks(export.network),
     }
+
+
+def _convolutions(export: Export) -> list[str]:
+    """Filters of a CNN."""
+    convolutions = export.network.convolutions
+    if convolutions is None:
+        return []
+    shifts, scales = (", ".join(map(repr, values)) for values in (convolutions.shifts, convolutions.scales))
+    taps = convolutions.weights.transpose(1, 0, 2).reshape(convolutions.channels, -1)
+    return [
+        f"/* Convolutions: 8bit, {convolutions.channels} channels, scales {scales}. */",
+        *_array(f"static const int8_t ni_taps[{taps.shape[0]}][{taps.shape[1]}]", taps),
+        f"static const ni_convolutions ni_filters = {{ni_{export.kernel}_convolutions, ni_taps[0], "
+        f"{convolutions.channels}, {{{shifts}}}}};",
+        "",
+    ]
 
 
 def _golden(export: Export) -> list[str]:
@@ -66,6 +97,9 @@ def _golden(export: Export) -> list[str]:
     lines = ["/* Golden vectors: images, the accumulators of every layer, the last of which are logits. */"]
     lines.append(f"#define NI_GOLDEN {count}")
     lines += _array(f"static const int8_t ni_golden_images[{count}][{sizes[0]}]", export.images)
+    if export.network.convolutions is not None:
+        features = export.network.features(export.images)
+        lines += _array(f"static const uint16_t ni_golden_features[{count}][{features.shape[1]}]", features)
     for k, values in enumerate(export.accumulators[:-1], 1):
         lines += _array(f"static const int32_t ni_golden_accumulators_{k}[{count}][{sizes[k]}]", values)
     return lines + _array(

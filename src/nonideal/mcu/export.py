@@ -24,6 +24,8 @@ from nonideal.archives import read_npz
 from nonideal.files import atomic, write_text
 from nonideal.mcu import limits
 from nonideal.mcu.cheader import render
+from nonideal.mcu.convolutions import WEIGHT_FORMAT as CONVOLUTION_FORMAT
+from nonideal.mcu.convolutions import Convolutions
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork, from_model, quantise_images
 from nonideal.mcu.packing import LAYOUTS, Packed, pack, stored_bits
 from nonideal.quantize.formats import FORMATS
@@ -74,19 +76,32 @@ class Export:
             result[f"layer_{k}_weights"] = layer.weights
             result[f"layer_{k}_words"] = packed.words
             result[f"golden_accumulators_{k}"] = self.accumulators[k - 1]
-        return result | {"layer_1_row_sums": self.row_sums(), "golden_images": self.images}
+        convolutions = self.network.convolutions
+        if convolutions is None:
+            result["layer_1_row_sums"] = self.row_sums()
+        else:
+            result["convolution_weights"] = convolutions.weights
+            for k, values in enumerate(convolutions.accumulators(self.images), 1):
+                result[f"golden_convolution_{k}"] = values
+        return result | {"golden_images": self.images}
 
     def document(self) -> dict[str, Any]:
         """Everything as one JSON-able dictionary."""
         layers = []
         for meta, layer, packed in zip(self._meta()["layers"], self.network.layers, self.packed, strict=True):
             layers.append(meta | {"weights": layer.weights.tolist(), "words": packed.words.tolist()})
-        layers[0]["row_sums"] = self.row_sums().tolist()
         golden = {
             "images": self.images.tolist(),
             "accumulators": [values.tolist() for values in self.accumulators],
         }
-        return self._meta() | {"layers": layers, "golden": golden}
+        result = self._meta() | {"layers": layers, "golden": golden}
+        convolutions = self.network.convolutions
+        if convolutions is None:
+            layers[0]["row_sums"] = self.row_sums().tolist()
+        else:
+            result["convolutions"] = result["convolutions"] | {"weights": convolutions.weights.tolist()}
+            golden["convolutions"] = [y.tolist() for y in convolutions.accumulators(self.images)]
+        return result
 
     def write(self, folder: str | os.PathLike[str], name: str = "model") -> dict[str, Path]:
         """Write ``name.h``, ``name.npz`` and ``name.json``; returns their paths by suffix."""
@@ -110,7 +125,16 @@ class Export:
             }
             for layer, packed in zip(self.network.layers, self.packed, strict=True)
         ]
-        return {"version": VERSION, "kernel": self.kernel, "layers": layers}
+        meta = {"version": VERSION, "kernel": self.kernel, "layers": layers}
+        convolutions = self.network.convolutions
+        if convolutions is not None:
+            meta["convolutions"] = {
+                "channels": convolutions.channels,
+                "format": CONVOLUTION_FORMAT,
+                "shifts": list(convolutions.shifts),
+                "scales": list(convolutions.scales),
+            }
+        return meta
 
 
 def export(
@@ -125,7 +149,7 @@ def export(
     Parameters
     ----------
     model
-        `nonideal.models.FullyConnected` on weight grids, or integers.
+        `nonideal.models.FullyConnected` on weight grids, a `Cnn`, or integers.
     images
         Golden inputs: floating point [g, ...] as in training, or int8 [g, inputs]. The first four are kept.
     kernel
@@ -184,7 +208,7 @@ def _from_npz(path: Path) -> Export:
     arrays = read_npz(path)
     meta = json.loads(str(arrays["meta"]))
     weights = [arrays[f"layer_{k}_weights"] for k in range(1, len(meta["layers"]) + 1)]
-    result = _assemble(path, meta, weights, arrays["golden_images"])
+    result = _assemble(path, meta, weights, arrays.get("convolution_weights"), arrays["golden_images"])
     expected = result.arrays()
     for key in sorted(arrays.keys() | expected.keys()):
         if key not in arrays or key not in expected or not np.array_equal(arrays[key], expected[key]):
@@ -195,17 +219,29 @@ def _from_npz(path: Path) -> Export:
 def _from_json(path: Path) -> Export:
     document = json.loads(path.read_text(encoding="utf-8"))
     weights = [np.array(layer["weights"], np.int16) for layer in document["layers"]]
-    result = _assemble(path, document, weights, np.array(document["golden"]["images"], np.int8))
+    filters = document.get("convolutions", {}).get("weights")
+    filters = None if filters is None else np.array(filters, np.int16)
+    result = _assemble(path, document, weights, filters, np.array(document["golden"]["images"], np.int8))
     if result.document() != document:
         raise ValueError(f"{path}: packing or golden vectors contradict the weights; write the export again")
     return result
 
 
-def _assemble(path: Path, meta: dict[str, Any], weights: list[np.ndarray], images: np.ndarray) -> Export:
+def _assemble(
+    path: Path,
+    meta: dict[str, Any],
+    weights: list[np.ndarray],
+    filters: np.ndarray | None,
+    images: np.ndarray,
+) -> Export:
     if meta["version"] != VERSION:
         raise ValueError(f"{path}: export version {meta['version']}, this program reads {VERSION}")
     layers = tuple(
         IntegerLayer(layer["format"], matrix, layer["scale"])
         for layer, matrix in zip(meta["layers"], weights, strict=True)
     )
-    return Export(IntegerNetwork(layers), meta["kernel"], images)
+    convolutions = None
+    if filters is not None:
+        shifts, scales = (tuple(meta["convolutions"][key]) for key in ("shifts", "scales"))
+        convolutions = Convolutions(filters, shifts, scales)
+    return Export(IntegerNetwork(layers, convolutions), meta["kernel"], images)

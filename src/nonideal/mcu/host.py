@@ -7,8 +7,9 @@ import os
 
 import numpy as np
 
+from nonideal.mcu.convolutions import FEATURES, LAYERS, PIXELS, Convolutions
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork
-from nonideal.mcu.limits import padded
+from nonideal.mcu.limits import convolution_bytes, image_bytes, padded
 from nonideal.mcu.packing import LAYOUTS, pack
 
 
@@ -28,7 +29,18 @@ class _Layer(ctypes.Structure):
 class _Network(ctypes.Structure):
     """`ni_network` of nonideal.h."""
 
-    _fields_ = (("layers", ctypes.c_void_p), ("count", ctypes.c_uint16))
+    _fields_ = (("layers", ctypes.c_void_p), ("convolutions", ctypes.c_void_p), ("count", ctypes.c_uint16))
+
+
+class _Convolutions(ctypes.Structure):
+    """`ni_convolutions` of nonideal.h."""
+
+    _fields_ = (
+        ("kernel", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("channels", ctypes.c_uint16),
+        ("shifts", ctypes.c_uint8 * LAYERS),
+    )
 
 
 def _pointer(array: np.ndarray) -> ctypes.c_void_p:
@@ -46,7 +58,9 @@ class HostEngine:
 
     def __init__(self, library: str | os.PathLike[str]) -> None:
         self._library = ctypes.CDLL(os.fspath(library))
-        for name in ("ni_batch_layer", "ni_batch_norm", "ni_batch_infer"):
+        for name in (
+            "ni_batch_layer", "ni_batch_norm", "ni_batch_infer", "ni_batch_features", "ni_batch_slide"
+        ):  # fmt: skip
             getattr(self._library, name).restype = None
 
     def accumulate(
@@ -86,10 +100,12 @@ class HostEngine:
         return x
 
     def accumulators(self, network: IntegerNetwork, images: np.ndarray, *, kernel: str) -> list[np.ndarray]:
-        """Accumulators of every layer, as `IntegerNetwork.accumulators`, computed in C."""
-        results, x = [], images
+        """Accumulators of every fully connected layer, as `IntegerNetwork.accumulators`, computed in C."""
+        results, x, signed = [], images, network.convolutions is None
+        if network.convolutions is not None:
+            x = self.shift_norm(self.features(network.convolutions, images, kernel=kernel))
         for index, layer in enumerate(network.layers):
-            results.append(self.accumulate(layer, x, kernel=kernel, signed=index == 0))
+            results.append(self.accumulate(layer, x, kernel=kernel, signed=signed and index == 0))
             x = self.shift_norm(results[-1])
         return results
 
@@ -99,17 +115,75 @@ class HostEngine:
         """Logits int32 [n, classes] and classes uint32 [n], by the engine's own loop over layers."""
         if images.dtype != np.int8 or images.ndim != 2 or images.shape[1] != network.sizes[0]:
             raise ValueError(f"images must be int8 [n, {network.sizes[0]}], got {images.dtype}")
-        made = [self._record(layer, kernel, index == 0) for index, layer in enumerate(network.layers)]
+        signed = network.convolutions is None
+        made = [self._record(layer, kernel, signed and k == 0) for k, layer in enumerate(network.layers)]
         records = (_Layer * len(made))(*(record for record, _ in made))
-        net = _Network(ctypes.addressof(records), len(made))
-        x = np.zeros((len(images), max(network.sizes)), np.int8)
+        filters, pointer, width = None, None, padded(max(network.sizes[1:]))
+        if network.convolutions is not None:
+            filters = self._filters(network.convolutions, kernel)
+            pointer = ctypes.addressof(filters[0])
+            width = max(width, convolution_bytes(network.convolutions, kernel) // 4)
+        net = _Network(ctypes.addressof(records), pointer, len(made))
+        x = np.zeros((len(images), image_bytes(network, kernel)), np.int8)
         x[:, : images.shape[1]] = images
-        y = np.zeros((len(images), padded(max(network.sizes[1:]))), np.int32)
+        y = np.zeros((len(images), width), np.int32)
         classes = np.empty(len(images), np.uint32)
         self._library.ni_batch_infer(
             ctypes.byref(net), _pointer(x), _pointer(y), _pointer(classes), len(x), x.shape[1], y.shape[1]
         )
         return y[:, : network.sizes[-1]], classes
+
+    def features(self, convolutions: Convolutions, images: np.ndarray, *, kernel: str) -> np.ndarray:
+        """Features int32 [n, 4 * channels] of a CNN's convolutions, before ShiftNorm.
+
+        Parameters
+        ----------
+        images
+            int8 [n, 256].
+        kernel
+            ``plain`` or ``fast``.
+
+        Raises
+        ------
+        ValueError
+            If the images or the kernel do not fit.
+        """
+        if images.dtype != np.int8 or images.ndim != 2 or images.shape[1] != PIXELS:
+            raise ValueError(f"images must be int8 [n, {PIXELS}], got {images.dtype} {list(images.shape)}")
+        record, _kept = self._filters(convolutions, kernel)
+        count = FEATURES * convolutions.channels
+        x = np.zeros((len(images), max(PIXELS, 2 * count)), np.int8)
+        x[:, :PIXELS] = images
+        found = np.empty((len(images), count), np.uint16)
+        work = np.zeros(convolution_bytes(convolutions, kernel), np.uint8)
+        self._library.ni_batch_features(
+            ctypes.byref(record), _pointer(x), _pointer(found), _pointer(work), *x.shape
+        )
+        return found.astype(np.int32)
+
+    def slide(self, planes: np.ndarray, taps: np.ndarray) -> np.ndarray:
+        """Accumulators int32 [n, side - 2, side - 2] of one filter int16 [9] by the plain kernel.
+
+        Parameters
+        ----------
+        planes
+            Activations int32 [n, side, side].
+        taps
+            Levels of the filter.
+        """
+        planes, side = np.array(planes, np.int32, order="C"), planes.shape[1]
+        taps = taps.astype(np.int8)
+        self._library.ni_batch_slide(_pointer(planes), side, _pointer(taps), len(planes))
+        return planes.reshape(len(planes), -1)[:, : (side - 2) ** 2].reshape(-1, side - 2, side - 2)
+
+    def _filters(self, convolutions: Convolutions, kernel: str) -> tuple[_Convolutions, np.ndarray]:
+        """`ni_convolutions`, with the array it points to."""
+        if kernel not in LAYOUTS:
+            raise ValueError(f"kernel {kernel!r} is not known; kernels are {', '.join(LAYOUTS)}")
+        taps = np.ascontiguousarray(convolutions.weights.transpose(1, 0, 2).astype(np.int8))
+        function = ctypes.cast(getattr(self._library, f"ni_{kernel}_convolutions"), ctypes.c_void_p)
+        shifts = (ctypes.c_uint8 * LAYERS)(*convolutions.shifts)
+        return _Convolutions(function, taps.ctypes.data, convolutions.channels, shifts), taps
 
     def _record(
         self, layer: IntegerLayer, kernel: str, signed: bool

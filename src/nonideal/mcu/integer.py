@@ -10,6 +10,9 @@ The class is the index of the last layer's largest accumulator; the first maximu
 no scale: a factor on a layer changes neither the sign nor the order of anything, so one scale per tensor
 drops out. ShiftNorm stands in for the root mean square normalisation of the training, as in BitNetMCU
 (https://github.com/cpldcpu/BitNetMCU), here with the rounding spelt out.
+
+Convolutions may come before the matrices (`nonideal.mcu.convolutions`); their features take the place of
+the first accumulators.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ import torch
 from torch import nn
 
 from nonideal.layers import QuantLinear
+from nonideal.mcu.convolutions import FEATURES, PIXELS, TAPS, Convolutions
+from nonideal.models.cnn import Cnn
 from nonideal.models.fc import FullyConnected
 from nonideal.quantize.formats import FORMATS, get_format
 
@@ -124,12 +129,14 @@ def shift_norm(y: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class IntegerNetwork:
-    """Fully connected network in integers.
+    """Fully connected network in integers, or a CNN: convolutions and a fully connected network.
 
     Parameters
     ----------
     layers
-        From the input to the logits.
+        Fully connected ones, from the input to the logits.
+    convolutions
+        Before them, in a CNN.
 
     Raises
     ------
@@ -138,10 +145,16 @@ class IntegerNetwork:
     """
 
     layers: tuple[IntegerLayer, ...]
+    convolutions: Convolutions | None = None
 
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("a network needs at least one layer")
+        if self.convolutions is not None and self.layers[0].inputs != FEATURES * self.convolutions.channels:
+            raise ValueError(
+                f"layer 1 has {self.layers[0].inputs} inputs, {self.convolutions.channels} channels of "
+                f"convolutions have {FEATURES * self.convolutions.channels} features"
+            )
         for index in range(1, len(self.layers)):
             before, after = self.layers[index - 1].outputs, self.layers[index].inputs
             if before != after:
@@ -149,22 +162,36 @@ class IntegerNetwork:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Inputs, hidden widths, classes."""
-        return (self.layers[0].inputs, *(layer.outputs for layer in self.layers))
+        """Pixels or inputs, hidden widths, classes; features of convolutions are not among them."""
+        inputs = self.layers[0].inputs if self.convolutions is None else PIXELS
+        return (inputs, *(layer.outputs for layer in self.layers))
 
     def accumulators(self, images: np.ndarray) -> list[np.ndarray]:
-        """Accumulators of every layer, int32 [n, outputs] each; the last ones are the logits.
+        """Accumulators of every fully connected layer, int32 [n, outputs] each; the last are the logits.
 
         Parameters
         ----------
         images
             int8 [n, inputs], see `quantise_images`.
         """
-        results, x = [], images
+        x = images if self.convolutions is None else shift_norm(self.features(images))
+        results = []
         for layer in self.layers:
             results.append(layer.accumulate(x))
             x = shift_norm(results[-1])
         return results
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Features int32 [n, 4 * channels] of the convolutions, before ShiftNorm.
+
+        Raises
+        ------
+        ValueError
+            If there are no convolutions.
+        """
+        if self.convolutions is None:
+            raise ValueError("a fully connected network has no features")
+        return self.convolutions.features(self.convolutions.accumulators(images)[-1])
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Logits int32 [n, classes]."""
@@ -209,18 +236,26 @@ def from_model(model: nn.Module) -> IntegerNetwork:
     Parameters
     ----------
     model
-        `nonideal.models.FullyConnected`, its layers on grids, one scale per tensor, 8-bit activations.
+        `nonideal.models.FullyConnected` or `Cnn`, its layers on grids, one scale per tensor, 8-bit
+        activations.
 
     Raises
     ------
     ValueError
         If the model or a layer is of another kind; the message names the layer and what is wrong.
     """
-    if not isinstance(model, FullyConnected):
-        raise ValueError(f"the engine runs networks of class FullyConnected, got {type(model).__name__}")
-    return IntegerNetwork(
-        tuple(_integer_layer(layer, f"layer {k}") for k, layer in enumerate(model.layers, 1))
-    )
+    if not isinstance(model, FullyConnected | Cnn):
+        raise ValueError(
+            f"the engine runs networks of classes FullyConnected and Cnn, got {type(model).__name__}"
+        )
+    layers = tuple(_integer_layer(layer, f"layer {k}") for k, layer in enumerate(model.layers, 1))
+    return IntegerNetwork(layers, _integer_convolutions(model) if isinstance(model, Cnn) else None)
+
+
+def _integer_convolutions(model: Cnn) -> Convolutions:
+    filters = [bank.integer_weight().cpu().numpy().reshape(-1, TAPS) for bank in model.convolutions]
+    scales = [float(bank.scale) for bank in model.convolutions]
+    return Convolutions(np.stack(filters).astype(np.int16), model.shifts, (scales[0], scales[1], scales[2]))
 
 
 def _integer_layer(layer: QuantLinear, name: str) -> IntegerLayer:

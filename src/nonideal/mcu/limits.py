@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nonideal.mcu.convolutions import FEATURES, LAYERS, TAPS, Convolutions
 from nonideal.mcu.integer import (
     ACCUMULATOR_LARGEST,
     INPUT_LARGEST,
@@ -27,6 +28,13 @@ LANE_CODE = 224  # of all fast lane kernels together
 ROWS_CODE = 544  # of those whose codes have the same number of bits
 FAST_CODE = {"fp130": 480, "nf4": 352}
 PLAIN_CODE = 288  # of each plain kernel
+CONVOLUTION_CODE = {"fast": 204, "plain": 196}  # of a CNN, whose other kernels run from flash
+
+# Workspace of the convolutions, sizes of ni_fast_work and ni_plain_work in work.h, in bytes.
+FAST_WORK = 4 * (9 * 16 + 8 * 14 + 6 + 4 * 7) + 2 * 28
+PLAIN_WORK = 4 * 16 * 16  # and the features
+FEATURE_BYTES = 2
+FEATURE_LARGEST = 2**16 - 1
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,8 @@ def check_engine(network: IntegerNetwork, kernel: str) -> None:
     ValueError
         If a layer is too wide or an accumulator could overflow; the message names layer and limit.
     """
+    if network.convolutions is not None:
+        _check_convolutions(network.convolutions)
     for index, layer in enumerate(network.layers, 1):
         name = f"layer {index} ({layer.weight_format}, {layer.inputs} to {layer.outputs})"
         for what, found, limit in (
@@ -84,7 +94,8 @@ def check_engine(network: IntegerNetwork, kernel: str) -> None:
         ):
             if found > limit:
                 raise ValueError(f"{name}: too wide, {found} {what}; the engine takes at most {limit}")
-        bound = layer.bound(lowest=INPUT_LOWEST if index == 1 else 0, highest=INPUT_LARGEST)
+        signed = index == 1 and network.convolutions is None
+        bound = layer.bound(lowest=INPUT_LOWEST if signed else 0, highest=INPUT_LARGEST)
         if bound > ACCUMULATOR_LARGEST:
             raise ValueError(
                 f"{name}: an accumulator could reach {bound}, 32 bits hold {ACCUMULATOR_LARGEST}; "
@@ -96,6 +107,21 @@ def check_engine(network: IntegerNetwork, kernel: str) -> None:
                 f"{name}: too wide, its rows take {rows} words where the fast kernel "
                 f"addresses {MAX_ROW}; make it narrower or use kernel='plain'"
             )
+
+
+def _check_convolutions(convolutions: Convolutions) -> None:
+    bounds, feature = convolutions.bounds(lowest=INPUT_LOWEST, highest=INPUT_LARGEST)
+    for index, bound in enumerate(bounds, 1):
+        if bound > ACCUMULATOR_LARGEST:
+            raise ValueError(
+                f"convolution {index}: an accumulator could reach {bound}, "
+                f"32 bits hold {ACCUMULATOR_LARGEST}; use smaller weights"
+            )
+    if feature > FEATURE_LARGEST:
+        raise ValueError(
+            f"convolution {LAYERS}: a feature could reach {feature}, 16 bits hold {FEATURE_LARGEST}; "
+            f"drop more than {convolutions.shifts[-1]} bits after it (shifts) or use smaller weights"
+        )
 
 
 def row_words(layer: IntegerLayer) -> int:
@@ -120,16 +146,55 @@ def listed_rows(network: IntegerNetwork) -> int:
     return max(ROW_LIMITS.get(layer.weight_format, 1) for layer in network.layers)
 
 
+def whole_blocks(network: IntegerNetwork) -> int:
+    """NI_WHOLE_BLOCKS of fold.h: widths of codes (2, 4) of which all rows are whole blocks of words."""
+    strides: dict[int, list[int]] = {}
+    for layer in network.layers:
+        strides.setdefault(min(FAST_BITS[layer.weight_format], 4), []).append(row_words(layer))
+    return sum(bits for bits, rows in strides.items() if bits > 1 and not any(row % bits for row in rows))
+
+
 def flash_of_data(network: IntegerNetwork, kernel: str) -> list[int]:
-    """Flash for each layer's weights and row sums, in bytes."""
+    """Flash for each layer's weights and row sums, in bytes; filters are counted with the first layer."""
     sizes = [4 * len(pack(layer.weights, layer.weight_format, kernel).words) for layer in network.layers]
-    sizes[0] += 4 * network.layers[0].outputs
+    if network.convolutions is None:
+        sizes[0] += 4 * network.layers[0].outputs
+    else:
+        sizes[0] += LAYERS * TAPS * network.convolutions.channels
     return sizes
 
 
+def image_bytes(network: IntegerNetwork, kernel: str) -> int:
+    """RAM for the image, the activations that overwrite it, and the features if they do, in bytes."""
+    return -(-max(*network.sizes, feature_room(network, kernel)) // 4) * 4
+
+
+def feature_room(network: IntegerNetwork, kernel: str) -> int:
+    """NI_IMAGE_ROOM of main.c: bytes of the features, where they overwrite the image."""
+    if network.convolutions is None or kernel != "fast":
+        return 0
+    return FEATURE_BYTES * FEATURES * network.convolutions.channels
+
+
+def convolution_bytes(convolutions: Convolutions, kernel: str) -> int:
+    """NI_MEMORY_BYTES of work.h: workspace of the convolutions."""
+    return FAST_WORK if kernel == "fast" else PLAIN_WORK + FEATURE_BYTES * FEATURES * convolutions.channels
+
+
 def ram_of_data(network: IntegerNetwork, kernel: str) -> int:
-    """RAM for image, accumulators, class and lists, without the list of active inputs, in bytes."""
-    ram = -(-max(network.sizes) // 4) * 4 + 4 * padded(max(network.sizes[1:])) + 4
+    """RAM for image, accumulators, class and lists, without the list of active inputs, in bytes.
+
+    In a CNN convolutions and layers take turns in the same memory.
+    """
+    if network.convolutions is not None:
+        shared = max(convolution_bytes(network.convolutions, kernel), _layer_bytes(network, kernel))
+        return image_bytes(network, kernel) + shared + 4 * network.sizes[-1] + 4
+    return image_bytes(network, kernel) + _layer_bytes(network, kernel) + 4
+
+
+def _layer_bytes(network: IntegerNetwork, kernel: str) -> int:
+    """Accumulators and lists of the fully connected layers."""
+    ram = 4 * padded(max(network.sizes[1:]))
     formats = {layer.weight_format for layer in network.layers}
     if kernel == "fast" and formats & ROW_LIMITS.keys():
         ram += 4 * sum_words(network) + 2 * (listed_rows(network) + 2)
@@ -137,7 +202,9 @@ def ram_of_data(network: IntegerNetwork, kernel: str) -> int:
 
 
 def ram_of_code(network: IntegerNetwork, kernel: str) -> int:
-    """RAM for the kernels of a network, in bytes."""
+    """RAM for the kernels of a network, in bytes; a CNN needs none, see `convolutions_in_ram`."""
+    if network.convolutions is not None:
+        return 0
     formats = {layer.weight_format for layer in network.layers}
     if kernel == "plain":
         return PLAIN_CODE * len(formats)
@@ -148,9 +215,20 @@ def ram_of_code(network: IntegerNetwork, kernel: str) -> int:
 
 def active_inputs(network: IntegerNetwork, kernel: str, target: Target) -> int:
     """NI_ACTIVE of work.h: as many inputs at once as the RAM that is left can list, at most 128."""
+    if network.convolutions is not None:
+        shared = convolution_bytes(network.convolutions, kernel) - _layer_bytes(network, kernel)
+        return max(MIN_ACTIVE, min(MAX_ACTIVE, shared // 4 - 2))
     free = target.ram - target.stack - ram_of_code(network, kernel) - ram_of_data(network, kernel)
     entry = 8 if any(layer.weight_format == "fp130" for layer in network.layers) else 4
     return max(0, min(MAX_ACTIVE, free // entry - 1))
+
+
+def convolutions_in_ram(network: IntegerNetwork, kernel: str, target: Target) -> bool:
+    """Whether the inner loop of a CNN's convolutions fits into the RAM that its data leave."""
+    if network.convolutions is None:
+        return False
+    free = target.ram - target.stack - ram_of_data(network, kernel)
+    return free >= CONVOLUTION_CODE[kernel]
 
 
 def check_target(network: IntegerNetwork, kernel: str, name: str) -> None:
@@ -170,6 +248,15 @@ def check_target(network: IntegerNetwork, kernel: str, name: str) -> None:
                 f"layer {index}: weights up to here take {used} bytes of flash, {name} has {target.flash}; "
                 f"use fewer weights or bits, or target=None to export for another machine"
             )
+    if network.convolutions is not None:
+        ram = ram_of_data(network, kernel)
+        if ram > target.ram - target.stack:
+            raise ValueError(
+                f"convolutions: {network.convolutions.channels} channels take {ram} bytes of RAM with the "
+                f"{kernel} kernel; {name} has {target.ram}, of which {target.stack} are for the stack; "
+                f"use fewer channels, or target=None to export for another machine"
+            )
+        return
     if active_inputs(network, kernel, target) < MIN_ACTIVE:
         image, widest = network.sizes[0], max(network.sizes)
         index = 1 if widest == image else network.sizes.index(widest)

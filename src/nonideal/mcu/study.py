@@ -18,6 +18,7 @@ from nonideal.mcu.packing import LAYOUTS
 from nonideal.mcu.verify import measure
 
 REPETITION = 0  # of the trained networks: one program a format
+BOARD_KERNEL = "fast"  # of the program for a real board
 
 
 def run_format(
@@ -43,7 +44,8 @@ def run_format(
         Folder of a prepared data set.
     folder
         For ``plain/`` and ``fast/``, each with ``model.h``, ``model.npz``, ``model.json`` and
-        ``firmware.elf``, ``.bin``, ``.hex`` and ``.txt`` (sizes).
+        ``firmware.elf``, ``.bin``, ``.hex`` and ``.txt`` (sizes), and for ``board/`` with the same files of
+        the program for a real board, which prints on its serial port.
     seed
         Of the random images verified besides the test set.
 
@@ -59,10 +61,8 @@ def run_format(
     ValueError
         If the network does not fit the engine or the target; the message names layer and limit.
     """
-    examples, classes = bits.tensors(data)
-    model = bits.network(config, weight_format, classes, seed=0)
-    model.load_state_dict(networks[REPETITION])
-    network = from_model(model)
+    examples, _ = bits.tensors(data)
+    network = from_model(bits.restore(config, weight_format, networks[REPETITION]))
     images = quantise_images(examples.test_images)
     accuracy = float((network.classify(images) == examples.test_labels.numpy()).mean())
     engine = host.HostEngine(build.host_library(Path(folder) / "host"))
@@ -75,4 +75,6 @@ def run_format(
         named = {"dataset": config["dataset"]}
         kernels.append(named | {"test_accuracy": accuracy} | measured.row(made))
         cycles.append(measured.classes(made).assign(**named))
+        if kernel == BOARD_KERNEL:
+            build.firmware(made, Path(folder) / "board", board=True)
     return pd.DataFrame(kernels), pd.concat(cycles, ignore_index=True)

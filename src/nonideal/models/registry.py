@@ -8,12 +8,14 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from nonideal.models.cnn import cnn
 from nonideal.models.fc import fc
 from nonideal.models.resnet import resnet8, resnet20, resnet32
 from nonideal.models.spiking import spiking_cnn, spiking_mlp, spiking_resnet19, spiking_vgg11
 from nonideal.models.vgg import vgg_narrow
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    "cnn": cnn,
     "fc": fc,
     "resnet8": resnet8,
     "resnet20": resnet20,

@@ -45,3 +45,50 @@ CYCLES = table(
         "cycles": column("float64", MODELLED, at_least(0)),
     },
 )
+
+ACCURACIES = {
+    f"{method}_{part}": column(
+        "float64", f"{meaning} test accuracy of {networks}", SHARE, nullable=part != "mean"
+    )
+    for method, networks in (
+        ("float", "the networks in full precision"),
+        ("ptq", "those networks with weights on the format's grid, without further training"),
+        ("qat", "networks trained on the grid"),
+    )
+    for part, meaning in (
+        ("mean", "mean"),
+        ("low", "lower end of the 95 % interval of the"),
+        ("high", "upper end of the 95 % interval of the"),
+    )
+}
+
+FORMATS = table(
+    "formats",
+    ["dataset", "format"],
+    {
+        "dataset": PROGRAM["dataset"],
+        "format": PROGRAM["format"],
+        "bits": column("float64", "information per weight", above(0), unit="bit"),
+        "sizes": column("str", "inputs, hidden widths and classes"),
+        "weights": column("int64", "number of weights", at_least(1)),
+    }
+    | ACCURACIES
+    | {
+        "seeds": column("int64", "number of seeds behind the means", at_least(1)),
+        "integer_accuracy": column(
+            "float64", "share of test images that the integers of the first seed classify correctly", SHARE
+        ),
+        "weight_bytes": column("int64", "packed weights of the fast kernel", at_least(1), unit="byte"),
+        "flash_bytes": column("int64", "weights, tables and code", at_least(1), unit="byte"),
+        "ram_bytes": column(
+            "int64", "variables and code in RAM, without the stack", at_least(1), unit="byte"
+        ),
+        "cycles": column("float64", f"{MODELLED}, fast kernel", above(0)),
+        "instructions": column("float64", "instructions per image, fast kernel", above(0)),
+        "plain_cycles": column("float64", f"{MODELLED}, weight-walking kernel", above(0)),
+        "plain_instructions": column("float64", "instructions per image, weight-walking kernel", above(0)),
+        "speedup": column(
+            "float64", "modelled cycles of the weight-walking kernel over the fast one", above(0)
+        ),
+    },
+)

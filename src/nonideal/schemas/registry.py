@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from nonideal.schemas import crossbar, mcu, published, spiking, training
+from nonideal.schemas import capacity, cnn, crossbar, mcu, published, spiking, training
 
 TABLES: dict[str, pa.DataFrameSchema] = {
     schema.name: schema
-    for module in (crossbar, mcu, published, spiking, training)
+    for module in (capacity, cnn, crossbar, mcu, published, spiking, training)
     for schema in vars(module).values()
     if isinstance(schema, pa.DataFrameSchema)
 }

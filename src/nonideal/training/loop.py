@@ -234,9 +234,7 @@ class _Run:
             yield start / count, batch, labels[index]
 
     def _affine_batches(self, generator: torch.Generator) -> Iterator[tuple[float, Tensor, Tensor]]:
-        images, labels, background = (
-            self.tensors.train_images, self.tensors.train_labels, self.tensors.background
-        )  # fmt: skip
+        images, labels = self.tensors.train_images, self.tensors.train_labels
         copies, count = self.settings.copies, len(images)
         # One order of the set for the clean images and one for each copy: [1 + copies, n].
         order = torch.stack([torch.randperm(count, generator=generator) for _ in range(1 + copies)])
@@ -247,11 +245,17 @@ class _Run:
             index = order[:, start : start + share]
             batch = images[index[0]]
             if copies:
-                moved = augment.transform(
-                    images[index[1:].flatten()], matrices[:, start : start + share].flatten(0, 1), background
-                )
-                batch = torch.cat((batch, moved))
+                maps = matrices[:, start : start + share].flatten(0, 1)
+                batch = torch.cat((batch, self._moved(index[1:].flatten(), maps)))
             yield start / count, batch, labels[index.flatten()]
+
+    def _moved(self, index: Tensor, maps: Tensor) -> Tensor:
+        """Training images under affine maps, from the finest resolution there is."""
+        tensors = self.tensors
+        if tensors.fine_images is None:
+            return augment.transform(tensors.train_images[index], maps, tensors.background)
+        size = tensors.train_images.shape[-1]
+        return augment.transform_fine(tensors.fine_images[index], maps, tensors.background, size=size)
 
     def state(self) -> dict:
         """What a checkpoint holds."""

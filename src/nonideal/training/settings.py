@@ -46,7 +46,7 @@ class Settings:
         arXiv:1512.03385). ``none``: every image once, as it is.
     augmented_copies
         Affinely transformed copies of the training set in each epoch, for ``affine``; 0 leaves the clean set.
-    degrees, translate, scale_range
+    degrees, translate, scale_range, shear
         Ranges of the transformation, see `nonideal.augment.Affine`.
     freeze_scale
         Fraction of the epochs after which the weight scales stay as they are.
@@ -83,6 +83,7 @@ class Settings:
     degrees: float = 10.0
     translate: float = 0.1
     scale_range: tuple[float, float] = (0.9, 1.1)
+    shear: float = 0.0
     freeze_scale: float = 1.0
     precision: str = "float32"
     channels_last: bool = False
@@ -141,7 +142,7 @@ class Settings:
 
     def affine(self) -> augment.Affine:
         """Ranges of the augmentation."""
-        return augment.Affine(self.degrees, self.translate, self.scale_range)
+        return augment.Affine(self.degrees, self.translate, self.scale_range, self.shear)
 
     def rate(self, epoch: int, progress: float = 0.0) -> float:
         """Learning rate after `epoch` whole epochs and the fraction `progress` of the next."""

@@ -1,0 +1,30 @@
+"""Adapter of rule train_widths: one weight format at widths of its own, in all three ways of training."""
+
+import shutil
+from pathlib import Path
+
+from adapter import start
+
+provenance = start(snakemake)
+
+import pandas as pd
+
+from nonideal import bits, tables
+from nonideal.schemas import training
+
+name, settings = snakemake.wildcards.format, snakemake.params.settings
+progress, seed = Path(snakemake.params.progress), snakemake.params.seed
+fingerprint = bits.fingerprint(provenance, settings, seed=seed, manifest=snakemake.input.manifest)
+trained = {
+    kind: bits.train_format(
+        settings, kind, snakemake.input.arrays, seed=seed, progress=progress / kind, fingerprint=fingerprint
+    )
+    for kind in ("float", name)
+}
+after = bits.quantise_after_training(
+    settings | {"formats": [name]}, trained["float"].networks, snakemake.input.arrays
+)
+bits.save_networks(trained[name].networks, snakemake.output.networks)
+accuracy = pd.concat([*(kind.accuracy for kind in trained.values()), after], ignore_index=True)
+tables.write(accuracy, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
+shutil.rmtree(progress)

@@ -1,0 +1,330 @@
+"""Convolutional networks on the microcontroller: trained at several widths, verified, and compared.
+
+The recipe is one for all widths. A width's first repetition is exported and run on the emulated CH32V003.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from nonideal import rng, stats, training
+from nonideal.bits import _checkpoints, tensors
+from nonideal.layers import quant_layers
+from nonideal.mcu import build, host
+from nonideal.mcu.cycles import CLOCK_HZ
+from nonideal.mcu.export import export
+from nonideal.mcu.integer import from_model, quantise_images
+from nonideal.mcu.packing import LAYOUTS
+from nonideal.mcu.verify import measure
+from nonideal.models.cnn import Cnn, cnn
+
+REPETITION = 0  # of the trained networks: one program a width
+PLAIN_SHARE = 10  # the plain kernel is the baseline: the emulator runs this part of the images on it
+# Images whose cycles are counted, which takes seconds each; they differ little, as no convolution is skipped.
+CYCLE_IMAGES = {"plain": 2, "fast": 20}
+MS = 1000.0  # in a second
+# Published accuracy beside the published size or time of the same network: quantities of published.csv.
+PUBLISHED = {
+    "CNN": ("accuracy of the C engine, CNN", "size of the weights, CNN", None),
+    "4bitsym": (
+        "accuracy on the device, 4bitsym", None, "cycles per image, 4bitsym, loop over weights"
+    ),
+}  # fmt: skip
+
+
+def network(config: Mapping[str, Any], channels: int, classes: int, *, seed: int) -> Cnn:
+    """Untrained network of a repetition.
+
+    Parameters
+    ----------
+    config
+        Section ``cnn`` of the configuration.
+    channels
+        Channels of its convolutions.
+    classes
+        Outputs.
+    seed
+        Of the repetition.
+    """
+    return cnn(
+        generator=rng.torch_stream(seed, "init"),
+        channels=channels,
+        classes=classes,
+        first_format=config["first_format"],
+    )
+
+
+def settings_of(config: Mapping[str, Any]) -> training.Settings:
+    """Settings of the training loop from the keys of the configuration's section ``cnn``."""
+    return training.Settings(
+        epochs=config["epochs"],
+        batch_size=config["batch_size"],
+        lr=config["learning_rate"],
+        augmented_copies=config["augmented_copies"],
+        threads=config["threads"],
+    )
+
+
+def weight_bits(model: Cnn) -> int:
+    """Information in a network's weights, in bit."""
+    return math.ceil(sum(layer.weight.numel() * layer.format.bits for layer in quant_layers(model)))
+
+
+def train_width(
+    config: Mapping[str, Any],
+    channels: int,
+    data: str | os.PathLike[str],
+    *,
+    seed: int,
+    progress: str | os.PathLike[str],
+    fingerprint: str,
+) -> tuple[dict[int, dict[str, torch.Tensor]], pd.DataFrame, pd.DataFrame]:
+    """Train every repetition of one width.
+
+    Parameters
+    ----------
+    config
+        Section ``cnn`` of the configuration.
+    channels
+        Channels of the convolutions.
+    data
+        Folder of a prepared data set.
+    seed
+        Seed of the run.
+    progress
+        Folder for checkpoints; an interrupted call resumes from them, bit for bit.
+    fingerprint
+        What the checkpoints depend on (code, settings, seed, data); others are discarded.
+
+    Returns
+    -------
+    networks : dict
+        State of each repetition's trained network.
+    history, accuracy : pandas.DataFrame
+        Rows of tables ``cnn_history`` and ``cnn_accuracy``.
+    """
+    examples, classes = tensors(data)
+    folder = _checkpoints(Path(progress), fingerprint)
+    networks, histories, results = {}, [], []
+    for repetition in range(config["seeds"]):
+        child = rng.child_seed(seed, "cnn", repetition)
+        model = network(config, channels, classes, seed=child)
+        print(f"{channels} channels: repetition {repetition + 1} of {config['seeds']}", flush=True)
+        history = training.train(
+            model, examples, settings_of(config), seed=child, checkpoint=folder / f"seed-{repetition}.pt"
+        )
+        names = labels(config, channels) | {"seed": repetition}
+        histories.append(
+            history.rename(columns={"lr": "learning_rate"}).drop(columns="seconds").assign(**names)
+        )
+        results.append(names | _result(model, examples))
+        networks[repetition] = {key: value.cpu() for key, value in model.state_dict().items()}
+    return networks, pd.concat(histories, ignore_index=True), pd.DataFrame(results)
+
+
+def labels(config: Mapping[str, Any], channels: int) -> dict[str, Any]:
+    """Columns that name a width."""
+    return {"dataset": config["dataset"], "first_format": config["first_format"], "channels": channels}
+
+
+def _result(model: Cnn, examples: training.Tensors) -> dict[str, Any]:
+    model.cpu()
+    found = training.evaluate(model, examples.test_images, examples.test_labels)
+    decided = from_model(model).classify(quantise_images(examples.test_images))
+    return {
+        "test_loss": found.loss,
+        "test_accuracy": found.accuracy,
+        "integer_accuracy": float((decided == examples.test_labels.numpy()).mean()),
+        "weight_bits": weight_bits(model),
+    }
+
+
+def run_width(
+    config: Mapping[str, Any],
+    channels: int,
+    networks: Mapping[int, Mapping[str, torch.Tensor]],
+    data: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Put a trained network on the emulated CH32V003 and verify it.
+
+    Parameters
+    ----------
+    config
+        Section ``cnn`` of the configuration.
+    channels
+        Channels of the convolutions.
+    networks
+        States by repetition, from `nonideal.bits.load_networks`; the first is used.
+    data
+        Folder of a prepared data set.
+    folder
+        For ``plain/`` and ``fast/``, each with the export and the firmware.
+    seed
+        Of the random images verified besides the test set.
+
+    Returns
+    -------
+    kernels, cycles : pandas.DataFrame
+        Rows of tables ``cnn_kernels`` and ``cnn_cycles``.
+
+    Raises
+    ------
+    nonideal.mcu.verify.MismatchError
+        If Python, host C and emulated firmware differ in one value.
+    ValueError
+        If the network does not fit the engine or the target; the message names layer and limit.
+    """
+    examples, classes = tensors(data)
+    model = network(config, channels, classes, seed=0)
+    model.load_state_dict(networks[REPETITION])
+    integers = from_model(model.eval())
+    images = quantise_images(examples.test_images)
+    decided = integers.classify(images)
+    engine = host.HostEngine(build.host_library(Path(folder) / "host"))
+    kernels, cycles = [], []
+    for kernel in LAYOUTS:
+        emulated = config["emulated_images"] if kernel == "fast" else config["emulated_images"] // PLAIN_SHARE
+        print(f"{channels} channels, {kernel} kernel: building, verifying {len(images)} images", flush=True)
+        made = export(integers, images, kernel=kernel)
+        made.write(Path(folder) / kernel)
+        measured = measure(
+            made,
+            images,
+            Path(folder) / kernel,
+            engine=engine,
+            seed=seed,
+            cycle_images=CYCLE_IMAGES[kernel],
+            emulated_images=max(1, emulated),
+        )
+        other = int((engine.infer(integers, images, kernel=kernel)[1] != decided).sum())
+        row = {key: value for key, value in measured.row(made).items() if key not in ("format", "sizes")}
+        kernels.append(labels(config, channels) | row | {"mismatches": other})
+        counted = measured.classes(made).drop(columns="format")
+        cycles.append(counted.assign(**labels(config, channels)))
+    return pd.DataFrame(kernels), pd.concat(cycles, ignore_index=True)
+
+
+def tradeoff(
+    accuracy: pd.DataFrame,
+    kernels: pd.DataFrame,
+    formats: pd.DataFrame,
+    programs: pd.DataFrame,
+    published: str | os.PathLike[str],
+) -> pd.DataFrame:
+    """Accuracy, size and modelled time of every CNN, every fully connected network, and what was published.
+
+    Parameters
+    ----------
+    accuracy, kernels
+        Tables ``cnn_accuracy`` and ``cnn_kernels``.
+    formats, programs
+        Tables ``accuracy_summary`` and ``mcu_kernels`` of the fully connected networks.
+    published
+        The list of published values, for those on MNIST.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of table ``cnn_tradeoff``.
+    """
+    dataset = str(accuracy["dataset"].iloc[0])
+    rows = [_cnn_row(group, kernels) for _, group in accuracy.groupby("channels")]
+    rows += _fully_connected_rows(formats, programs, dataset)
+    rows += _published_rows(published) if dataset == "mnist" else []
+    return pd.DataFrame(rows)
+
+
+def _cnn_row(group: pd.DataFrame, kernels: pd.DataFrame) -> dict[str, Any]:
+    first = group.iloc[0]
+    programs = kernels[kernels["channels"] == first["channels"]].set_index("kernel")
+    summary = stats.summarise(group, ["dataset"], "test_accuracy").iloc[0]
+    half = stats.half_width(summary["sem"], summary["count"])  # NaN for a single seed
+    low, high = np.clip((summary["mean"] - half, summary["mean"] + half), 0, 1)
+    return {
+        "family": "cnn",
+        "network": f"{first['channels']} channels",
+        "dataset": first["dataset"],
+        "channels": int(first["channels"]),
+        "test_accuracy": float(summary["mean"]),
+        "low": float(low),
+        "high": float(high),
+        "seeds": len(group),
+        "integer_accuracy": group["integer_accuracy"].mean(),
+        "weight_bits": float(first["weight_bits"]),
+        "mismatches": float(programs["mismatches"].sum()),
+    } | _program(programs)
+
+
+def _program(programs: pd.DataFrame) -> dict[str, float]:
+    """Costs of one network's two programs, indexed by kernel."""
+    fast = programs.loc["fast"]
+    return {
+        "flash_bytes": float(fast["flash_bytes"]),
+        "ram_bytes": float(fast["ram_bytes"] + fast["stack_bytes"]),
+        "cycles": float(fast["cycles"]),
+        "plain_cycles": float(programs.loc["plain", "cycles"]),
+        "time_ms": float(fast["cycles"]) / CLOCK_HZ * MS,
+        "verified_images": float(fast["verified_images"]),
+    }
+
+
+def _fully_connected_rows(
+    formats: pd.DataFrame, programs: pd.DataFrame, dataset: str
+) -> list[dict[str, Any]]:
+    rows = []
+    trained = formats[(formats["method"] == "qat") & (formats["dataset"] == dataset)].set_index("format")
+    for name, group in programs[programs["dataset"] == dataset].groupby("format"):
+        if name not in trained.index:
+            continue
+        row = trained.loc[name]
+        rows.append(
+            {
+                "family": "fully connected",
+                "network": str(name),
+                "dataset": dataset,
+                "channels": 0,
+                "test_accuracy": float(row["mean"]),
+                "low": row["low"],
+                "high": row["high"],
+                "seeds": int(row["seeds"]),
+            }
+            | _program(group.set_index("kernel"))
+        )
+    return rows
+
+
+def _published_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        values = {
+            row["quantity"]: float(row["published"])
+            for row in csv.DictReader(file)
+            if row["track"] == "microcontroller"
+        }
+    rows = []
+    for name, (accuracy, bits, cycles) in PUBLISHED.items():
+        rows.append(
+            {
+                "family": "published",
+                "network": name,
+                "dataset": "mnist",
+                "channels": 0,
+                "test_accuracy": values[accuracy] / 100,
+                "seeds": 0,
+                "weight_bits": values[bits] if bits else None,
+                "cycles": values[cycles] if cycles else None,
+                "time_ms": values[cycles] / CLOCK_HZ * MS if cycles else None,
+            }
+        )
+    return rows

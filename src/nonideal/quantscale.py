@@ -1,0 +1,126 @@
+"""How coarse the weights' grid should be: a scan of the scale, beside methods that choose it.
+
+`quantscale` is the weights' standard deviation relative to the grid's largest level: large values clip the
+tail and use all levels, small ones keep the tail and leave the outer levels empty.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import scipy.stats
+
+from nonideal import bits, codes, stats
+from nonideal.quantize.formats import get_format
+
+SIGNIFICANCE = 1 - stats.CONFIDENCE
+
+
+def train_scan(
+    training: Mapping[str, Any],
+    scan: Mapping[str, Any],
+    data: str | os.PathLike[str],
+    *,
+    seed: int,
+    progress: str | os.PathLike[str],
+    fingerprint: str,
+) -> pd.DataFrame:
+    """Train a network at every value of quantscale, and with every other clipping named.
+
+    Parameters
+    ----------
+    training, scan
+        Sections ``training`` and ``quantscale`` of the configuration; what `scan` does not name is as in
+        `training`.
+    data
+        Folder of a prepared data set.
+    seed, progress, fingerprint
+        As `nonideal.bits.train_format`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of table ``quantscale``.
+    """
+    examples, classes = bits.tensors(data, fine=training["augment_fine"])
+    folder = bits.checkpoints(progress, fingerprint)
+    name = scan["format"]
+    settings = [("proportional", value) for value in scan["values"]]
+    settings += [(clipping, math.nan) for clipping in scan["references"]]
+    rows = []
+    for clipping, value in settings:
+        config = bits.variant(training, scan, clipping={name: clipping})
+        for repetition in range(scan["seeds"]):
+            print(f"{name}, {clipping} {value}: repetition {repetition + 1}", flush=True)
+            model, history = bits.train_network(
+                config,
+                name,
+                examples,
+                classes,
+                seed=seed,
+                repetition=repetition,
+                checkpoint=folder / f"{clipping}-{value}-seed-{repetition}.pt",
+                quantscale=None if math.isnan(value) else value,
+            )
+            names = {"dataset": config["dataset"], "format": name, "clipping": clipping}
+            rows.append(
+                names
+                | {"quantscale": value, "seed": repetition}
+                | bits.last_epoch(history)
+                | {"entropy": codes.mean_entropy(model)}
+            )
+    return pd.DataFrame(rows)
+
+
+def summarise(networks: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds, and the lowest entropy that suffices for the best accuracy.
+
+    An entropy suffices if the accuracies of its networks do not differ from those of the best setting at the
+    5 % level (Welch's t test, two-sided). With one seed nothing can be tested and the best alone suffices.
+
+    Parameters
+    ----------
+    networks
+        Rows of table ``quantscale``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of table ``quantscale_summary``.
+    """
+    keys = ["dataset", "format", "clipping", "quantscale"]
+    rows, samples = [], []
+    for key, part in networks.groupby(keys, dropna=False, sort=True):
+        row = dict(zip(keys, key, strict=True))
+        for name, column in (("accuracy", "test_accuracy"), ("train_loss", "train_loss")):
+            row |= _interval(name, part[column])
+        row["accuracy_low"] = max(row["accuracy_low"], 0.0)
+        row["accuracy_high"] = min(row["accuracy_high"], 1.0)
+        row["entropy"] = part["entropy"].mean()
+        row["size"] = row["entropy"] / get_format(row["format"]).bits
+        rows.append(row | {"seeds": len(part)})
+        samples.append(part["test_accuracy"])
+    result = pd.DataFrame(rows)
+    best = samples[result["accuracy"].to_numpy().argmax()]
+    as_good = pd.Series([_alike(sample, best) for sample in samples])
+    result["suffices"] = result.index == result.loc[as_good, "entropy"].idxmin()
+    return result[[*result.columns.drop("seeds"), "seeds"]]
+
+
+def _interval(name: str, values: pd.Series) -> dict[str, float]:
+    """Mean and the ends of its interval; NaN ends for a single value."""
+    half = float(stats.half_width(values.sem(), len(values))) if len(values) > 1 else math.nan
+    mean = values.mean()
+    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
+
+
+def _alike(sample: pd.Series, best: pd.Series) -> bool:
+    if sample is best:
+        return True
+    if min(len(sample), len(best)) < 2 or sample.std() + best.std() == 0:
+        return bool(sample.mean() == best.mean())
+    return bool(scipy.stats.ttest_ind(sample, best, equal_var=False).pvalue > SIGNIFICANCE)

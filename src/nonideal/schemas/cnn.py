@@ -1,0 +1,108 @@
+"""Tables of the study of convolutional networks on the microcontroller."""
+
+from __future__ import annotations
+
+from nonideal.schemas.columns import INTERVAL, SHARE, above, at_least, column, one_of, table
+from nonideal.schemas.mcu import CLASSES, KERNELS, MODELLED
+
+FAMILIES = ("cnn", "fully connected", "published")
+
+# What distinguishes one width from another.
+WIDTH = {
+    "dataset": column("str", "name of the data set"),
+    "first_format": column("str", "weight format of the first fully connected layer"),
+    "channels": column("int64", "channels of the convolutions", at_least(1)),
+}
+SEED = {"seed": column("int64", "index of the repetition", at_least(0))}
+
+HISTORY = table(
+    "cnn_history",
+    [*WIDTH, *SEED, "epoch"],
+    WIDTH
+    | SEED
+    | {
+        "epoch": column("int64", "epoch, counted from 1", at_least(1)),
+        "learning_rate": column("float64", "learning rate at the start of the epoch", at_least(0)),
+        "train_loss": column("float64", "mean cross entropy over the epoch", unit="nat"),
+        "train_accuracy": column("float64", "share of training samples classified correctly", SHARE),
+        "test_loss": column("float64", "cross entropy on the test set", unit="nat"),
+        "test_accuracy": column("float64", "share of test samples classified correctly", SHARE),
+    },
+)
+
+ACCURACY = table(
+    "cnn_accuracy",
+    [*WIDTH, *SEED],
+    WIDTH
+    | SEED
+    | {
+        "test_loss": column("float64", "cross entropy on the test set after the last epoch", unit="nat"),
+        "test_accuracy": column("float64", "share of test images the trained network gets right", SHARE),
+        "integer_accuracy": column("float64", "share of test images its integers get right", SHARE),
+        "weight_bits": column("int64", "information in all weights", at_least(1), unit="bit"),
+    },
+)
+
+KERNELS_TABLE = table(
+    "cnn_kernels",
+    [*WIDTH, "kernel"],
+    WIDTH
+    | {
+        "kernel": column("str", "obvious or fast convolutions and layers", one_of(KERNELS)),
+        "weight_bytes": column("int64", "packed weights", at_least(1), unit="byte"),
+        "flash_bytes": column("int64", "weights, tables and code", at_least(1), unit="byte"),
+        "ram_bytes": column(
+            "int64", "variables and code in RAM, without the stack", at_least(1), unit="byte"
+        ),
+        "stack_bytes": column("int64", "largest stack seen by the emulator", at_least(1), unit="byte"),
+        "cycles": column("float64", MODELLED, above(0)),
+        "instructions": column("float64", "instructions per image", above(0)),
+        "cycle_images": column("int64", "images on which cycles were counted", at_least(1)),
+        "verified_images": column("int64", "images on which Python, C and firmware agreed", at_least(1)),
+        "mismatches": column("int64", "test images to which C gives another class than Python", at_least(0)),
+    },
+)
+
+CYCLES = table(
+    "cnn_cycles",
+    [*WIDTH, "kernel", "instruction_class"],
+    WIDTH
+    | {
+        "kernel": column("str", "obvious or fast convolutions and layers", one_of(KERNELS)),
+        "instruction_class": column("str", "class of instructions", one_of(CLASSES)),
+        "instructions": column("float64", "instructions per image", at_least(0)),
+        "cycles": column("float64", MODELLED, at_least(0)),
+    },
+)
+
+TRADEOFF = table(
+    "cnn_tradeoff",
+    ["family", "network"],
+    {
+        "family": column("str", "kind of network, or published values", one_of(FAMILIES)),
+        "network": column("str", "channels, weight format, or what was published"),
+        "dataset": column("str", "name of the data set"),
+        "channels": column("int64", "channels of the convolutions; 0 without convolutions", at_least(0)),
+        "test_accuracy": column("float64", "mean share of test images classified correctly", SHARE),
+        "low": column("float64", f"lower {INTERVAL} (Student's t, cut at 0 and 1)", nullable=True),
+        "high": column("float64", f"upper {INTERVAL} (Student's t, cut at 0 and 1)", nullable=True),
+        "seeds": column("int64", "number of seeds; 0 for published values", at_least(0)),
+        "integer_accuracy": column(
+            "float64", "mean share that the integers classify correctly", SHARE, nullable=True
+        ),
+        "weight_bits": column("float64", "information in all weights", above(0), unit="bit", nullable=True),
+        "flash_bytes": column("float64", "weights, tables and code", above(0), unit="byte", nullable=True),
+        "ram_bytes": column(
+            "float64", "variables, code in RAM and stack", above(0), unit="byte", nullable=True
+        ),
+        "cycles": column("float64", MODELLED, above(0), nullable=True),
+        "plain_cycles": column("float64", f"{MODELLED}, plain kernel", above(0), nullable=True),
+        "time_ms": column("float64", "the same at 48 MHz", above(0), unit="ms", nullable=True),
+        "verified_images": column(
+            "float64", "images on which Python, C and firmware agreed", above(0), nullable=True
+        ),
+        "mismatches": column(
+            "float64", "test images to which C gives another class", at_least(0), nullable=True
+        ),
+    },
+)

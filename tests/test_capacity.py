@@ -1,0 +1,181 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.optimize
+import scipy.stats
+from test_bits import CONFIG
+
+from nonideal import capacity, data, quantscale, tables, weights
+from nonideal.quantize.formats import FORMATS
+from nonideal.schemas import capacity as schemas
+from nonideal.schemas.training import CODE_ENTROPY, ENTROPY_SUMMARY
+
+SLOPE, SHIFTS = -0.8, {"4bitsym": 1.0, "2bitsym": 1.0, "binary": 1.0, "8bit": 1.5}
+
+
+def networks(noise=0.0):
+    """Losses on a power law of total bits, times the format's shift."""
+    rows, generator = [], np.random.default_rng(3)
+    for name, shift in SHIFTS.items():
+        for weights_, seed in ((1000, 0), (1000, 1), (4000, 0), (4000, 1), (16000, 0)):
+            total = weights_ * FORMATS[name].bits
+            loss = shift * 50 * total**SLOPE * math.exp(noise * generator.standard_normal())
+            rows.append(
+                {"dataset": "made up", "format": name, "bits": FORMATS[name].bits, "width": weights_}
+                | {"seed": seed, "weights": weights_, "total_bits": total, "train_loss": loss}
+            )
+    return pd.DataFrame(rows)
+
+
+def test_the_fit_finds_the_power_law():
+    fit = tables.check(capacity.fit(networks()), schemas.CAPACITY_FIT).set_index("group")
+    for name, shift in (SHIFTS | {"pooled": 1.0}).items():
+        assert fit.loc[name, "slope"] == pytest.approx(SLOPE)
+        assert fit.loc[name, "prefactor"] == pytest.approx(50 * shift)
+    assert fit["points"].to_dict() == {"4bitsym": 5, "2bitsym": 5, "binary": 5, "8bit": 5, "pooled": 15}
+
+
+def test_the_interval_is_that_of_a_linear_regression():
+    frame = networks(noise=0.2)
+    fit = capacity.fit(frame).set_index("group").loc["pooled"]
+    part = frame[frame["bits"] <= 4]
+    line = scipy.stats.linregress(np.log(part["total_bits"]), np.log(part["train_loss"]))
+    half = scipy.stats.t.ppf(0.975, len(part) - 2) * line.stderr
+    assert [fit["slope"], fit["low"], fit["high"]] == pytest.approx(
+        [line.slope, line.slope - half, line.slope + half]
+    )
+
+
+def test_equal_loss_in_weights_and_in_bits():
+    found = tables.check(capacity.equal_loss(networks()), schemas.EQUAL_LOSS).set_index("format")
+    # At equal loss a binary weight is worth a quarter of a 4-bit one, whatever the slope.
+    assert found["weights_ratio"].to_dict() == pytest.approx(
+        {"4bitsym": 1, "2bitsym": 2, "binary": 4, "8bit": 0.5 * 1.5 ** (-1 / SLOPE)}
+    )
+    # A loss 1.5 times as high is that of bits fewer by 1.5 ** (1 / slope).
+    assert found.loc["8bit", "effective_bits"] == pytest.approx(8 * 1.5 ** (1 / SLOPE))
+    assert found.loc["4bitsym", "effective_bits"] == pytest.approx(4)
+    assert found.loc["4bitsym", ["weights_ratio_low", "weights_ratio_high"]].tolist() == [1, 1]
+    assert found.loc["binary", "weights_added"] == pytest.approx(3)
+
+
+def test_the_interval_of_the_ratio_is_that_of_a_fit_for_it():
+    frame = networks(noise=0.2)
+    names = ["2bitsym", "8bit", "binary"]
+    place = [names.index(name) if name in names else -1 for name in frame["format"]]
+
+    def line(x, intercept, slope, *shifts):
+        """Lines of one slope; each format needs exp(shift) times the weights of the reference."""
+        return intercept + slope * (x - np.array([*shifts, 0.0])[place])
+
+    x, y = np.log(frame["weights"].to_numpy()), np.log(frame["train_loss"].to_numpy())
+    value, covariance = scipy.optimize.curve_fit(line, x, y, p0=[4, -1, 0, 0, 0])
+    found = capacity.equal_loss(frame).set_index("format").loc["binary"]
+    ratio = math.exp(value[-1])
+    half = ratio * scipy.stats.t.ppf(0.975, len(x) - 5) * covariance[-1, -1] ** 0.5
+    assert [found["weights_ratio"], found["weights_ratio_low"], found["weights_ratio_high"]] == pytest.approx(
+        [ratio, ratio - half, ratio + half], rel=1e-4
+    )
+
+
+def test_a_line_that_does_not_fall_gives_no_bits():
+    frame = networks()
+    frame["train_loss"] = 0.1 * frame["weights"] ** 0.1
+    found = tables.check(capacity.equal_loss(frame), schemas.EQUAL_LOSS)
+    assert found["effective_bits"].isna().all()
+
+
+def test_too_few_networks_are_refused():
+    frame = networks()
+    with pytest.raises(ValueError, match="'binary' has 2 networks, a fitted slope needs three"):
+        capacity.fit(frame[(frame["format"] != "binary") | (frame["weights"] < 2000)])
+    with pytest.raises(ValueError, match="'4bitsym' is missing"):
+        capacity.equal_loss(frame[frame["format"] != "4bitsym"])
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    data.prepare("digits", folder)
+    return folder
+
+
+def test_every_format_and_width_is_trained(digits, tmp_path):
+    study = {"formats": ["4bitsym", "ternary"], "widths": [3, 5], "seeds": 2, "epochs": 1}
+    rows = capacity.train_networks(
+        CONFIG | {"widths": [9, 9]},
+        study | {"augmented_copies": 0},
+        digits,
+        seed=1,
+        progress=tmp_path,
+        fingerprint="a" * 64,
+    )
+    found = tables.check(rows, schemas.CAPACITY)
+    assert len(found) == 8
+    wide = found.query("format == 'ternary' and width == 5")
+    assert wide["weights"].tolist() == [256 * 5 + 5 * 5 + 5 * 10] * 2
+    assert wide["total_bits"].tolist() == pytest.approx([1355 * math.log2(3)] * 2)
+    assert wide["train_loss"].nunique() == 2  # the seeds differ
+
+
+def test_the_scan_trains_every_scale(digits, tmp_path):
+    scan = {"format": "4bitsym", "values": [0.05, 0.4], "references": ["octav"], "seeds": 2, "epochs": 2}
+    arguments = {"seed": 1, "progress": tmp_path, "fingerprint": "a" * 64}
+    rows = tables.check(quantscale.train_scan(CONFIG, scan, digits, **arguments), schemas.QUANTSCALE)
+    assert len(rows) == 6
+    entropy = rows.groupby(["clipping", "quantscale"], dropna=False)["entropy"].mean()
+    assert entropy["proportional", 0.05] < entropy["proportional", 0.4] - 1  # narrow: few levels in use
+    summary = tables.check(quantscale.summarise(rows), schemas.QUANTSCALE_SUMMARY)
+    assert summary["suffices"].sum() == 1 and summary["seeds"].tolist() == [2, 2, 2]
+
+
+def scanned(*groups):
+    """Table rows of (quantscale, entropy, accuracies)."""
+    rows = [
+        {"dataset": "d", "format": "4bitsym", "clipping": "proportional", "quantscale": value}
+        | {"seed": seed, "train_loss": 0.1, "test_accuracy": accuracy, "entropy": entropy}
+        for value, entropy, accuracies in groups
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_the_lowest_entropy_that_suffices():
+    frame = scanned(
+        (0.1, 2.0, [0.900, 0.901, 0.902]),  # clearly worse
+        (0.2, 3.0, [0.949, 0.951, 0.952]),  # as good as the best
+        (0.4, 3.6, [0.950, 0.952, 0.953]),
+    )
+    summary = quantscale.summarise(frame).set_index("quantscale")
+    assert summary["suffices"].to_dict() == {0.1: False, 0.2: True, 0.4: False}
+    assert summary.loc[0.2, "size"] == 3 / 4
+    assert summary.loc[0.2, "accuracy"] == pytest.approx(0.9506667)
+    half = 4.302653 * np.std([0.949, 0.951, 0.952], ddof=1) / 3**0.5
+    assert summary.loc[0.2, "accuracy_high"] == pytest.approx(0.9506667 + half)
+
+
+def test_one_seed_leaves_the_best_alone():
+    summary = quantscale.summarise(scanned((0.1, 2.0, [0.94]), (0.2, 3.0, [0.95]))).set_index("quantscale")
+    assert summary["suffices"].to_dict() == {0.1: False, 0.2: True}
+    assert summary["accuracy_low"].isna().all()
+
+
+def test_entropies_over_seeds():
+    usage = pd.DataFrame(
+        [
+            {"dataset": "d", "method": "qat", "format": "binary", "bits": 1.0, "seed": seed, "epoch": 1}
+            | {"layer": 1, "code": code, "share": share}
+            for seed, low in ((0, 0.5), (1, 0.25))
+            for code, share in ((-1, low), (1, 1 - low))
+        ]
+    )
+    entropy, summary = weights.entropies(usage)
+    assert len(tables.check(entropy, CODE_ENTROPY)) == 2
+    row = tables.check(summary, ENTROPY_SUMMARY).iloc[0]
+    values = [1.0, 0.25 * 2 + 0.75 * math.log2(4 / 3)]
+    assert row["entropy"] == pytest.approx(np.mean(values)) and row["seeds"] == 2
+    half = 12.7062047 * np.std(values, ddof=1) / 2**0.5
+    assert row["entropy_high"] == pytest.approx(np.mean(values) + half)
+    assert row["entropy_low"] == pytest.approx(np.mean(values) - half)
