@@ -87,10 +87,14 @@ def test_a_broken_kernel_is_found(tmp_path, file, before, after):
     broken = SpikingEngine(host_library(tmp_path, firmware=copy))
     # Levels and inputs that sit on the threshold: 64 * 4 / 4 = 64 exactly.
     edge = SpikingLayer("q8.8", np.array([[4, 0], [-(2**15), 3], [1, -3]], np.int16), 4.0, 8)
-    net = SpikingNetwork((edge,), 6)
-    samples = np.stack(np.meshgrid(range(0, 256, 8), range(0, 256, 8))).reshape(2, -1).T.astype(np.uint8)
-    with pytest.raises(MismatchError, match=r"host C, layer 1: \d+ of .* sample \d+, step \d, neuron \d"):
-        verify(net, samples, engine=broken)
+    grid = np.stack(np.meshgrid(range(0, 256, 8), range(0, 256, 8))).reshape(2, -1).T.astype(np.uint8)
+    # Drives of both signs that change: a wrong rounding of falling potentials shows in a spike.
+    generator = np.random.default_rng(8)
+    falling = SpikingLayer("q8.8", generator.integers(-3, 4, (30, 6)).astype(np.int16), 256 / 300)
+    spikes = generator.integers(0, 2, (200, 12, 6)).astype(np.uint8)
+    with pytest.raises(MismatchError, match=r"host C, layer 1: \d+ of .* sample \d+, step \d+, neuron \d"):
+        for layer, steps, samples in ((edge, 6, grid), (falling, 12, spikes)):
+            verify(SpikingNetwork((layer,), steps), samples, engine=broken)
 
 
 def test_packed_weights_hold_every_level():

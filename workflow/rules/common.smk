@@ -16,6 +16,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(paths), PATH=os.pathsep.join(progra
 
 from nonideal import data, imports
 from nonideal.config import ConfigError, validate
+from nonideal.spiking import recordings
 
 try:
     validate(config, ROOT / "workflow/schemas/config.schema.json")
@@ -94,6 +95,14 @@ def files_of(wildcards):
 def accelerator(section):
     """Resource that asks a cluster for a GPU, where a section of the configuration names one."""
     return {"gres": "gpu:1"} if section.get("device") == "cuda" else {}
+
+
+def event_files(wildcards):
+    """Names and sizes of the files of an event camera's recordings."""
+    try:
+        return recordings.source_files(config["spiking"]["events"]["source"], DATA_ROOT)
+    except data.DataError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def images(name):

@@ -1,7 +1,7 @@
 # Spiking networks: accuracy against precision, export to C, recordings of event cameras.
 import re
 
-from nonideal.spiking.recordings import SYNTHETIC, source_files
+from nonideal.spiking.recordings import SYNTHETIC
 
 SPIKING = config["spiking"]
 EVENTS = SPIKING["events"]
@@ -20,14 +20,6 @@ SCALES["spiking"] = (
     f"{SPIKING['float']['epochs']} + {SPIKING['qat']['epochs']} epochs; "
     f"{EVENTS['source']} events, {EVENTS['folds']} folds, {EVENTS['epochs']} epochs"
 )
-
-
-def event_files(wildcards):
-    """Names and sizes of the recordings' files."""
-    try:
-        return source_files(EVENTS["source"], DATA_ROOT)
-    except data.DataError as error:
-        raise WorkflowError(str(error)) from None
 
 
 rule spiking_float:
