@@ -61,6 +61,7 @@ def test_a_cancelled_job_and_a_lost_node_change_nothing(root, tmp_path, slurm, l
         status = process.wait(900)
     finally:
         process.kill()
+        process.wait(60)
     output = (project.folder / "slurm.out").read_text()
     assert status == 0, output[-6000:]
     assert "retry" in output.lower() or "restart" in output.lower(), output[-6000:]
@@ -81,9 +82,10 @@ def test_jobs_ask_for_what_their_rules_declare(root, tmp_path, slurm):
     process = start(project, "results/tiny/crossbar/trials/part-0000.parquet")
     try:
         asked = shown(slurm.wait_for_job())
-        assert process.wait(300) == 0, (project.folder / "slurm.out").read_text()[-6000:]
+        assert process.wait(900) == 0, (project.folder / "slurm.out").read_text()[-6000:]
     finally:
         process.kill()
+        process.wait(60)
     (benchmark,) = (project.folder / "results/tiny/benchmarks/crossbar_trials").glob("*.tsv")
     with benchmark.open(newline="") as file:
         declared = ast.literal_eval(next(csv.DictReader(file, delimiter="\t"))["resources"])
