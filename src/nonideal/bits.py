@@ -7,9 +7,7 @@ repetition, so that differences between formats are paired.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -23,6 +21,7 @@ from nonideal.models.fc import fc
 from nonideal.provenance import config_hash
 from nonideal.quantize.formats import get_format
 from nonideal.quantize.post_training import post_training_quantise
+from nonideal.training.checkpoint import folder_of
 
 PIXELS = 16  # height and width of the network's input, BitNetMCU
 FLOAT_BITS = 32.0  # bits a weight occupies in single precision
@@ -215,7 +214,7 @@ def train_format(
         Networks and tables.
     """
     examples, classes = tensors(data, fine=config["augment_fine"])
-    folder = checkpoints(progress, fingerprint)
+    folder = folder_of(progress, fingerprint)
     is_float = weight_format == "float"
     networks, histories, usages, results = {}, [], [], []
     for repetition in range(config["seeds"]):
@@ -349,16 +348,3 @@ def _result(model: torch.nn.Module, examples: training.Tensors) -> dict[str, Any
         "test_accuracy": result.accuracy,
         "weights": count_weights(model),
     }
-
-
-def checkpoints(progress: str | os.PathLike[str], fingerprint: str) -> Path:
-    """Folder of the checkpoints of this code; those of other code are removed."""
-    progress = Path(progress)
-    folder = progress / fingerprint[:16]
-    if progress.is_dir():
-        for other in progress.iterdir():
-            if other != folder:
-                print(f"discarding {other}: made by other code, settings, seed or data", flush=True)
-                shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -19,6 +19,7 @@ import scipy.stats
 from nonideal import bits
 from nonideal.quantize.formats import get_format
 from nonideal.stats import CONFIDENCE
+from nonideal.training.checkpoint import folder_of
 
 REFERENCE = "4bitsym"
 POOLED = "pooled"
@@ -51,7 +52,7 @@ def train_networks(
         Rows of table ``capacity``.
     """
     examples, classes = bits.tensors(data, fine=training["augment_fine"])
-    folder = bits.checkpoints(progress, fingerprint)
+    folder = folder_of(progress, fingerprint)
     depth = len(training["widths"])
     rows = []
     for name, width in itertools.product(capacity["formats"], capacity["widths"]):

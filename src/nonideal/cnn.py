@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from nonideal import rng, stats, training
-from nonideal.bits import _checkpoints, tensors
+from nonideal.bits import tensors
 from nonideal.layers import quant_layers
 from nonideal.mcu import build, host
 from nonideal.mcu.cycles import CLOCK_HZ
@@ -26,6 +26,7 @@ from nonideal.mcu.integer import from_model, quantise_images
 from nonideal.mcu.packing import LAYOUTS
 from nonideal.mcu.verify import measure
 from nonideal.models.cnn import Cnn, cnn
+from nonideal.training.checkpoint import folder_of
 
 REPETITION = 0  # of the trained networks: one program a width
 PLAIN_SHARE = 10  # the plain kernel is the baseline: the emulator runs this part of the images on it
@@ -113,7 +114,7 @@ def train_width(
         Rows of tables ``cnn_history`` and ``cnn_accuracy``.
     """
     examples, classes = tensors(data)
-    folder = _checkpoints(Path(progress), fingerprint)
+    folder = folder_of(progress, fingerprint)
     networks, histories, results = {}, [], []
     for repetition in range(config["seeds"]):
         child = rng.child_seed(seed, "cnn", repetition)

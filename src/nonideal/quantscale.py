@@ -16,6 +16,7 @@ import scipy.stats
 
 from nonideal import bits, codes, stats
 from nonideal.quantize.formats import get_format
+from nonideal.training.checkpoint import folder_of
 
 SIGNIFICANCE = 1 - stats.CONFIDENCE
 
@@ -47,7 +48,7 @@ def train_scan(
         Rows of table ``quantscale``.
     """
     examples, classes = bits.tensors(data, fine=training["augment_fine"])
-    folder = bits.checkpoints(progress, fingerprint)
+    folder = folder_of(progress, fingerprint)
     name = scan["format"]
     settings = [("proportional", value) for value in scan["values"]]
     settings += [(clipping, math.nan) for clipping in scan["references"]]

@@ -10,6 +10,7 @@ from nonideal.regularised import analysis, inspection, networks, study
 from nonideal.regularised.penalty import Course, Penalty
 from nonideal.rng import torch_stream
 from nonideal.schemas import regularised
+from nonideal.training.checkpoint import folder_of
 
 
 def test_rows_of_quantised_networks_fit_their_table_and_runs_repeat(run, states):
@@ -87,11 +88,11 @@ def test_an_interrupted_job_resumes_bit_for_bit(run, states, examples, tmp_path,
 
 
 def test_checkpoints_of_other_code_are_discarded(tmp_path):
-    old = study.checkpoints(tmp_path, "a" * 64)
+    old = folder_of(tmp_path, "a" * 64)
     (old / "x.pt").write_text("old")
-    new = study.checkpoints(tmp_path, "b" * 64)
+    new = folder_of(tmp_path, "b" * 64)
     assert new.is_dir() and not old.exists()
-    assert study.checkpoints(tmp_path, "b" * 64) == new
+    assert folder_of(tmp_path, "b" * 64) == new
 
 
 def test_held_out_images_are_neither_trained_on_nor_the_test_images(tmp_path):

@@ -32,8 +32,6 @@ TINY = {
         "noise": {"epochs": 1},
         "deployment": {"n_slices": [1, 2], "points": 2, "chips": 2, "images": 40, "ablation_chips": 2},
     },
-    "firmware": {"formats": ["ternary"]},
-=======
     "spiking": {
         "formats": ["q4.4", "twn"],
         "widths": [8],

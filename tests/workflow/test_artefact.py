@@ -21,7 +21,7 @@ pytestmark = pytest.mark.workflow
 ROOT = Path(__file__).parents[2]
 # Every figure has a notebook and every table a caption: nothing else decides what the artefact must hold.
 FIGURES = sorted(path.stem for path in (ROOT / "notebooks").glob("figure_*.ipynb"))
-TABLES = sorted(path.stem for path in (ROOT / "workflow/report").glob("table_*.rst")) + ["compare_published"]
+TABLES = [*sorted(path.stem for path in (ROOT / "workflow/report").glob("table_*.rst")), "compare_published"]
 CROSSBAR = {
     "crossbar_trials",
     "crossbar_summary",

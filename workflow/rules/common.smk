@@ -130,3 +130,39 @@ def published_tables():
     """Tables that the list of published values is compared with, those of this run's tracks only."""
     with open(ROOT / "config/published.csv", newline="", encoding="utf-8") as file:
         return sorted({row["table"] for row in csv.DictReader(file) if row["table"]})
+
+
+def initial_of(wildcards):
+    """Fine-tuning starts from the float network."""
+    if wildcards.network == "float":
+        return {}
+    return {"initial": result("networks/float/network.pt")}
+
+
+def chips_of(wildcards):
+    """First and one past the last chip of a shard; shards differ by one chip at most."""
+    return [CHIPS["chips"] * (int(wildcards.shard) + step) // CHIPS["shards"] for step in (0, 1)]
+
+
+def trained_for(wildcards):
+    """Networks of a format at the widths of its program."""
+    folder = "firmware/training" if wildcards.format in OTHER_WIDTHS else "training"
+    return result(f"{folder}/{wildcards.format}/networks.pt")
+
+
+def recipe_of(wildcards):
+    """Settings that one network's training depends on."""
+    used = ["dataset", "architecture", "width", "pixels", "threads", "float"]
+    return {key: NETWORKS[key] for key in used + (["noise"] if wildcards.network != "float" else [])}
+
+
+def chip_settings(without=("chips", "shards")):
+    """Settings that the simulation of one chip depends on."""
+    deployment = {key: value for key, value in CHIPS.items() if key not in without}
+    used = {key: NETWORKS[key] for key in ("dataset", "architecture", "width", "pixels", "threads")}
+    return used | {"deployment": deployment}
+
+
+def settings_for(wildcards):
+    """Training settings of a format's program."""
+    return NETWORK_SETTINGS | {"widths": WIDTHS.get(wildcards.format, TRAINING["widths"])}

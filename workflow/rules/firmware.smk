@@ -12,17 +12,6 @@ TABLES |= {
 }
 
 
-def trained_for(wildcards):
-    """Networks of a format at the widths of its program."""
-    folder = "firmware/training" if wildcards.format in OTHER_WIDTHS else "training"
-    return result(f"{folder}/{wildcards.format}/networks.pt")
-
-
-def settings_for(wildcards):
-    """Training settings of a format's program."""
-    return NETWORK_SETTINGS | {"widths": WIDTHS.get(wildcards.format, TRAINING["widths"])}
-
-
 rule train_widths:
     input:
         **images(TRAINING["dataset"]),

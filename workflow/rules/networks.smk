@@ -36,19 +36,6 @@ SCALES["pcm_networks"] = (
 )
 
 
-def initial_of(wildcards):
-    """Fine-tuning starts from the float network."""
-    if wildcards.network == "float":
-        return {}
-    return {"initial": result("networks/float/network.pt")}
-
-
-def recipe_of(wildcards):
-    """Settings that one network's training depends on."""
-    used = ["dataset", "architecture", "width", "pixels", "threads", "float"]
-    return {key: NETWORKS[key] for key in used + (["noise"] if wildcards.network != "float" else [])}
-
-
 rule train_network:
     input:
         unpack(initial_of),
@@ -76,18 +63,6 @@ rule train_network:
         "networks: training, {wildcards.network}"
     script:
         adapter("train_network")
-
-
-def chips_of(wildcards):
-    """First and one past the last chip of a shard; shards differ by one chip at most."""
-    return [CHIPS["chips"] * (int(wildcards.shard) + step) // CHIPS["shards"] for step in (0, 1)]
-
-
-def chip_settings(without=("chips", "shards")):
-    """Settings that the simulation of one chip depends on."""
-    deployment = {key: value for key, value in CHIPS.items() if key not in without}
-    used = {key: NETWORKS[key] for key in ("dataset", "architecture", "width", "pixels", "threads")}
-    return used | {"deployment": deployment}
 
 
 rule network_chips:

@@ -36,9 +36,9 @@ rule spiking_float:
         timing_of("spiking_float")
     threads: SPIKING["threads"]
     resources:
+        **accelerator(SPIKING),
         mem_mb=4000,
         runtime=240,
-        **accelerator(SPIKING),
     params:
         seed=config["seed"],
         settings=DENSE,
@@ -67,9 +67,9 @@ rule spiking_format:
         format=SPIKING_FORMATS,
     threads: SPIKING["threads"]
     resources:
+        **accelerator(SPIKING),
         mem_mb=4000,
         runtime=240,
-        **accelerator(SPIKING),
     params:
         seed=config["seed"],
         settings=DENSE,
@@ -169,9 +169,9 @@ rule spiking_events_format:
         format=EVENT_FORMATS,
     threads: SPIKING["threads"]
     resources:
+        **accelerator(SPIKING),
         mem_mb=6000,
         runtime=480,
-        **accelerator(SPIKING),
     params:
         seed=config["seed"],
         threads=SPIKING["threads"],

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,6 +16,7 @@ from nonideal.data import load
 from nonideal.files import atomic
 from nonideal.models.resnet import resnet8, resnet20, resnet32
 from nonideal.pcm import noise_training
+from nonideal.training.checkpoint import folder_of
 
 ARCHITECTURES = {"resnet8": resnet8, "resnet20": resnet20, "resnet32": resnet32}
 
@@ -132,7 +131,7 @@ def train_network(
             weights="ternary" if network == "ternary" else "9bit",
         )
         hooks = [noise_training.WeightNoise(noisy, seed=rng.child_seed(child, network))]
-    checkpoint = _checkpoint(Path(progress), fingerprint) / f"{network}.pt"
+    checkpoint = folder_of(progress, fingerprint) / f"{network}.pt"
     history = training.train(model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks)
     state = noise_training.bake(model).state_dict()
     rows = history.rename(columns={"lr": "learning_rate"}).assign(
@@ -150,15 +149,3 @@ def save(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> Non
 def read(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     """Read what `save` wrote; no code in the file is executed."""
     return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _checkpoint(progress: Path, fingerprint: str) -> Path:
-    """Folder of the checkpoint of this code; those of other code are removed."""
-    folder = progress / fingerprint[:16]
-    if progress.is_dir():
-        for other in progress.iterdir():
-            if other != folder:
-                print(f"discarding {other}: made by other code, settings, seed or data", flush=True)
-                shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -8,7 +8,6 @@ above 0, the held-out training images, on which settings are chosen. The last ep
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from nonideal.regularised.penalty import (
     Penalty,
 )
 from nonideal.training import Settings, evaluate, train
+from nonideal.training.checkpoint import folder_of
 
 State = dict[str, Tensor]
 CONVOLUTION_BATCH = 250  # images of an evaluation; more do not fit a processor's cache
@@ -173,19 +173,6 @@ class Run:
         return {"dataset": self.config["dataset"], "model": self.config["model"], "seed": repetition}
 
 
-def checkpoints(progress: str | os.PathLike[str], fingerprint: str) -> Path:
-    """Folder of the checkpoints of this code and these settings; those of others are removed."""
-    progress = Path(progress)
-    folder = progress / fingerprint[:16]
-    if progress.is_dir():
-        for other in progress.iterdir():
-            if other != folder:
-                print(f"discarding {other}: made by other code, settings, seed or data", flush=True)
-                shutil.rmtree(other)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def start(
     config: Mapping[str, Any],
     arrays: str | os.PathLike[str],
@@ -209,7 +196,7 @@ def start(
     fingerprint
         What the checkpoints depend on (code, settings, seed, data); others are discarded.
     """
-    return Run(config, examples(config, arrays, seed=seed), seed, checkpoints(progress, fingerprint))
+    return Run(config, examples(config, arrays, seed=seed), seed, folder_of(progress, fingerprint))
 
 
 def save(states: Mapping[Any, State], path: str | os.PathLike[str]) -> None:

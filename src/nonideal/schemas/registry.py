@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from nonideal.schemas import capacity, cnn, crossbar, fpga, mcu, network_history, networks, published, regularised, spiking, training
+from nonideal.schemas import (
+    capacity,
+    cnn,
+    crossbar,
+    fpga,
+    mcu,
+    network_history,
+    networks,
+    published,
+    regularised,
+    spiking,
+    training,
+)
 
 MODULES = (
     capacity,
