@@ -504,11 +504,12 @@ def test_every_wired_line_finds_its_row(root, shipped):
     made = crossbar_tables(settings) | accuracy_table("mnist") | study_tables("mnist")
     made |= regularised_tables("cifar10")
     frame = compare.compare(shipped, made, SCALE)
-    wired = (shipped["table"] != "").to_numpy()
-    assert set(shipped["table"]) - {""} == set(made)
-    lost = frame[wired & frame["verdict"].eq("not run")]
+    # Tables of the other tracks are looked at where they are made, in the tests of the workflow.
+    assert set(made) <= set(shipped["table"])
+    made_here = shipped["table"].isin(made).to_numpy()
+    lost = frame[made_here & frame["verdict"].eq("not run")]
     assert lost.empty, lost[["figure", "quantity"]].to_string()
-    assert frame[~wired]["verdict"].eq("not run").all()
+    assert frame[~made_here]["verdict"].eq("not run").all()
     accuracies = shipped["table"].eq("training/accuracy_summary.parquet").to_numpy()
     percent = frame[accuracies & frame["unit"].eq("%")]
     assert percent["ours"].eq(98.5).all() and percent["interval"].to_numpy() == pytest.approx(0.5)

@@ -77,7 +77,7 @@ class Project:
             env=variables,
             text=True,
             capture_output=True,
-            timeout=400,
+            timeout=1500,
             check=False,
         )
         output = done.stdout + done.stderr

@@ -88,6 +88,16 @@ def test_trials_have_the_promised_columns_and_rows(tiny):
     assert set(trials["weights"]) == {"gaussian", "ternary"}
 
 
+def test_published_values_are_looked_up_in_columns_that_exist(tiny):
+    published = pd.read_csv(tiny.folder / "config/published.csv", dtype=str, keep_default_na=False)
+    for path, lines in published[published["table"] != ""].groupby("table"):
+        frame = pd.read_parquet(tiny.result(path))
+        for line in lines.itertuples():
+            for query in filter(None, (line.where, line.over)):
+                frame.query(query)  # an unknown column raises
+            assert line.value in frame, (path, line.quantity)
+
+
 def test_second_run_has_nothing_to_do(tiny):
     assert tiny.due() == set()
 
