@@ -7,6 +7,7 @@ uncaught exceptions included, into the log, while it still shows on the terminal
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -61,3 +62,32 @@ def start(snakemake: Any) -> dict[str, Any]:
         code=code,
         inputs=sorted({*snakemake.input} - {*code}),
     )
+
+
+def resume(snakemake: Any, provenance: dict[str, Any]) -> dict[str, Any]:
+    """What a training function needs to go on where a killed job stopped: `seed`, `progress`, `fingerprint`.
+
+    The fingerprint covers everything checkpoints depend on: code, parameters, and the content of the inputs
+    (of a data set its manifest, which holds the hash of the arrays).
+    """
+    from nonideal.files import sha256
+    from nonideal.provenance import config_hash
+
+    named = {name: files for name, files in snakemake.input.items() if name not in ("code", "arrays")}
+    inputs = {
+        name: [sha256(path) for path in ([files] if isinstance(files, str) else files)]
+        for name, files in named.items()
+    }
+    params = {name: value for name, value in snakemake.params.items() if name != "progress"}
+    depends = {"code": provenance["code_sha256"], "params": params, "inputs": inputs}
+    return {
+        "seed": snakemake.params.seed,
+        "progress": snakemake.params.progress,
+        "fingerprint": config_hash(depends),
+    }
+
+
+def finish(snakemake: Any) -> None:
+    """Remove the checkpoints of a finished job."""
+    # The job of a killed run may still be at work here, and remove them at the same moment.
+    shutil.rmtree(snakemake.params.progress, ignore_errors=True)

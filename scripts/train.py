@@ -1,8 +1,6 @@
 """Adapter of rules train and train_float: every repetition of one weight format, or of full precision."""
 
-import shutil
-
-from adapter import start
+from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
@@ -14,16 +12,11 @@ trained = bits.train_format(
     settings,
     snakemake.wildcards.get("format", "float"),
     snakemake.input.arrays,
-    seed=snakemake.params.seed,
-    progress=snakemake.params.progress,
-    fingerprint=bits.fingerprint(
-        provenance, settings, seed=snakemake.params.seed, manifest=snakemake.input.manifest
-    ),
+    **resume(snakemake, provenance),
 )
 bits.save_networks(trained.networks, snakemake.output.networks)
 tables.write(trained.history, snakemake.output.history, training.HISTORY, provenance=provenance)
 tables.write(trained.accuracy, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
 if snakemake.output.get("usage"):
     tables.write(trained.usage, snakemake.output.usage, training.CODE_USAGE, provenance=provenance)
-# The job of a killed run may still be at work here, and remove its checkpoints at the same moment.
-shutil.rmtree(snakemake.params.progress, ignore_errors=True)
+finish(snakemake)

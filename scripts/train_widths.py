@@ -1,9 +1,8 @@
 """Adapter of rule train_widths: one weight format at widths of its own, in all three ways of training."""
 
-import shutil
 from pathlib import Path
 
-from adapter import start
+from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
@@ -13,12 +12,10 @@ from nonideal import bits, tables
 from nonideal.schemas import training
 
 name, settings = snakemake.wildcards.format, snakemake.params.settings
-progress, seed = Path(snakemake.params.progress), snakemake.params.seed
-fingerprint = bits.fingerprint(provenance, settings, seed=seed, manifest=snakemake.input.manifest)
+kept = resume(snakemake, provenance)
+progress = Path(kept["progress"])
 trained = {
-    kind: bits.train_format(
-        settings, kind, snakemake.input.arrays, seed=seed, progress=progress / kind, fingerprint=fingerprint
-    )
+    kind: bits.train_format(settings, kind, snakemake.input.arrays, **kept | {"progress": progress / kind})
     for kind in ("float", name)
 }
 after = bits.quantise_after_training(
@@ -27,4 +24,4 @@ after = bits.quantise_after_training(
 bits.save_networks(trained[name].networks, snakemake.output.networks)
 accuracy = pd.concat([*(kind.accuracy for kind in trained.values()), after], ignore_index=True)
 tables.write(accuracy, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
-shutil.rmtree(progress)
+finish(snakemake)

@@ -15,10 +15,8 @@ import torch
 
 from nonideal import augment, codes, pruning, rng, tensorfile, training
 from nonideal.data import load
-from nonideal.files import sha256
 from nonideal.layers import quant_layers
 from nonideal.models.fc import fc
-from nonideal.provenance import config_hash
 from nonideal.quantize.formats import get_format
 from nonideal.quantize.post_training import post_training_quantise
 from nonideal.training.checkpoint import folder_of
@@ -271,24 +269,6 @@ def quantise_after_training(
             names = labels(config["dataset"], weight_format, "ptq", repetition)
             results.append(names | _result(quantised, examples))
     return pd.DataFrame(results)
-
-
-def fingerprint(
-    provenance: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    *,
-    seed: int,
-    manifest: str | os.PathLike[str],
-) -> str:
-    """What checkpoints depend on, as one hash: code, settings, seed and data."""
-    return config_hash(
-        {
-            "code": provenance["code_sha256"],
-            "settings": dict(settings),
-            "seed": seed,
-            "data": sha256(manifest),
-        }
-    )
 
 
 def labels(dataset: str, weight_format: str, method: str, repetition: int) -> dict[str, Any]:

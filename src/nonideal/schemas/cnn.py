@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nonideal.schemas.columns import INTERVAL, SHARE, above, at_least, column, one_of, table
+from nonideal.schemas.columns import INTERVAL, LEARNING_CURVE, SHARE, above, at_least, column, one_of, table
 from nonideal.schemas.mcu import CLASSES, KERNELS, MODELLED
 
 FAMILIES = ("cnn", "fully connected", "published")
@@ -18,16 +18,7 @@ SEED = {"seed": column("int64", "index of the repetition", at_least(0))}
 HISTORY = table(
     "cnn_history",
     [*WIDTH, *SEED, "epoch"],
-    WIDTH
-    | SEED
-    | {
-        "epoch": column("int64", "epoch, counted from 1", at_least(1)),
-        "learning_rate": column("float64", "learning rate at the start of the epoch", at_least(0)),
-        "train_loss": column("float64", "mean cross entropy over the epoch", unit="nat"),
-        "train_accuracy": column("float64", "share of training samples classified correctly", SHARE),
-        "test_loss": column("float64", "cross entropy on the test set", unit="nat"),
-        "test_accuracy": column("float64", "share of test samples classified correctly", SHARE),
-    },
+    WIDTH | SEED | LEARNING_CURVE,
 )
 
 ACCURACY = table(

@@ -31,3 +31,14 @@ def above(minimum: float) -> pa.Check:
 def one_of(values: tuple[str, ...]) -> pa.Check:
     """Allowed names of a column."""
     return pa.Check.isin(list(values))
+
+
+# What the training loop records of an epoch.
+LEARNING_CURVE = {
+    "epoch": column("int64", "epoch, counted from 1", at_least(1)),
+    "learning_rate": column("float64", "learning rate at the start of the epoch", at_least(0)),
+    "train_loss": column("float64", "mean cross entropy over the epoch", unit="nat"),
+    "train_accuracy": column("float64", "share of training samples classified correctly", SHARE),
+    "test_loss": column("float64", "cross entropy on the test set", unit="nat"),
+    "test_accuracy": column("float64", "share of test samples classified correctly", SHARE),
+}

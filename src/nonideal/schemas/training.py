@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandera.pandas as pa
 
-from nonideal.schemas.columns import INTERVAL, SHARE, above, at_least, column, one_of, table
+from nonideal.schemas.columns import INTERVAL, LEARNING_CURVE, SHARE, above, at_least, column, one_of, table
 
 # What distinguishes one trained network from another.
 NETWORK = {
@@ -19,15 +19,7 @@ NETWORK_KEY = list(NETWORK)
 HISTORY = table(
     "training_history",
     [*NETWORK_KEY, "epoch"],
-    NETWORK
-    | {
-        "epoch": column("int64", "epoch, counted from 1", at_least(1)),
-        "learning_rate": column("float64", "learning rate at the start of the epoch", at_least(0)),
-        "train_loss": column("float64", "mean cross entropy over the epoch", unit="nat"),
-        "train_accuracy": column("float64", "share of training samples classified correctly", SHARE),
-        "test_loss": column("float64", "cross entropy on the test set", unit="nat"),
-        "test_accuracy": column("float64", "share of test samples classified correctly", SHARE),
-    },
+    NETWORK | LEARNING_CURVE,
 )
 
 ACCURACY = table(
