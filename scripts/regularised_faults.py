@@ -6,7 +6,7 @@ provenance = start(snakemake)
 
 import pandas as pd
 
-from nonideal import cellmaps, tables
+from nonideal import tables
 from nonideal.regularised import study
 from nonideal.schemas import regularised
 
@@ -19,5 +19,6 @@ states = study.load(snakemake.input.networks[0])
 bits, p_stuck1 = int(snakemake.wildcards.bits), float(snakemake.wildcards.p_stuck1)
 frame = pd.DataFrame(study.with_faults(run, states, bits, p_stuck1))
 tables.write(frame, snakemake.output.accuracy, regularised.FAULT_RUNS, provenance=provenance)
-cellmaps.write(study.stored_maps(run, states, bits, p_stuck1), snakemake.output.maps)
+maps = study.stored_maps(run, states, bits, p_stuck1)
+tables.write(maps, snakemake.output.maps, regularised.CELL_MAP, provenance=provenance)
 finish(snakemake)

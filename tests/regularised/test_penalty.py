@@ -91,3 +91,41 @@ def test_a_step_of_gradient_descent_moves_weights_to_their_levels():
     with torch.no_grad():
         weight -= weight.grad / (2 * alpha(256, 3, "mean"))  # lr * 2 * lambda * alpha = 1: all the way
     assert torch.allclose(weight, target, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["step", "multiplier"])
+@pytest.mark.parametrize(("times", "settles"), [(1.0, True), (40.0, False)])
+def test_levels_settle_up_to_the_largest_rate_and_run_away_far_above(mode, times, settles):
+    network = networks.quantise(model(), mode, 4)
+    penalty = Penalty(Course(100, 100, 1))
+    settings = Settings(epochs=1, lr=0.01, schedule="constant", batch_size=2)
+    rates = penalty.largest_rates(network, settings)
+    assert set(rates) == set(attach.attached(network)) == {"2"}
+    start = penalty(network, 0).item()
+    own = [p for q in attach.attached(network).values() for p in (q.r, q.c)]
+    for _ in range(60):
+        value = penalty(network, 0)
+        gradients = torch.autograd.grad(value, own)
+        with torch.no_grad():
+            for parameter, gradient in zip(own, gradients, strict=True):
+                parameter -= times * rates["2"] * gradient
+    end = penalty(network, 0).item()
+    assert (end <= start) == settles, (start, end)
+
+
+def test_the_largest_rate_follows_lambda_and_the_schedule():
+    network = networks.quantise(model(), "multiplier", 3)
+    settings = Settings(epochs=4, lr=0.01, schedule="cosine", batch_size=2)
+    courses = [Penalty(Course(first, last, 4, 1.0)) for first, last in ((1, 1), (10, 10), (1, 10))]
+    one, ten, rising = (penalty.largest_rates(network, settings)["2"] for penalty in courses)
+    assert one == pytest.approx(10 * ten)
+    assert ten < rising < one
+    assert not Penalty(Course(0, 0, 4)).largest_rates(network, settings)
+
+
+def test_groups_keep_below_the_limits():
+    network = networks.quantise(model(), "multiplier", 3)
+    groups = networks.parameter_groups(0.01, 1e-3, limits={"2": 1e-5})(network)
+    assert [group.get("lr_factor") for group in groups] == [None, pytest.approx(1e-3)]
+    groups = networks.parameter_groups(0.01, 1e-3, limits={"2": 1.0})(network)
+    assert groups[1]["lr_factor"] == pytest.approx(0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -121,7 +122,12 @@ def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
 
 
 def parameter_groups(
-    lr: float, quantiser_lr: float, *, weight_decay: float = 0.0, quantiser_decay: float = 0.0
+    lr: float,
+    quantiser_lr: float,
+    *,
+    weight_decay: float = 0.0,
+    quantiser_decay: float = 0.0,
+    limits: Mapping[str, float] | None = None,
 ) -> Callable[[nn.Module], list[dict[str, Any]]]:
     """Groups of the optimiser: r and c of the quantisers at their own rate, everything else at `lr`.
 
@@ -131,19 +137,26 @@ def parameter_groups(
         Learning rates at the start; both follow the schedule.
     weight_decay, quantiser_decay
         Of weights, and of r and c.
+    limits
+        Largest rate of r and c by layer, see `nonideal.regularised.penalty.Penalty.largest_rates`; layers
+        that are not named have none.
     """
 
     def groups(model: nn.Module) -> list[dict[str, Any]]:
-        quantisers = [q for q in attach.attached(model).values() if isinstance(q, LearnedQuantiser)]
-        own = [p for q in quantisers for p in (q.r, q.c) if p.requires_grad]
-        known = {id(p) for q in quantisers for p in (q.r, q.c)}
+        found = attach.attached(model).items()
+        quantisers = {name: q for name, q in found if isinstance(q, LearnedQuantiser)}
+        known = {id(p) for q in quantisers.values() for p in (q.r, q.c)}
         rest = [p for p in model.parameters() if id(p) not in known and p.requires_grad]
-        result = [{"params": rest, "weight_decay": weight_decay}]
-        if own:
-            result.append(
-                {"params": own, "weight_decay": quantiser_decay, "lr_factor": quantiser_lr / lr}
-            )  # fmt: skip
-        return result
+        by_rate: dict[float, list[nn.Parameter]] = {}
+        for name, quantiser in quantisers.items():
+            rate = min(quantiser_lr, (limits or {}).get(name, math.inf))
+            own = [p for p in (quantiser.r, quantiser.c) if p.requires_grad]
+            if own:
+                by_rate.setdefault(rate, []).extend(own)
+        return [{"params": rest, "weight_decay": weight_decay}] + [
+            {"params": own, "weight_decay": quantiser_decay, "lr_factor": rate / lr}
+            for rate, own in by_rate.items()
+        ]
 
     return groups
 

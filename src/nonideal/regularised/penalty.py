@@ -17,9 +17,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from nonideal.quantize import attach
+from nonideal.quantize.learned import LearnedQuantiser
 from nonideal.quantize.losses import alpha, penalty
 from nonideal.training import Settings
 
@@ -124,6 +126,37 @@ class Penalty:
                 f"below 1 (alpha = {factor:.3g}): lower the learning rate or lambda, or take alpha = 'mean'"
             )
         return 2 * worst * factor
+
+    def largest_rates(self, model: nn.Module, settings: Settings) -> dict[str, float]:
+        """Learning rates of r and c above which the penalty alone makes them run away, by layer.
+
+        For given codes S the penalty is quadratic in (r, c). With all levels equally in use its curvature is
+        2 lambda alpha n times the mean of (S, 1)(S, 1)^T, whose largest eigenvalue is that of a learned step
+        over 150 times that of multipliers at four bits. The rate returned is one over the largest curvature
+        of the run, the schedule's course and lambda's taken together. Layers without learned levels are left
+        out.
+        """
+        worst = max(
+            settings.rate(epoch) / settings.lr * self.course(epoch) for epoch in range(settings.epochs)
+        )
+        if worst == 0:
+            return {}
+        return {
+            name: 1 / (2 * worst * factor * weight.numel() * _curvature(quantiser))
+            for name, weight, quantiser, factor in self.terms(model)
+            if isinstance(quantiser, LearnedQuantiser)
+        }
+
+
+def _curvature(quantiser: LearnedQuantiser) -> float:
+    """Largest eigenvalue of the mean of (S, 1)(S, 1)^T over all codes."""
+    codes = torch.arange(2**quantiser.bits)
+    if quantiser.mode == "multiplier":
+        signals = (codes[:, None] >> torch.arange(quantiser.bits)) & 1
+    else:
+        signals = codes[:, None]
+    extended = torch.cat((signals, torch.ones(len(codes), 1)), dim=1).double()
+    return torch.linalg.eigvalsh(extended.T @ extended / len(codes))[-1].item()
 
 
 def _width(quantiser: nn.Module) -> float:

@@ -132,8 +132,10 @@ class Run:
         hooks: tuple = (),
     ) -> dict[str, float]:
         """Train, and measure on the test images after the last epoch."""
+        limits = {}
         if regulariser is not None:
             regulariser.check(model, settings)
+            limits = regulariser.largest_rates(model, settings)
         history = train(
             model,
             self.examples.tensors,
@@ -147,6 +149,7 @@ class Run:
                 quantiser_lr,
                 weight_decay=decay,
                 quantiser_decay=self.config["quantiser_weight_decay"],
+                limits=limits,
             ),
             progress=False,
         )

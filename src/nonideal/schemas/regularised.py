@@ -132,3 +132,16 @@ BIT_SERIAL = table(
         "most_shift_add": column("int64", "largest integer any accumulator held", above(0)),
     },
 )
+
+# The format that `nonideal.cellmaps` reads.
+CELL_MAP = table(
+    "cell_map",
+    ["layer", "row", "column", "bit"],
+    {
+        "layer": column("str", "name of the layer"),
+        "row": column("int64", "output of the layer, counted from 0", at_least(0)),
+        "column": column("int64", "input, position in the flattened filter, counted from 0", at_least(0)),
+        "bit": column("int64", "bit cell, 0 the least significant", at_least(0)),
+        "stuck": column("int64", "value the cell is stuck at, 0 or 1", SHARE),
+    },
+)
