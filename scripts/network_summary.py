@@ -15,7 +15,7 @@ references = tables.read(snakemake.input.references, networks.NETWORK_REFERENCES
 generator = rng.stream(snakemake.params.seed, "networks", "crossover")
 made = {
     "summary": (network_analysis.summary_table(chips, references), networks.NETWORK_SUMMARY),
-    "differences": (network_analysis.difference_table(chips), networks.NETWORK_DIFFERENCES),
+    "differences": (network_analysis.difference_table(chips, references), networks.NETWORK_DIFFERENCES),
     "crossover": (network_analysis.crossover_table(chips, rng=generator), networks.NETWORK_CROSSOVER),
 }
 for name, (frame, schema) in made.items():

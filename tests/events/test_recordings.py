@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_files import recording
+from test_event_files import recording
 
 from nonideal import events
 from nonideal.data import DataError

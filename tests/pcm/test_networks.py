@@ -113,8 +113,11 @@ def test_summary_is_mean_and_interval(digits, states, chips):
     assert (references["images"] == 40).all() and (references["all_images"] == 360).all()
 
 
+REFERENCES = pd.DataFrame({"network": ["float"], "dataset": ["digits"]})
+
+
 def test_differences_are_paired(chips):
-    table = tables.check(network_analysis.difference_table(chips), schemas.NETWORK_DIFFERENCES)
+    table = tables.check(network_analysis.difference_table(chips, REFERENCES), schemas.NETWORK_DIFFERENCES)
     query = (
         "first_mapping == 'equal_fill' and second_mapping == 'max_fill' and first_base == second_base == 1"
     )

@@ -31,15 +31,19 @@ def summary_table(chips: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame
         columns = ["mean", "std", "sem", "half_width"]
         parts.append(part.rename(columns={column: f"{name}_{column}" for column in columns}))
     table = parts[0].merge(parts[1], on=[*KEY, "chips"], validate="one_to_one")
-    full = references.set_index("network").loc["float", "accuracy"]
-    return table.assign(kept=table["accuracy_mean"] / full, kept_sem=table["accuracy_sem"] / full)
+    full = references.set_index("network").loc["float"]
+    return table.assign(
+        dataset=full["dataset"],
+        kept=table["accuracy_mean"] / full["accuracy"],
+        kept_sem=table["accuracy_sem"] / full["accuracy"],
+    )
 
 
-def difference_table(chips: pd.DataFrame) -> pd.DataFrame:
+def difference_table(chips: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
     """Paired differences of configurations of the noise-aware network: rows of table ``network_differences``.
 
     Every two mappings at the same number of slices are compared, and every number of slices of max-fill at
-    base 1 with one slice.
+    base 1 with one slice. Parameters as for `summary_table`.
     """
     found = dict(list(_of(chips).groupby(CONFIGURATION)))
     pairs = [
@@ -54,7 +58,7 @@ def difference_table(chips: pd.DataFrame) -> pd.DataFrame:
         pair["accuracy_difference"] = pair["accuracy"] - pair["accuracy_other"]
         pair["error_difference"] = pair["logit_error"] - pair["logit_error_other"]
         rows.append(_differences(pair).assign(**_names("first", first), **_names("second", second)))
-    return pd.concat(rows, ignore_index=True)
+    return pd.concat(rows, ignore_index=True).assign(dataset=references["dataset"].iloc[0])
 
 
 def _of(chips: pd.DataFrame) -> pd.DataFrame:

@@ -214,7 +214,7 @@ def references(
             }
             row = {key: evaluate(*part, batch=CONVOLUTION_BATCH).accuracy for key, part in parts.items()}
             counts = {"images": len(images.labels), "all_images": len(everything.test_labels)}
-            rows.append({"network": network} | row | counts)
+            rows.append({"network": network, "dataset": config["dataset"]} | row | counts)
     return pd.DataFrame(rows)
 
 

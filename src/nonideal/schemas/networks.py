@@ -11,6 +11,7 @@ STUDENT = "half width of the 95 % interval of the mean, Student's t"
 ERROR = "relative error of the logits, |logits_hat - logits| / |logits| over all images"
 TIME = column("float64", "time after programming", above(0), unit="s")
 CHIPS = column("int64", "number of chips", at_least(2))
+DATASET = column("str", "name of the data set")
 
 
 def _configuration(prefix: str = "", about: str = "") -> dict:
@@ -51,6 +52,7 @@ NETWORK_REFERENCES = table(
     ["network"],
     {
         "network": NETWORK,
+        "dataset": DATASET,
         "accuracy": column("float64", "accuracy without hardware, on the images the chips see", SHARE),
         "accuracy_quantised": column("float64", "the same with weights of 9 bits", SHARE),
         "accuracy_all_images": column("float64", "accuracy without hardware, on all test images", SHARE),
@@ -64,6 +66,7 @@ NETWORK_SUMMARY = table(
     list(KEY),
     KEY
     | {
+        "dataset": DATASET,
         "accuracy_mean": column("float64", "mean accuracy over chips", SHARE),
         "accuracy_std": column("float64", "standard deviation of the accuracy over chips", at_least(0)),
         "accuracy_sem": column("float64", "standard error of the mean accuracy", at_least(0)),
@@ -84,6 +87,7 @@ NETWORK_DIFFERENCES = table(
     PAIR
     | {
         "time_s": TIME,
+        "dataset": DATASET,
         "accuracy_difference": column(
             "float64", "mean of accuracy of the first less the second, paired by chip"
         ),
