@@ -1,8 +1,11 @@
+import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from nonideal import manifest, reference, verify
+from nonideal import manifest, reference, tables, verify
+from nonideal.schemas.registry import declared
 
 
 @pytest.fixture
@@ -48,6 +51,35 @@ def test_the_committed_reference_is_intact(root):
     report = verify.verify(root / "results/reference", root)
     assert not report.problems
     assert report.files > 40 and report.tables > 15
+
+
+def test_a_track_is_added_to_what_is_there(run, tmp_path):
+    kept = tmp_path / "reference"
+    reference.copy(run, kept)
+    frame = pd.DataFrame(
+        {"dataset": ["digits"], "group": ["a"], "slope": [-1.0], "low": [-1.5], "high": [-0.5]}
+        | {"prefactor": [2.0], "points": [5]}
+    )
+    part = tmp_path / "part"
+    tables.write(frame, part / "capacity/fit.parquet", declared("capacity_fit"), provenance={})
+    (part / "tables").mkdir()
+    (part / "tables/table_capacity_fit.csv").write_text("new")
+    (part / "benchmarks").mkdir()
+    line = "s\tcpu_time\tmax_rss\n3.0\t2.0\t10\n"
+    (part / "benchmarks/capacity.tsv").write_text(line)
+    before = set(manifest.read(kept))
+    reference.add(part, kept, ["capacity/*.parquet", "tables/*.csv"])
+    added = {"capacity/fit.parquet", "tables/table_capacity_fit.csv"}
+    assert set(manifest.read(kept)) == before | added
+    assert json.loads((kept / "timings.json").read_text())["capacity"]["processor_s"] == 2.0
+
+    with pytest.raises(FileNotFoundError, match="nothing there"):
+        reference.add(part, kept, ["spiking/*.parquet"])
+    whole = (part / "capacity/fit.parquet").read_bytes()
+    (part / "capacity/fit.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(tables.TableError):
+        reference.add(part, kept, ["capacity/*.parquet"])
+    assert (kept / "capacity/fit.parquet").read_bytes() == whole
 
 
 def test_too_large_to_commit(run, tmp_path, monkeypatch):

@@ -2,7 +2,9 @@
 
 It has a manifest of its own, so that ``nonideal verify results/reference`` checks what a checkout holds.
 
-``python -m nonideal.reference results/reduced results/reference`` replaces the second folder.
+``python -m nonideal.reference results/reduced results/reference`` replaces the second folder. With
+``--add 'spiking/*.parquet' 'tables/table_snn*.csv'`` it adds these files of a run that need not be whole: one
+track after the other.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from nonideal import manifest
-from nonideal.files import sha256
+from nonideal import manifest, tables
+from nonideal.files import atomic, sha256, write_text
+from nonideal.schemas.registry import declared
 
 # Small and worth reading. Trials and trained networks stay out: a command makes them again.
 KEPT = (
@@ -29,6 +33,13 @@ KEPT = (
     "training/*.parquet",
     "training/*/history.parquet",
     "firmware/*.parquet",
+    "capacity/*.parquet",
+    "quantscale/*.parquet",
+    "cnn/*.parquet",
+    "networks/*.parquet",
+    "regularised/*.parquet",
+    "spiking/*.parquet",
+    "fpga/*.parquet",
     "tables/*.csv",
     "figures/*.svg",
     "figures/*.png",
@@ -69,6 +80,45 @@ def copy(run: Path, reference: Path) -> list[Path]:
         if reference.exists():
             reference.replace(Path(folder) / "old")
         fresh.replace(reference)
+    return files
+
+
+def add(run: Path, reference: Path, patterns: Sequence[str]) -> list[Path]:
+    """Add files of one track of a run to the reference; return the files copied.
+
+    Parameters
+    ----------
+    run
+        Folder of the run, which need not be whole.
+    reference
+        Folder to add to; its other files stay.
+    patterns
+        What to add, relative to the run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a pattern matches nothing; the reference is left as it was.
+    nonideal.tables.TableError
+        If a table is damaged.
+    """
+    files = []
+    for pattern in patterns:
+        found = sorted(path for path in run.glob(pattern) if path.is_file())
+        if not found:
+            raise FileNotFoundError(f"{run / pattern}: nothing there; build it first with snakemake")
+        files += found
+    for path in files:
+        if path.suffix == ".parquet":
+            tables.read(path, declared(tables.facts(path)["table"]))
+    for path in files:
+        with atomic(reference / path.relative_to(run)) as temporary:
+            shutil.copyfile(path, temporary)
+    known = reference / "timings.json"
+    spent = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
+    text = json.dumps(spent | timings(run / "benchmarks"), indent=2, sort_keys=True) + "\n"
+    write_text(known, text)
+    manifest.write(reference)
     return files
 
 
@@ -113,10 +163,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of the run, for instance results/reduced")
     parser.add_argument("reference", type=Path, help="folder to replace, for instance results/reference")
+    parser.add_argument(
+        "--add", nargs="+", metavar="PATTERN", help="add these files only, and leave the others as they are"
+    )
     arguments = parser.parse_args()
     try:
-        files = copy(arguments.run, arguments.reference)
-    except (OSError, ValueError) as error:
+        if arguments.add:
+            files = add(arguments.run, arguments.reference, arguments.add)
+        else:
+            files = copy(arguments.run, arguments.reference)
+    except (OSError, ValueError, tables.TableError) as error:
         parser.exit(1, f"{error}\n")
     print(f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB")
 
