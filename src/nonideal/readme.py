@@ -18,6 +18,11 @@ ROOT = Path(__file__).parents[2]
 CROSSBAR = ("crossbar_trials", "crossbar_summary")
 TRAINING = ("train", "post_training", "accuracy")
 FIRMWARE = ("firmware_format", "firmware_tables")
+CNN = ("train_cnn", "firmware_cnn", "cnn_tradeoff")
+NETWORKS = ("train_network", "network_references", "network_chips", "network_summary")
+REGULARISED = ("regularised_float", "regularised_qat", "regularised_summary")
+VARIABILITY = (*REGULARISED, "regularised_faults", "regularised_variability")
+SPIKING = ("spiking_float", "spiking_format", "spiking_precision")
 # Target, what it shows, place in the list of published values, rules it needs.
 TARGETS = (
     ("figure_4a", "error against devices per weight", "Fig. 4a", (*CROSSBAR, "crossbar_eq8")),
@@ -28,7 +33,26 @@ TARGETS = (
     ("table_crossover", "times at which the better mapping changes", "", (*CROSSBAR, "crossbar_crossover")),
     ("table_options", "cost of what the publication leaves open", "", ("crossbar_options",)),
     ("figure_bits", "accuracy against bits, QAT and PTQ", "training", TRAINING),
+    ("figure_ptq_qat", "what training with the quantiser gains, all formats", "", TRAINING),
+    ("figure_entropy", "use of a format's levels while training", "", ("train", "weights")),
+    ("figure_first_layer", "weights of the first layer as images", "", ("train", "weights")),
+    ("figure_capacity", "training loss against bits in all weights", "Capacity", ("capacity",)),
+    ("figure_quantscale", "how coarse the grid should be", "quantscale", ("quantscale",)),
     ("table_formats", "verified firmware: bytes and cycles per format", "", (*TRAINING[:1], *FIRMWARE)),
+    ("figure_cnn_tradeoff", "convolutional networks: accuracy, flash, time", "", CNN),
+    ("figure_5a", "networks on chips over a year", "Fig. 5a", NETWORKS),
+    ("figure_5c", "networks on chips, five mappings", "Fig. 5c", NETWORKS),
+    ("figure_noise_training", "networks on chips, with and without noise in training", "", NETWORKS),
+    ("figure_ternary_networks", "ternary networks on chips", "", NETWORKS),
+    ("table_pcm_ablation", "networks: cost of what the literature leaves open", "", ("network_options",)),
+    ("table_qat", "fixed, stepped and learned levels", "Table 1", REGULARISED),
+    ("figure_faults", "networks trained for stuck cells", "Fig. 6", (*REGULARISED, "regularised_faults")),
+    ("figure_variability", "networks trained for varying cells", "Table 6", VARIABILITY),
+    ("table_claims", "verdict on each claim about regularised training", "", VARIABILITY),
+    ("figure_multipliers", "learned multipliers, bit-serial inference", "", REGULARISED),
+    ("figure_snn_precision", "spiking networks against bits", "", SPIKING),
+    ("table_snn_events", "event recordings, five-fold", "", ("spiking_events_format",)),
+    ("table_fpga", "spiking layers as circuits", "fpga", ("fpga_format",)),
 )
 
 
@@ -49,6 +73,7 @@ def parts(results: Path, benchmarks: Path) -> dict[str, str]:
         "published": _published(compared),
         "accuracy": _accuracy(pd.read_csv(results / "tables/table_bits.csv")),
         "firmware": _firmware(pd.read_csv(results / "tables/table_kernels.csv")),
+        "networks": _networks(results / "networks"),
         "speed": _speed(benchmarks),
     }
 
@@ -74,8 +99,10 @@ def _targets(compared: pd.DataFrame, seconds: dict[str, dict[str, float]]) -> st
         rows = compared[(compared["figure"] == place) | (compared["track"] == place)]
         answered = rows[rows["verdict"] != "not run"]
         count = f"{(answered['verdict'] == 'inside').sum()} / {len(answered)}" if len(answered) else "–"
-        minutes = sum(seconds[rule]["processor_s"] for rule in (*needed, target)) / 60
-        lines.append(f"| `{target}` | {shows} | {count} | {minutes:.1f} |")
+        rules = (*needed, target)
+        run = all(rule in seconds for rule in rules)
+        minutes = f"{sum(seconds[rule]['processor_s'] for rule in rules) / 60:.1f}" if run else "–"
+        lines.append(f"| `{target}` | {shows} | {count} | {minutes} |")
     return "\n".join(lines)
 
 
@@ -122,6 +149,22 @@ def _firmware(formats: pd.DataFrame) -> str:
             f"| `{name}` | {100 * row['test_accuracy']:.2f} % | {row['flash_bytes']:,} B | "
             f"{row['ram_bytes'] + row['stack_bytes']:,} B | {row['cycles']:,.0f} | {plain:.1f} × | "
             f"{row['verified_images']:,} |"
+        )
+    return "\n".join(lines)
+
+
+def _networks(folder: Path) -> str:
+    """Last epoch of the networks for the crossbars, whose states are part of the reference."""
+    lines = [
+        "| network | data | epochs | test accuracy without hardware | minutes on a shared core |",
+        "|---|---|---|---|---|",
+    ]
+    for path in sorted(folder.glob("*/history.parquet")):
+        history = pd.read_parquet(path).sort_values("epoch")
+        last = history.iloc[-1]
+        lines.append(
+            f"| {last['architecture']}, {last['network'].replace('_', '-')} | {last['dataset']} | "
+            f"{last['epoch']} | {100 * last['test_accuracy']:.2f} % | {history['seconds'].sum() / 60:.0f} |"
         )
     return "\n".join(lines)
 
