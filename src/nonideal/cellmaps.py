@@ -24,7 +24,7 @@ from typing import NoReturn
 
 import numpy as np
 import pandas as pd
-import pyarrow
+import pyarrow.parquet
 
 from nonideal.files import atomic
 
@@ -130,16 +130,16 @@ def _suffix(path: Path) -> str:
 def _load(path: Path) -> pd.DataFrame:
     suffix = _suffix(path)
     try:
-        return pd.read_csv(path, dtype={"layer": str}) if suffix == ".csv" else pd.read_parquet(path)
+        if suffix == ".csv":
+            return pd.read_csv(path, dtype={"layer": str})
+        return pyarrow.parquet.read_table(path, partitioning=None).replace_schema_metadata(None).to_pandas()
     except FileNotFoundError:
         raise CellMapError(f"{path}: no such file") from None
-    except (
-        pd.errors.ParserError,
-        pd.errors.EmptyDataError,
-        pyarrow.ArrowInvalid,
-        UnicodeDecodeError,
-    ) as error:
-        raise CellMapError(f"{path}: not a readable map ({error})") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files fail anywhere in the readers, with errors of any kind
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CellMapError(f"{path}: not a readable map ({reason[:200]})") from error
 
 
 def _check_layers(path: Path, frame: pd.DataFrame, shapes: Mapping[str, Sequence[int]]) -> None:

@@ -167,7 +167,7 @@ def test_the_header_holds_the_network_and_its_golden_vectors(tmp_path):
     net = network(6)
     export(net, inputs(7, net)).write(tmp_path, "net")
     (tmp_path / "check.c").write_text(PROGRAM)
-    sources = [FIRMWARE / "src" / name for name in ("snn.c", "network.c", "plain_8bit.c")]
+    sources = [FIRMWARE / "src" / name for name in ("snn.c", "network.c", "features.c", "plain_8bit.c")]
     sources += [FIRMWARE / "src" / name for name in ("plain_ternary.c", "plain_binary.c", "start.c")]
     flags = ["-shared", "-fPIC", "-std=c99", "-Wall", "-Wextra", "-Werror", "-I", FIRMWARE / "include"]
     library = tmp_path / "check.so"

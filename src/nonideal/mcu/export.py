@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nonideal.archives import read_npz
+from nonideal.archives import read_export, read_npz
 from nonideal.files import atomic, write_text
 from nonideal.mcu import limits
 from nonideal.mcu.cheader import render
@@ -189,19 +188,7 @@ def load(path: str | os.PathLike[str]) -> Export:
     ValueError
         If the file is no export of this version, or its parts contradict each other.
     """
-    path = Path(path)
-    readers: dict[str, Callable[[Path], Export]] = {".npz": _from_npz, ".json": _from_json}
-    if path.suffix not in readers:
-        raise ValueError(f"{path}: expected a file ending in .npz or .json; the C header is for compilers")
-    try:
-        return readers[path.suffix](path)
-    except (FileNotFoundError, MemoryError):
-        raise
-    except Exception as error:  # a file of another kind fails anywhere: AttributeError, OverflowError ...
-        if isinstance(error, ValueError) and str(path) in str(error):
-            raise
-        reason = repr(error)[:200]
-        raise ValueError(f"{path}: no export of this program ({reason}); write it again") from error
+    return read_export(path, {".npz": _from_npz, ".json": _from_json})
 
 
 def _from_npz(path: Path) -> Export:

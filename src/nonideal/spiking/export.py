@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nonideal.archives import read_export, read_npz
 from nonideal.files import atomic, write_text
 from nonideal.mcu.packing import Packed
 from nonideal.spiking import cheader
@@ -131,19 +132,11 @@ def load(path: str | os.PathLike[str]) -> Export:
     ValueError
         If the file is no export of this version, or its parts contradict each other.
     """
-    path = Path(path)
-    readers = {".npz": _from_npz, ".json": _from_json}
-    if path.suffix not in readers:
-        raise ValueError(f"{path}: expected a file ending in .npz or .json; the C header is for compilers")
-    try:
-        return readers[path.suffix](path)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: no export of this program ({error!r}); write it again") from error
+    return read_export(path, {".npz": _from_npz, ".json": _from_json})
 
 
 def _from_npz(path: Path) -> Export:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = dict(file)
+    arrays = read_npz(path)
     meta = json.loads(str(arrays["meta"]))
     weights = [arrays[f"layer_{k}_weights"] for k in range(1, len(meta["layers"]) + 1)]
     result = _assemble(path, meta, weights, arrays["golden_inputs"])
