@@ -34,6 +34,7 @@ CONFIG = {
     "prune_share": 0,
     "prune_at": 0.5,
     "threads": 1,
+    "device": "cpu",
 }
 
 

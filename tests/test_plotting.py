@@ -72,9 +72,10 @@ def test_looks_of_a_group_differ_without_colour(group):
 
 def test_every_known_name_has_a_look():
     from nonideal.quantize.formats import FORMATS
-    from nonideal.schemas import crossbar
+    from nonideal.schemas import crossbar, regularised
 
-    assert set(plotting.LOOKS) == {*crossbar.MAPPINGS, "float", "qat", "ptq", *FORMATS}
+    mitigations = {*regularised.FAULT_MODES, *regularised.VARIABILITY_METHODS}
+    assert set(plotting.LOOKS) == {*crossbar.MAPPINGS, "float", "qat", "ptq", *FORMATS, *mitigations}
     assert plotting.look("qat") is plotting.METHODS["qat"]
     with pytest.raises(ValueError, match="no look for 'equal-fill'; there is one for digital"):
         plotting.look("equal-fill")

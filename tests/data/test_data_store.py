@@ -226,7 +226,7 @@ def test_npz_with_a_pickle_runs_nothing(prepared, tmp_path):
             return os.mkdir, (str(tmp_path / "ran"),)
 
     np.savez(prepared / "arrays.npz", **dict.fromkeys(KEYS, np.array([Malicious()], dtype=object)))
-    with pytest.raises(DataError, match="allow_pickle"):
+    with pytest.raises(DataError, match="ArchiveError"):
         load(prepared, check=False)
     assert not (tmp_path / "ran").exists()
 

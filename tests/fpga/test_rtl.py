@@ -12,9 +12,9 @@ from nonideal.spiking.integer import SpikingLayer, SpikingNetwork
 
 STEPS = 5
 SHAPE = (5, 9)  # neurons, inputs: no power of two, no multiple of the lanes
-LOWEST = {"binary": -1, "ternary": -1, "q2.2": -8, "q4.4": -128, "q8.8": -32768}
-HIGHEST = {"binary": 1, "ternary": 1, "q2.2": 7, "q4.4": 127, "q8.8": 32767}
-SCALE = {"binary": 0.4, "ternary": 0.4, "q2.2": 2**-2, "q4.4": 2**-4, "q8.8": 2**-8}
+LOWEST = {"binary": -1, "ternary": -1, "twn": -1, "q2.2": -8, "q4.4": -128, "q8.8": -32768}
+HIGHEST = {"binary": 1, "ternary": 1, "twn": 1, "q2.2": 7, "q4.4": 127, "q8.8": 32767}
+SCALE = {"binary": 0.4, "ternary": 0.4, "twn": 0.4, "q2.2": 2**-2, "q4.4": 2**-4, "q8.8": 2**-8}
 
 
 def layer(name, input_bits, shape=SHAPE):
