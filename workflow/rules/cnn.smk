@@ -87,7 +87,7 @@ rule cnn_tradeoff:
         timing_of("cnn_tradeoff")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=1500,
         runtime=10,
     message:
         "cnn: accuracy, size and time of every network"

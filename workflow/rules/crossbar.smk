@@ -83,7 +83,7 @@ rule crossbar_eq8:
         timing_of("crossbar_eq8")
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=1500,
         runtime=15,
     message:
         "crossbar: fit of Eq. 8"
@@ -103,7 +103,7 @@ rule crossbar_crossover:
         timing_of("crossbar_crossover")
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=1500,
         runtime=15,
     params:
         seed=config["seed"],

@@ -107,7 +107,7 @@ rule formats:
         timing_of("formats")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=1500,
         runtime=10,
     params:
         others=OTHER_WIDTHS,

@@ -19,7 +19,7 @@ rule fpga_tools:
         timing_of("fpga_tools")
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=1000,
         runtime=10,
     message:
         "fpga: synthesis tools (the first time this takes a minute)"

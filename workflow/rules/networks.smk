@@ -52,7 +52,7 @@ rule train_network:
         network="|".join(NETWORK_NAMES),
     threads: NETWORKS["threads"]
     resources:
-        mem_mb=6000,
+        mem_mb=4000,
         runtime=600,
     params:
         seed=config["seed"],
@@ -81,7 +81,7 @@ rule network_chips:
         shard=r"\d{4}",
     threads: NETWORKS["threads"]
     resources:
-        mem_mb=6000,
+        mem_mb=4000,
         runtime=600,
     params:
         seed=config["seed"],
@@ -108,7 +108,7 @@ rule network_references:
         timing_of("network_references")
     threads: NETWORKS["threads"]
     resources:
-        mem_mb=6000,
+        mem_mb=3000,
         runtime=30,
     params:
         seed=config["seed"],
@@ -162,7 +162,7 @@ rule network_options:
         timing_of("network_options")
     threads: NETWORKS["threads"]
     resources:
-        mem_mb=6000,
+        mem_mb=4000,
         runtime=600,
     params:
         seed=config["seed"],

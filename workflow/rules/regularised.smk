@@ -40,7 +40,7 @@ rule regularised_float:
         timing_of("regularised_float")
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=6000,
+        mem_mb=4000,
         runtime=600,
     params:
         seed=config["seed"],
@@ -68,7 +68,7 @@ rule regularised_qat:
         method="|".join(REGULARISED["methods"]),
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=6000,
+        mem_mb=4000,
         runtime=1200,
     params:
         seed=config["seed"],
@@ -96,7 +96,7 @@ rule regularised_inspection:
         timing_of("regularised_inspection")
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=6000,
+        mem_mb=3000,
         runtime=120,
     params:
         seed=config["seed"],

@@ -143,7 +143,7 @@ rule spiking_recordings:
         timing_of("spiking_recordings")
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=1500,
         runtime=60,
     params:
         seed=config["seed"],
@@ -197,7 +197,7 @@ rule spiking_events:
         timing_of("spiking_events")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=1500,
         runtime=10,
     message:
         "spiking: accuracy on recordings and its interval over folds"

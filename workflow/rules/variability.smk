@@ -22,7 +22,7 @@ rule regularised_variability:
         method="chip_in_loop|regularised",
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=6000,
+        mem_mb=4000,
         runtime=1200,
     params:
         seed=config["seed"],
