@@ -1,7 +1,20 @@
 """The artefact, built once on tiny settings."""
 
+from pathlib import Path
+
 import pytest
 from snakemake_project import Project
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of the workflow share one built artefact: one process runs them, and as they take longest, first."""
+
+    def of_workflow(item):
+        return Path(__file__).parent in item.path.parents
+
+    for item in filter(of_workflow, items):
+        item.add_marker(pytest.mark.xdist_group("workflow"))
+    items.sort(key=of_workflow, reverse=True)
 
 
 @pytest.fixture(scope="session")
