@@ -7,7 +7,7 @@ from snakemake_project import Project
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of the workflow share one built artefact: one process runs them, and as they take longest, first."""
+    """Tests of the workflow share one built artefact: one process runs them, first of all."""
 
     def of_workflow(item):
         return Path(__file__).parent in item.path.parents
