@@ -5,7 +5,8 @@ PYTHON ?= python3
 UV_VERSION := 0.13.8
 CORES ?= all
 BIN := .venv/bin
-# Recipes call the programs of the environment by name.
+# Recipes call the programs of the environment by name; the environment itself is made by a Python outside it.
+OUTSIDE := $(PATH)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := all
@@ -18,9 +19,9 @@ all: setup  ## set up the environment, build the default artefact and its report
 setup: .venv/.synced  ## create .venv from requirements.lock
 
 .venv/.synced: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "nonideal needs Python 3.11 or newer; $(PYTHON) is %d.%d. Try: make PYTHON=python3.11" % v[:2])'
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv module. Install it (Debian, Ubuntu: apt install python3-venv) and run make again." >&2; exit 1; }
-	$(PYTHON) -m venv --clear .venv
+	@PATH='$(OUTSIDE)' $(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else "nonideal needs Python 3.11 or newer; $(PYTHON) is %d.%d. Try: make PYTHON=python3.11" % v[:2])'
+	@PATH='$(OUTSIDE)' $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv module. Install it (Debian, Ubuntu: apt install python3-venv) and run make again." >&2; exit 1; }
+	PATH='$(OUTSIDE)' $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	VIRTUAL_ENV=.venv $(BIN)/uv pip sync --compile-bytecode --require-hashes requirements.lock
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .

@@ -73,6 +73,7 @@ def parts(results: Path, benchmarks: Path) -> dict[str, str]:
         "published": _published(compared),
         "accuracy": _accuracy(pd.read_csv(results / "tables/table_bits.csv")),
         "firmware": _firmware(pd.read_csv(results / "tables/table_kernels.csv")),
+        "spiking": _spiking(results / "tables"),
         "networks": _networks(results / "networks"),
         "speed": _speed(benchmarks),
     }
@@ -151,6 +152,34 @@ def _firmware(formats: pd.DataFrame) -> str:
             f"{row['verified_images']:,} |"
         )
     return "\n".join(lines)
+
+
+def _spiking(folder: Path) -> str:
+    """Spiking networks: accuracy and cost of every format, and the recordings of an event camera."""
+    precision = pd.read_csv(folder / "table_snn_precision.csv").set_index(["method", "format"])
+    lines = [
+        "| format | bits per weight | trained with it (QAT) | quantised afterwards (PTQ) | bytes exported |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in precision.loc["qat"].sort_values("bits", ascending=False).iterrows():
+        after = _percent(precision.loc[("ptq", name)])
+        lines.append(
+            f"| `{name}` | {row['bits']:.3g} | {_percent(row)} | {after} | {row['weight_bytes']:,.0f} |"
+        )
+    lines.append(f"| full precision | 32 | {_percent(precision.loc[('float', 'float')])} | | |")
+    verified = pd.read_csv(folder / "table_snn_verified.csv")
+    events = pd.read_csv(folder / "table_snn_events.csv").set_index("format")
+    row = events.loc["4bit"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Python and C agreed in {verified['neuron_steps'].sum():,} spikes and silences. On "
+            f"{row['recordings']:,} recordings of `{row['source']}`, {row['folds']}-fold: full precision "
+            f"{_percent(events.loc['float'])}, 4 bits {_percent(row)}, paired difference "
+            f"{100 * row['gap']:.1f} points ({100 * row['gap_low']:.1f} to {100 * row['gap_high']:.1f}).",
+        ]
+    )
 
 
 def _networks(folder: Path) -> str:
