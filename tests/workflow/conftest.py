@@ -6,6 +6,7 @@ import pytest
 from snakemake_project import Project
 
 
+@pytest.hookimpl(tryfirst=True)  # before the names of the groups are read
 def pytest_collection_modifyitems(items):
     """Tests of the workflow share one built artefact: one process runs them, first of all."""
 
