@@ -28,7 +28,7 @@ setup: .venv/.synced  ## create .venv from requirements.lock
 	@touch $@
 
 test: setup  ## correctness tests, under ten minutes on two cores
-	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadgroup
+	pytest
 
 test-chaos: setup  ## kill runs at random moments and fill the disk; prints the table of outcomes (minutes)
 	pytest -m chaos tests/chaos
