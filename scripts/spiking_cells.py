@@ -5,20 +5,20 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import tables
-from nonideal.schemas import spiking
+from nonideal.schemas import spiking_cells
 from nonideal.spiking import hardening
 
 made = hardening.summaries(
-    tables.read(snakemake.input.regularised, spiking.REGULARISED_RUNS),
-    tables.read(snakemake.input.faults, spiking.FAULT_RUNS),
-    tables.read(snakemake.input.variability, spiking.VARIABILITY_RUNS),
+    tables.read(snakemake.input.regularised, spiking_cells.NETWORKS),
+    tables.read(snakemake.input.faults, spiking_cells.FAULT_RUNS),
+    tables.read(snakemake.input.variability, spiking_cells.VARIABILITY_RUNS),
     snakemake.params.tolerated_loss,
 )
 schemas = {
-    "regularised": spiking.REGULARISED_SUMMARY,
-    "faults": spiking.FAULT_SUMMARY,
-    "variability": spiking.VARIABILITY_SUMMARY,
-    "claims": spiking.CLAIMS,
+    "regularised": spiking_cells.NETWORKS_SUMMARY,
+    "faults": spiking_cells.FAULT_SUMMARY,
+    "variability": spiking_cells.VARIABILITY_SUMMARY,
+    "claims": spiking_cells.CLAIMS,
 }
 for name, frame in made.items():
     tables.write(frame, snakemake.output[name], schemas[name], provenance=provenance)

@@ -7,7 +7,7 @@ provenance = start(snakemake)
 from nonideal import tables
 from nonideal.bits import load_networks
 from nonideal.regularised import study
-from nonideal.schemas import spiking
+from nonideal.schemas import spiking_cells
 from nonideal.spiking import hardening
 
 run = hardening.start(
@@ -17,5 +17,5 @@ run = hardening.start(
 )
 states, rows = hardening.with_multipliers(run, load_networks(snakemake.input.networks))
 study.save(states, snakemake.output.networks)
-tables.write(rows, snakemake.output.accuracy, spiking.REGULARISED_RUNS, provenance=provenance)
+tables.write(rows, snakemake.output.accuracy, spiking_cells.NETWORKS, provenance=provenance)
 finish(snakemake)

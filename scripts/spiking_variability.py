@@ -8,7 +8,7 @@ import pandas as pd
 
 from nonideal import tables
 from nonideal.regularised import study
-from nonideal.schemas import spiking
+from nonideal.schemas import spiking_cells
 from nonideal.spiking import hardening
 
 run = hardening.start(
@@ -18,5 +18,5 @@ run = hardening.start(
 )
 states = study.load(snakemake.input.networks)
 frame = pd.DataFrame(study.with_variability(run, states, snakemake.wildcards.method))
-tables.write(frame, snakemake.output.accuracy, spiking.VARIABILITY_RUNS, provenance=provenance)
+tables.write(frame, snakemake.output.accuracy, spiking_cells.VARIABILITY_RUNS, provenance=provenance)
 finish(snakemake)

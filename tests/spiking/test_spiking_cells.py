@@ -11,7 +11,7 @@ from nonideal import data, faults, tables
 from nonideal.quantize import attach
 from nonideal.quantize.learned import LearnedQuantiser
 from nonideal.regularised import networks, study
-from nonideal.schemas import spiking as schemas
+from nonideal.schemas import spiking_cells as schemas
 from nonideal.spiking import hardening, precision
 
 STEP = {"epochs": 2, "learning_rate": 0.02, "ramp": 0.5}
@@ -74,7 +74,7 @@ def made(open_run, trained):
 def test_study_starts_from_the_float_networks(open_run, floats, trained):
     networks_, rows = floats
     states, table = trained
-    tables.check(table, schemas.REGULARISED_RUNS)
+    tables.check(table, schemas.NETWORKS)
     assert set(states) == {(3, 0), (3, 1)}
     ours = table[table["method"] == "float"].set_index("seed")["test_accuracy"]
     published = rows.set_index("seed")["test_accuracy"]
@@ -138,7 +138,7 @@ def test_variability_has_its_control(made):
 def test_summaries_are_paired_and_leave_out_what_is_not_measured(made):
     frames = hardening.summaries(*made, 1.0)
     for name, schema in (
-        ("regularised", schemas.REGULARISED_SUMMARY),
+        ("regularised", schemas.NETWORKS_SUMMARY),
         ("faults", schemas.FAULT_SUMMARY),
         ("variability", schemas.VARIABILITY_SUMMARY),
         ("claims", schemas.CLAIMS),

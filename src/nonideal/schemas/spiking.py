@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from nonideal.schemas import regularised
 from nonideal.schemas.columns import INTERVAL, LEARNING_CURVE, SHARE, above, at_least, column, one_of, table
 
 # What distinguishes one network from another.
@@ -122,12 +121,3 @@ EVENTS_SUMMARY = table(
         "folds": column("int64", "number of folds", at_least(2)),
     },
 )
-
-# Stuck and variable cells: the tables of regularised training, of spiking networks.
-CELLS = {"bits": column("int64", "bit cells of a weight (32: full precision)", at_least(1), unit="bit")}
-REGULARISED_RUNS, REGULARISED_SUMMARY = regularised.pair("spiking_regularised", regularised.METHOD | CELLS)
-FAULT_RUNS, FAULT_SUMMARY = regularised.pair("spiking_faults", regularised.FAULTS | CELLS)
-VARIABILITY_RUNS, VARIABILITY_SUMMARY = regularised.pair(
-    "spiking_variability", regularised.VARIABILITY | CELLS
-)
-CLAIMS = regularised.claims("spiking_claims")

@@ -19,7 +19,7 @@ from torch import nn
 
 from nonideal import rng
 from nonideal.regularised import analysis, study
-from nonideal.schemas import spiking as schemas
+from nonideal.schemas import spiking_cells as schemas
 from nonideal.spiking import precision
 from nonideal.training import Settings
 from nonideal.training.checkpoint import folder_of
@@ -131,7 +131,7 @@ def summaries(
     floats = networks[networks["method"] == "float"]
     claims = analysis.claims(networks, faults, variability, loss)
     return {
-        "regularised": analysis.summary(networks, floats, schemas.REGULARISED_SUMMARY.unique),
+        "regularised": analysis.summary(networks, floats, schemas.NETWORKS_SUMMARY.unique),
         "faults": analysis.summary(faults, floats, schemas.FAULT_SUMMARY.unique),
         "variability": analysis.summary(variability, floats, schemas.VARIABILITY_SUMMARY.unique),
         "claims": claims[claims["verdict"] != "not measured"],
