@@ -49,6 +49,8 @@ TARGETS = (
     ("figure_faults", "networks trained for stuck cells", "Fig. 6", (*REGULARISED, "regularised_faults")),
     ("figure_variability", "networks trained for varying cells", "Table 6", VARIABILITY),
     ("table_claims", "verdict on each claim about regularised training", "", VARIABILITY),
+    ("figure_quantiser", "levels, thresholds and loss of a quantiser", "", REGULARISED),
+    ("figure_level_sets", "levels that learned multipliers span", "", REGULARISED),
     ("figure_multipliers", "learned multipliers, bit-serial inference", "", REGULARISED),
     ("figure_snn_precision", "spiking networks against bits", "", SPIKING),
     ("table_snn_events", "event recordings, five-fold", "", ("spiking_events_format",)),
