@@ -19,8 +19,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from nonideal.files import write_text
-from nonideal.readme import TARGETS
-from nonideal.show import text
+from nonideal.show import ours_text, published_text, text
+from nonideal.targets import TARGETS
 
 # Folder of a run -> heading of the figures whose first table lies there, in the order of the page.
 TRACKS = {
@@ -149,19 +149,15 @@ def _names(scale: str) -> set[str]:
 
 
 def _claim(row: Mapping[str, Any], shown: Collection[str]) -> dict[str, str]:
-    unit = f" {row['unit']}" if row["unit"] else ""
-    ours = text(row["ours"])
-    if not pd.isna(row["interval"]):
-        ours += f" ± {row['interval']:.2g}"
-    places = {place: name for name, _, place, _ in reversed(TARGETS)}
+    places = {target.place: target.name for target in reversed(TARGETS)}
     evidence = places.get(row["figure"], places.get(row["track"], ""))
     return {
         "track": row["track"].replace("_", " "),
         "place": row["figure"],
         "quantity": row["quantity"],
-        "published": {"at_least": "≥ ", "at_most": "≤ "}.get(row["kind"], "") + text(row["published"]) + unit,
-        "ours": ours + unit if not pd.isna(row["ours"]) else "–",
-        "tolerance": text(row["tolerance"]) + unit,
+        "published": published_text(row),
+        "ours": ours_text(row),
+        "tolerance": text(row["tolerance"]) + (f" {row['unit']}" if row["unit"] else ""),
         "verdict": verdict_of(row),
         "scale": row["scale"] or "",
         "published_scale": row["published_scale"] or "as stated",
@@ -172,7 +168,7 @@ def _claim(row: Mapping[str, Any], shown: Collection[str]) -> dict[str, str]:
 
 def _tracks(run: Run, results: Path, report: Path) -> list[dict[str, Any]]:
     """Headings with their figures."""
-    titles = {name: shows for name, shows, *_ in TARGETS}
+    titles = {target.name: target.shows for target in TARGETS}
     found: dict[str, list[Figure]] = {title: [] for title in TRACKS.values()}
     for name, sources in run.figures.items():
         folder = next(iter(sources.values())).removeprefix(f"results/{run.config['run']}/").split("/")[0]
