@@ -152,6 +152,12 @@ TARGETS = (
         SPIKING,
         "accuracy lost by QAT, 16-bit Q8.8, at most",
     ),
+    Target(
+        "figure_snn_faults",
+        "spiking networks on stuck and varying cells",
+        "",
+        ("spiking_float", "spiking_cells"),
+    ),
     Target("table_snn_events", "event recordings, five-fold", "", ("spiking_events_format",)),
     Target("table_fpga", "spiking layers as circuits", "fpga", ("fpga_format",), "LUTs, ternary layer"),
 )

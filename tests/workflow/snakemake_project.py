@@ -39,6 +39,12 @@ TINY = {
         "seeds": 2,
         "float": {"epochs": 1},
         "qat": {"epochs": 1},
+        "regularised": {
+            "seeds": 2,
+            "qat": {"epochs": 1, "learning_rate": 0.01},
+            "faults": {"rates": [0, 0.2], "epochs": 1, "learning_rate": 0.01},
+            "variability": {"sigmas": [0.4], "epochs": 1, "learning_rate": 0.01},
+        },
         "events": {"recordings": 40, "steps": 3, "width": 2, "folds": 2, "epochs": 1},
     },
     "regularised": {

@@ -72,7 +72,7 @@ def examples(config: Mapping[str, Any], folder: str | os.PathLike[str], *, seed:
 
 @dataclass(frozen=True)
 class Run:
-    """What all runs of a job share.
+    """What all runs of a job share; networks of another kind are studied by a subclass.
 
     Parameters
     ----------
@@ -104,6 +104,10 @@ class Run:
             classes=self.examples.classes,
             width=self.config["width"],
         )
+
+    def activation_bits(self, bits: int) -> int | None:
+        """Bits of the inputs of a network's quantised layers, as many as of a weight; None for float."""
+        return bits
 
     def settings(self, epochs: int, lr: float) -> Settings:
         """Settings of the training loop."""
@@ -233,7 +237,9 @@ def quantised(run: Run, repetition: int, method: str, bits: int, state: State | 
     model = run.network(repetition)
     if state is not None:
         model.load_state_dict(state)
-    return networks.quantise(model, method, bits, activation_bits=bits, policy=run.config["layers"])
+    return networks.quantise(
+        model, method, bits, activation_bits=run.activation_bits(bits), policy=run.config["layers"]
+    )
 
 
 def qat(

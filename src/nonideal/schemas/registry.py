@@ -15,6 +15,7 @@ from nonideal.schemas import (
     published,
     regularised,
     spiking,
+    spiking_cells,
     training,
 )
 
@@ -29,6 +30,7 @@ MODULES = (
     published,
     regularised,
     spiking,
+    spiking_cells,
     training,
 )
 TABLES: dict[str, pa.DataFrameSchema] = {

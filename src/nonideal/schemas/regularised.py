@@ -49,38 +49,46 @@ SUMMARISED = {
 }
 
 
-def _pair(name: str, key: dict[str, pa.Column]) -> tuple[pa.DataFrameSchema, pa.DataFrameSchema]:
+def pair(name: str, key: dict[str, pa.Column]) -> tuple[pa.DataFrameSchema, pa.DataFrameSchema]:
     """Table of networks, and of their means and intervals over seeds."""
     key = DATA | key
     networks = table(name, [*key, "seed"], key | SEED | MEASURED)
     return networks, table(f"{name}_summary", list(key), key | SUMMARISED)
 
 
-QAT, QAT_SUMMARY = _pair("regularised_qat", METHOD | BITS)
-FAULT_RUNS, FAULT_SUMMARY = _pair("regularised_faults", FAULTS | BITS)
-VARIABILITY_RUNS, VARIABILITY_SUMMARY = _pair("regularised_variability", VARIABILITY | BITS)
+QAT, QAT_SUMMARY = pair("regularised_qat", METHOD | BITS)
+FAULT_RUNS, FAULT_SUMMARY = pair("regularised_faults", FAULTS | BITS)
+VARIABILITY_RUNS, VARIABILITY_SUMMARY = pair("regularised_variability", VARIABILITY | BITS)
 
-CLAIMS = table(
-    "regularised_claims",
-    ["dataset", "name", "statistic", "bits", "p_stuck1"],
-    {
-        "dataset": DATA["dataset"],
-        "name": column("str", "short name of the claim"),
-        "statement": column("str", "the claim in words"),
-        "statistic": column(
-            "str", "how conditions are combined", one_of(("mean", "least", "single", "largest"))
-        ),
-        "bits": column("int64", "width it speaks of (0: all widths of the run)", at_least(0), unit="bit"),
-        "p_stuck1": column("float64", "share of stuck cells stuck at 1 (0 where it does not apply)", SHARE),
-        "value": column("float64", "our value", nullable=True),
-        "low": column("float64", f"lower {INTERVAL}, paired over seeds", nullable=True),
-        "high": column("float64", f"upper {INTERVAL}, paired over seeds", nullable=True),
-        "unit": column("str", "unit of value, ends and bound", one_of(("points", "%"))),
-        "at_least": column("float64", "bound that the claim sets"),
-        "verdict": column("str", "whether the claim holds here", one_of(CLAIM_VERDICTS)),
-        "seeds": column("int64", "number of seeds", at_least(0)),
-    },
-)
+
+def claims(name: str) -> pa.DataFrameSchema:
+    """Table of claims and whether they hold."""
+    return table(
+        name,
+        ["dataset", "name", "statistic", "bits", "p_stuck1"],
+        {
+            "dataset": DATA["dataset"],
+            "name": column("str", "short name of the claim"),
+            "statement": column("str", "the claim in words"),
+            "statistic": column(
+                "str", "how conditions are combined", one_of(("mean", "least", "single", "largest"))
+            ),
+            "bits": column("int64", "width it speaks of (0: all widths of the run)", at_least(0), unit="bit"),
+            "p_stuck1": column(
+                "float64", "share of stuck cells stuck at 1 (0 where it does not apply)", SHARE
+            ),
+            "value": column("float64", "our value", nullable=True),
+            "low": column("float64", f"lower {INTERVAL}, paired over seeds", nullable=True),
+            "high": column("float64", f"upper {INTERVAL}, paired over seeds", nullable=True),
+            "unit": column("str", "unit of value, ends and bound", one_of(("points", "%"))),
+            "at_least": column("float64", "bound that the claim sets"),
+            "verdict": column("str", "whether the claim holds here", one_of(CLAIM_VERDICTS)),
+            "seeds": column("int64", "number of seeds", at_least(0)),
+        },
+    )
+
+
+CLAIMS = claims("regularised_claims")
 
 PANELS = ("learned", "stuck", "variable")
 PANEL = {"panel": column("str", "learned levels; one cell stuck; cells that vary", one_of(PANELS))}
