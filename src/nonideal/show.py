@@ -112,7 +112,9 @@ def text(value: object) -> str:
         return "–"
     if isinstance(value, float):
         if value == 0 or 1e-3 <= abs(value) < 1e7:
-            return f"{value:,.0f}" if value == round(value) and abs(value) >= 1e3 else f"{value:.4g}"
+            if abs(value) < 1e3 or (abs(value) < 1e4 and value != round(value)):
+                return f"{value:.4g}"
+            return f"{value if value == round(value) else float(f'{value:.4g}'):,.0f}"
         return f"{value:.2e}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"

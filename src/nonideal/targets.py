@@ -1,4 +1,4 @@
-"""What the workflow shows: figures and the tables beside them, as the README and the page of a run list it."""
+"""What the workflow shows, as the README and the page of a run list it."""
 
 from __future__ import annotations
 
@@ -151,6 +151,12 @@ TARGETS = (
         "precision table",
         SPIKING,
         "accuracy lost by QAT, 16-bit Q8.8, at most",
+    ),
+    Target(
+        "figure_snn_faults",
+        "spiking networks on stuck and varying cells",
+        "",
+        ("spiking_float", "spiking_cells"),
     ),
     Target("table_snn_events", "event recordings, five-fold", "", ("spiking_events_format",)),
     Target("table_fpga", "spiking layers as circuits", "fpga", ("fpga_format",), "LUTs, ternary layer"),
