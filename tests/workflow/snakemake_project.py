@@ -22,6 +22,13 @@ TINY = {
     },
     "training": {"formats": ["4bitsym", "ternary"], "widths": [8], "seeds": 2, "epochs": 1},
     "firmware": {"formats": ["ternary"], "widths": {"ternary": [6]}},
+    "flash": {
+        "formats": ["4bitsym"],
+        "kernels": ["plain"],
+        "rates": [0, 0.2],
+        "epochs": 1,
+        "learning_rate": 0.001,
+    },
     "capacity": {"formats": ["4bitsym", "ternary"], "widths": [3, 6], "seeds": 2, "epochs": 1},
     "quantscale": {"values": [0.2, 0.4], "references": ["octav"], "seeds": 2, "epochs": 1},
     "cnn": {"channels": [2], "seeds": 2, "epochs": 1, "emulated_images": 10},
