@@ -89,11 +89,40 @@ def test_rows_fit_the_table_and_repeat(runs, job, networks, tmp_path):
         mcu.FLASH_RUNS.validate(runs.assign(test_accuracy=1.5), lazy=True)
 
 
-def test_without_faults_all_trained_methods_are_one(runs):
-    sound = runs[runs["rate"] == 0]
-    assert (sound["changed_weights"] == 0).sum() >= 4
-    tuned = sound[~sound["method"].isin(list(fault_study.UNTRAINED))]
-    assert (tuned.groupby("seed")["test_accuracy"].nunique() == 1).all()
+def test_without_faults_methods_that_train_alike_are_one(runs):
+    sound = runs[runs["rate"] == 0].set_index(["method", "seed"])
+    assert (sound["changed_weights"] == 0).all()
+    assert (sound["test_accuracy"] == sound["sound_accuracy"]).all()
+    for first, second in (("unaware", "nearest"), ("basic", "active+passive")):
+        assert sound.loc[first].equals(sound.loc[second])
+
+
+def test_each_training_has_its_own_recipe(job, networks, monkeypatch):
+    seen = {}
+
+    def train(model, examples, settings, *, regulariser, hooks, **others):
+        seen[len(seen)] = settings, regulariser, hooks
+        return pd.DataFrame({"seconds": [0.0]})
+
+    monkeypatch.setattr(fault_study.training, "train", train)
+    for method in ("passive", "trained"):
+        model = bits.restore(CONFIG, "4bitsym", networks[0])
+        network = from_model(model)
+        stuck = fault_study.stuck_bits(job, network, 0.3, 0)
+        fault_study.with_faults(job, model, flash.cells(job.export(network), stuck), method)
+        fault_study.fine_tune(job, model, method, 0.3, 0)
+        for weight, quantiser in zip(
+            attach.original(model).values(), attach.attached(model).values(), strict=True
+        ):
+            assert torch.equal(weight, quantiser.quantise(weight)), "training starts from what is held"
+            model.train()
+            forward = quantiser(weight + 0.3 * quantiser.scale)
+            assert torch.equal(forward, weight) == (method == "trained")
+    (penalised, penalty, hooks), (straight, none, nothing) = seen.values()
+    assert (penalised.optimiser, penalised.lr, penalised.epochs) == ("sgd", 0.005, 3)
+    assert penalty is not None and hooks
+    assert (straight.optimiser, straight.lr, straight.epochs) == ("adam", 0.01, 3)
+    assert none is None and not nothing
 
 
 def test_untrained_networks_are_damaged_as_flash_says(job, runs, networks):

@@ -53,11 +53,12 @@ TINY = {
         "alpha": "mean",
         "seeds": 2,
         "holdout": 1300,
-        "methods": ["multiplier", "multiplier_ste"],
+        "methods": ["fixed", "multiplier", "multiplier_ste"],
         "float": {"epochs": 1},
         "qat": {"bits": [3], "epochs": 1},
         "faults": {"bits": [3], "rates": [0, 0.2], "p_stuck1": [0.5], "epochs": 1},
         "variability": {"bits": [3], "sigmas": [0.4], "epochs": 1},
+        "pcm": {"bits": [3], "epochs": 1},
     },
     "fpga": {"formats": ["twn"], "images": 1, "lanes": [1], "parallel": {"inputs": 8}},
 }

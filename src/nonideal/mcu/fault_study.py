@@ -187,7 +187,10 @@ def measure(job: Job, model: nn.Module, stuck: faults.FaultMap) -> dict[str, Any
 def fine_tune(job: Job, model: nn.Module, method: str, rate: float, repetition: int) -> None:
     """Train a network with stuck bits, in place, from what the flash holds of it."""
     config = job.config["flash"]
-    recipe = bits.variant(job.config, config, **({} if method in STRAIGHT_THROUGH else BY_PENALTY))
+    if method in STRAIGHT_THROUGH:  # the format's own recipe, its learning rate too
+        recipe = job.config | {"epochs": config["epochs"]}
+    else:
+        recipe = bits.variant(job.config, config, **BY_PENALTY)
     settings = bits.settings_of(recipe)
     with torch.no_grad():
         weights = attach.original(model)
@@ -218,7 +221,7 @@ def fine_tune(job: Job, model: nn.Module, method: str, rate: float, repetition: 
 def run(job: Job, networks: Mapping[int, Mapping[str, torch.Tensor]]) -> Iterator[dict[str, Any]]:
     """Every method, rate and repetition: rows of table ``flash_faults``.
 
-    Without faults all trained methods are one, trained once, and so are the others.
+    Without faults methods that train alike are one, trained once.
 
     Parameters
     ----------
@@ -228,22 +231,27 @@ def run(job: Job, networks: Mapping[int, Mapping[str, torch.Tensor]]) -> Iterato
         States of the trained networks by repetition, from `nonideal.bits.load_networks`.
     """
     config = job.config["flash"]
-    methods = [*UNTRAINED, *config["modes"]]
     for repetition, state in networks.items():
         for rate in config["rates"]:
-            done: dict[bool, dict[str, Any]] = {}
-            for method in methods:
-                tuned = method not in UNTRAINED
-                if rate or tuned not in done:
+            done: dict[str, dict[str, Any]] = {}
+            for method in (*UNTRAINED, *config["modes"]):
+                kind = method if rate else training_of(method)
+                if kind not in done:
                     model = bits.restore(job.config, job.weight_format, state)
                     network = from_model(model)
                     stuck = stuck_bits(job, network, rate, repetition)
-                    maps = flash.cells(job.export(network), stuck)
-                    model = with_faults(job, model, maps, method)
-                    if tuned:
+                    model = with_faults(job, model, flash.cells(job.export(network), stuck), method)
+                    if method not in UNTRAINED:
                         fine_tune(job, model, method, rate, repetition)
-                    done[tuned] = measure(job, model, stuck)
-                yield labels(job, method, rate, repetition) | done[tuned]
+                    done[kind] = measure(job, model, stuck)
+                yield labels(job, method, rate, repetition) | done[kind]
+
+
+def training_of(method: str) -> str:
+    """How a method trains, which is all that tells methods apart on a sound flash."""
+    if method in UNTRAINED:
+        return "none"
+    return "straight through" if method in STRAIGHT_THROUGH else "penalty"
 
 
 def stored_map(job: Job, networks: Mapping[int, Mapping[str, torch.Tensor]]) -> pd.DataFrame:
