@@ -129,6 +129,16 @@ def test_training_fits_the_network_to_the_measured_chip(pcm_run, states_by_level
         assert not torch.equal(attach.original(model)[name], attach.original(before)[name])
 
 
+def test_half_precision_trains_too(examples, states_by_levels, tmp_path):
+    """Filters innermost, as half precision wants them, beside factors with an axis more than filters."""
+    run = study.Run(CONFIG | {"pcm": PCM, "precision": "bfloat16"}, examples, 11, tmp_path)
+    model = pcm_cells.fitted(run, states_by_levels["fixed"], "fixed", "regularised", 3, 0)
+    name, quantiser = next(iter(attach.attached(model).items()))
+    weight = attach.original(model)[name]
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert quantiser.low.shape == (*weight.shape, 3)
+
+
 def test_rows_are_those_of_the_chip_at_that_time(pcm_run, states_by_levels, runs):
     """A row from the parts: the network's codes, the cells at that time, one evaluation."""
     states = states_by_levels["fixed"]
