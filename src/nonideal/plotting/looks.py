@@ -91,7 +91,7 @@ MITIGATIONS = MappingProxyType(
 # Networks in a damaged flash, beside mitigations of stuck cells.
 FLASH = MappingProxyType(
     {
-        "trained": Look("straight through", "#e66100", DASH_DOT_DOT, "p"),
+        "trained": Look("straight through", "#f5862a", DASH_DOT_DOT, "p"),
         "nearest": Look("not trained, nearest level", "#26828e", SHORT_DASH, "v"),
         "unaware": Look("not trained", "#5a5a5a", (0, (1, 1.2)), "<"),
     }
