@@ -104,6 +104,7 @@ TARGETS = (
         (*TRAINING[:1], *FIRMWARE),
         "cycles per image, 4bitsym, loop over weights",
     ),
+    Target("figure_flash_faults", "networks in a flash with stuck bits", "", (*TRAINING[:1], "flash_faults")),
     Target(
         "figure_cnn_tradeoff",
         "convolutional networks: accuracy, flash, time",
@@ -141,6 +142,12 @@ TARGETS = (
         "bit-fault rate tolerated, VGG-13, 4-bit",
     ),
     Target("figure_variability", "networks trained for varying cells", "Table 6", VARIABILITY),
+    Target(
+        "table_pcm_multipliers",
+        "learned multipliers on phase-change cells",
+        "",
+        (*REGULARISED[:2], "regularised_pcm"),
+    ),
     Target("table_claims", "verdict on each claim about regularised training", "", VARIABILITY),
     Target("figure_quantiser", "levels, thresholds and loss of a quantiser", "", REGULARISED),
     Target("figure_level_sets", "levels that learned multipliers span", "", REGULARISED),

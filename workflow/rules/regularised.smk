@@ -5,7 +5,7 @@ REGULARISED = config["regularised"]
 REGULARISED_COMMON = {
     key: value
     for key, value in REGULARISED.items()
-    if key not in ("qat", "methods", "faults", "variability", "tolerated_loss")
+    if key not in ("qat", "methods", "faults", "variability", "pcm", "tolerated_loss")
 }
 QAT_SETTINGS = REGULARISED_COMMON | {"qat": REGULARISED["qat"]}
 SCALES["regularised"] = (

@@ -272,14 +272,20 @@ def qat(
             yield bits, repetition, state_of(model), row
 
 
-def trained(run: Run, states: Mapping[tuple[int, int], State], bits: int, repetition: int) -> nn.Module:
-    """Network that faults and variability start from: trained with multipliers, float forward pass."""
-    model = quantised(run, repetition, "multiplier", bits)
+def trained(
+    run: Run,
+    states: Mapping[tuple[int, int], State],
+    bits: int,
+    repetition: int,
+    method: str = "multiplier",
+) -> nn.Module:
+    """Network that faults and variability start from, trained with a float forward pass."""
+    model = quantised(run, repetition, method, bits)
     model.load_state_dict(states[bits, repetition])
     return model
 
 
-def _fine_tune(
+def fine_tune(
     run: Run,
     model: nn.Module,
     name: str,
@@ -287,6 +293,7 @@ def _fine_tune(
     config: Mapping[str, Any],
     regularised: bool = True,
 ) -> dict[str, float]:
+    """Train a network for its faults or its variable cells, with the penalty or with remaps alone."""
     settings = run.settings(config["epochs"], config["learning_rate"])
     first, last = FLOAT_FORWARD if regularised else (0.0, 0.0)
     return run.train(
@@ -326,7 +333,7 @@ def with_faults(
                 networks.exchange(
                     model, lambda name, q, maps=maps, mode=mode: faults.FaultyQuantiser(q, maps[name], mode)
                 )
-                found = _fine_tune(run, model, f"{mode}-{rate}", repetition, config)
+                found = fine_tune(run, model, f"{mode}-{rate}", repetition, config)
                 row = run.labels(repetition) | {
                     "bits": bits,
                     "p_stuck1": float(p_stuck1),
@@ -379,7 +386,7 @@ def with_variability(
                         q, maps[name][0], high=maps[name][1]
                     ),
                 )
-                found = _fine_tune(
+                found = fine_tune(
                     run, model, f"{method}-{bits}-{sigma}", repetition, config, method == "regularised"
                 )
                 row = run.labels(repetition) | {"bits": bits, "sigma": float(sigma)}

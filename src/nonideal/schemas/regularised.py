@@ -60,6 +60,29 @@ QAT, QAT_SUMMARY = pair("regularised_qat", METHOD | BITS)
 FAULT_RUNS, FAULT_SUMMARY = pair("regularised_faults", FAULTS | BITS)
 VARIABILITY_RUNS, VARIABILITY_SUMMARY = pair("regularised_variability", VARIABILITY | BITS)
 
+PCM_METHODS = ("unaware", "nearest", "chip_in_loop", "regularised")
+PCM = {
+    "levels": column(
+        "str", "powers of two of one step, or learned multipliers", one_of(("fixed", "multiplier"))
+    ),
+    "method": column(
+        "str", "whether codes and weights were fitted to the chip as measured", one_of(PCM_METHODS)
+    ),
+    "time_s": column("float64", "time after programming", above(0), unit="s"),
+}
+OVER_FIXED = {
+    "over_fixed": column("float64", "accuracy over that with fixed levels, paired over seeds", unit="points"),
+    "over_fixed_low": column("float64", f"lower {INTERVAL} of it", unit="points", nullable=True),
+    "over_fixed_high": column("float64", f"upper {INTERVAL} of it", unit="points", nullable=True),
+}
+PCM_KEY = DATA | PCM | BITS
+PCM_RUNS = table(
+    "regularised_pcm",
+    [*PCM_KEY, "seed"],
+    PCM_KEY | SEED | {name: MEASURED[name] for name in ("test_loss", "test_accuracy")},
+)
+PCM_SUMMARY = table("regularised_pcm_summary", list(PCM_KEY), PCM_KEY | SUMMARISED | OVER_FIXED)
+
 
 def claims(name: str) -> pa.DataFrameSchema:
     """Table of claims and whether they hold."""
