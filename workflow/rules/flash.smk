@@ -41,7 +41,11 @@ rule flash_faults:
 
 rule flash_summary:
     input:
-        accuracy=expand(rules.flash_faults.output.accuracy, format=FLASH["formats"], kernel=FLASH["kernels"]),
+        accuracy=expand(
+            result("flash/{format}-{kernel}/accuracy.parquet"),
+            format=FLASH["formats"],
+            kernel=FLASH["kernels"],
+        ),
         code=code("flash_summary"),
     output:
         result("flash/faults.parquet"),

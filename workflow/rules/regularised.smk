@@ -111,7 +111,7 @@ rule regularised_summary:
     input:
         qat=[
             rules.regularised_float.output.accuracy,
-            *expand(rules.regularised_qat.output.accuracy, method=REGULARISED["methods"]),
+            *expand(result("regularised/qat/{method}/accuracy.parquet"), method=REGULARISED["methods"]),
         ],
         faults=expand(
             result("regularised/faults/{bits}-{p_stuck1}/accuracy.parquet"),

@@ -113,7 +113,9 @@ rule spiking_cells:
             bits=CELLS["faults"]["bits"],
             p_stuck1=CELLS["faults"]["p_stuck1"],
         ),
-        variability=expand(rules.spiking_variability.output.accuracy, method=["chip_in_loop", "regularised"]),
+        variability=expand(
+            result("spiking/variability/{method}/accuracy.parquet"), method=["chip_in_loop", "regularised"]
+        ),
         code=code("spiking_cells"),
     output:
         regularised=result("spiking/regularised.parquet"),

@@ -65,7 +65,7 @@ rule regularised_pcm:
 
 rule regularised_pcm_summary:
     input:
-        accuracy=expand(rules.regularised_pcm.output.accuracy, levels=["fixed", "multiplier"]),
+        accuracy=expand(result("regularised/pcm/{levels}/accuracy.parquet"), levels=["fixed", "multiplier"]),
         floats=rules.regularised_float.output.accuracy,
         code=code("regularised_pcm_summary"),
     output:
