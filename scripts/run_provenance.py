@@ -14,8 +14,5 @@ provenance["code_sha256"] = code_hash()  # of the library, without the adapters
 provenance["config"] = snakemake.config
 # The paper prints the device model's constants from here.
 provenance["constants"] = {name: value for name, value in vars(device).items() if name.isupper()}
-provenance["tables"] = {
-    path: {key: tables.facts(path)[key] for key in ("table", "rows", "content_sha256", "commit", "time_utc")}
-    for path in snakemake.input.tables
-}
+provenance["tables"] = {path: tables.entry(path) for path in snakemake.input.tables}
 files.write_text(snakemake.output[0], json.dumps(provenance, indent=2, sort_keys=True) + "\n")

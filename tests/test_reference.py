@@ -1,10 +1,12 @@
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from nonideal import manifest, reference, tables, verify
+from nonideal.schemas.published import COMPARISON
 from nonideal.schemas.registry import declared
 
 
@@ -67,7 +69,8 @@ def test_a_track_is_added_to_what_is_there(run, tmp_path):
     (part / "benchmarks").mkdir()
     line = "s\tcpu_time\tmax_rss\n3.0\t2.0\t10\n"
     (part / "benchmarks/capacity.tsv").write_text(line)
-    before = set(manifest.read(kept))
+    (kept / reference.COMPARED).unlink()  # no comparison to make anew
+    before = set(manifest.read(kept)) - {reference.COMPARED}
     reference.add(part, kept, ["capacity/*.parquet", "tables/*.csv"])
     added = {"capacity/fit.parquet", "tables/table_capacity_fit.csv"}
     assert set(manifest.read(kept)) == before | added
@@ -96,3 +99,24 @@ def test_timings_are_summed_over_the_jobs_of_a_rule(tmp_path):
         "draw": {"wall_s": 1.5, "processor_s": 1, "longest_s": 1.5, "memory_mb": 60},
         "train": {"wall_s": 5.25, "processor_s": 2, "longest_s": 3.25, "memory_mb": 130},
     }
+
+
+def test_the_comparison_is_made_anew_when_a_track_is_added(root, tmp_path):
+    kept, part = tmp_path / "reference", tmp_path / "reduced"
+    shutil.copytree(root / "results/reference", kept)
+    declared_here = declared("accuracy_summary")
+    path = "training/accuracy_summary.parquet"
+    frame = tables.read(kept / path, declared_here)
+    best = (frame["method"] == "qat") & (frame["format"] == "4bitsym")
+    frame.loc[best, ["mean", "low", "high"]] = 0.995, 0.994, 0.996
+    tables.write(frame, part / path, declared_here, provenance={})
+    before = tables.read(kept / reference.COMPARED, COMPARISON)
+    reference.add(part, kept, [path])
+    after = tables.read(kept / reference.COMPARED, COMPARISON)
+    row = after[after["quantity"] == "accuracy, 4bitsym QAT"].iloc[0]
+    assert row["ours"] == pytest.approx(99.5) and row["verdict"] == "inside"
+    assert row["scale"].startswith("mnist, ")  # from config/reduced.yaml, which has the run's name
+    crossbar = [table[table["track"] == "crossbar"].reset_index(drop=True) for table in (before, after)]
+    pd.testing.assert_frame_equal(*crossbar)  # its trials are not at hand: not made anew
+    assert len(pd.read_csv(kept / "tables/compare_published.csv")) == len(after)
+    assert not verify.verify(kept, root).problems

@@ -4,7 +4,7 @@ It has a manifest of its own, so that ``nonideal verify results/reference`` chec
 
 ``python -m nonideal.reference results/reduced results/reference`` replaces the second folder. With
 ``--add 'spiking/*.parquet' 'tables/table_snn*.csv'`` it adds these files of a run that need not be whole: one
-track after the other.
+track after the other, and the comparison with the publications is made anew from the tables that are there.
 """
 
 from __future__ import annotations
@@ -18,9 +18,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from nonideal import manifest, tables
+import pandas as pd
+import yaml
+from snakemake.utils import update_config
+
+from nonideal import compare, manifest, provenance, scales, show, tables
 from nonideal.files import atomic, sha256, write_text
+from nonideal.schemas.crossbar import TRIALS
+from nonideal.schemas.published import COMPARISON
 from nonideal.schemas.registry import declared
+
+ROOT = Path(__file__).parents[2]
 
 # Small and worth reading. Trials and trained networks stay out: a command makes them again.
 KEPT = (
@@ -45,6 +53,8 @@ KEPT = (
     "figures/*.png",
     "figures/*.csv",
 )
+COMPARED = "compare_published.parquet"
+CROSSBAR_TRIALS = "crossbar/trials"
 LIMIT_BYTES = 40_000_000  # of everything committed below results/reference
 
 
@@ -118,8 +128,68 @@ def add(run: Path, reference: Path, patterns: Sequence[str]) -> list[Path]:
     spent = json.loads(known.read_text(encoding="utf-8")) if known.exists() else {}
     text = json.dumps(spent | timings(run / "benchmarks"), indent=2, sort_keys=True) + "\n"
     write_text(known, text)
+    if (reference / COMPARED).exists():
+        compare_again(run, reference)
+        _record(reference, [path.relative_to(run) for path in files if path.suffix == ".parquet"])
     manifest.write(reference)
     return files
+
+
+def _record(reference: Path, added: Sequence[Path]) -> None:
+    """Bring the contents that the reference's provenance records up to date."""
+    path = reference / "provenance.json"
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    top = f"results/{whole['run']}/"
+    names = {name.removeprefix(top) for name in whole["tables"]} | {name.as_posix() for name in added}
+    whole["tables"] = {
+        top + name: tables.entry(reference / name) for name in sorted(names) if (reference / name).exists()
+    }
+    write_text(path, json.dumps(whole, indent=2, sort_keys=True) + "\n")
+
+
+def compare_again(run: Path, reference: Path, *, root: Path = ROOT) -> pd.DataFrame:
+    """Compare the tables of the reference with the publications once more; return the comparison.
+
+    Intervals of the crossbar's ratios need its trials, which the reference lacks: where the run has none
+    either, the rows made with them stay as they were.
+
+    Parameters
+    ----------
+    run
+        Folder of a run; its name says which configuration in ``config/`` describes its scale.
+    reference
+        Folder of the reference.
+    root
+        Top folder of the checkout.
+    """
+    listed = root / "config/published.csv"
+    published = compare.read_published(listed)
+    paths = {name: reference / name for name in sorted(set(published["table"]) - {""})}
+    paths = {name: path for name, path in paths.items() if path.exists()}
+    ours = {name: tables.read(path, declared(tables.facts(path)["table"])) for name, path in paths.items()}
+    config = _configuration(root, run.name)
+    shards = sorted((run / CROSSBAR_TRIALS).glob("part-*.parquet"))
+    trials = {"crossbar/summary.parquet": tables.read(shards, TRIALS)} if shards else None
+    frame = compare.compare(published, ours, scales.describe(config), trials)
+    if trials is None:
+        before = tables.read(reference / COMPARED, COMPARISON)
+        crossbar = before[before["track"] == "crossbar"]
+        frame = pd.concat([frame[frame["track"] != "crossbar"], crossbar], ignore_index=True)
+    facts = provenance.collect(
+        config=config, rule="compare_published_values", inputs=[listed, *paths.values()]
+    )
+    tables.write(frame, reference / COMPARED, COMPARISON, provenance=facts)
+    frame = tables.read(reference / COMPARED, COMPARISON)
+    show.to_csv(frame, reference / "tables/compare_published.csv")
+    return frame
+
+
+def _configuration(root: Path, run: str) -> dict:
+    """Configuration of a run: the default, and on top of it the file named after the run if there is one."""
+    config = yaml.safe_load((root / "config/config.yaml").read_text(encoding="utf-8"))
+    if (path := root / f"config/{run}.yaml").exists():
+        update_config(config, yaml.safe_load(path.read_text(encoding="utf-8")))
+    return config
 
 
 def _check(run: Path, files: list[Path]) -> None:

@@ -153,6 +153,12 @@ def _unreadable(path: str | os.PathLike[str], error: Exception) -> TableError:
     )
 
 
+def entry(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a run's provenance records of a table: its name, rows, content hash, commit and time."""
+    found = facts(path)
+    return {key: found.get(key) for key in ("table", "rows", "content_sha256", "commit", "time_utc")}
+
+
 def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Provenance stored in a parquet file's metadata.
 

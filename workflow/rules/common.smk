@@ -14,7 +14,7 @@ paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
 programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
 os.environ.update(PYTHONPATH=os.pathsep.join(paths), PATH=os.pathsep.join(programs))
 
-from nonideal import data, imports
+from nonideal import data, imports, scales
 from nonideal.config import ConfigError, validate
 from nonideal.spiking import recordings
 
@@ -26,8 +26,8 @@ except ConfigError as error:
 RUN = config["run"]
 
 # What is shown; each study adds its own. Figure -> its tables by parameter name, table for people -> table of
-# results, track -> scale of this run in words.
-FIGURES, TABLES, SCALES = {}, {}, {}
+# results.
+FIGURES, TABLES = {}, {}
 
 try:
     DATA_ROOT = data.data_root(config["data"]["root"])

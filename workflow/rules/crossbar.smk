@@ -19,7 +19,6 @@ TABLES |= {
     "table_options": "crossbar/options.parquet",
     "table_ternarisation": "crossbar/ternarisation_summary.parquet",
 }
-SCALES["crossbar"] = f"{config['crossbar']['trials']} trials, {config['crossbar']['rows']} rows"
 
 
 rule crossbar_trials:

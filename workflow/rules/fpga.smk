@@ -3,9 +3,6 @@
 
 FPGA = config["fpga"]
 TABLES |= {"table_fpga": "fpga/designs.parquet"}
-SCALES["fpga"] = (
-    f"{config['spiking']['dataset']}, first layer of the trained network, {FPGA['images']} images"
-)
 
 
 rule fpga_tools:

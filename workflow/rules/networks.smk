@@ -31,9 +31,6 @@ TABLES |= {
     "table_networks_crossover": "networks/crossover.parquet",
     "table_pcm_ablation": "networks/options.parquet",
 }
-SCALES["pcm_networks"] = (
-    f"{NETWORKS['dataset']}, {NETWORKS['architecture']}, {CHIPS['chips']} chips, {CHIPS['images']} images"
-)
 
 
 rule train_network:

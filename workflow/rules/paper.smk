@@ -19,7 +19,7 @@ rule compare_published_values:
         runtime=10,
     params:
         tables=published_tables(),
-        scale=SCALES,
+        scale=scales.describe(config),
     message:
         "paper: comparison with every published value"
     script:

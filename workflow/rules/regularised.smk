@@ -8,10 +8,6 @@ REGULARISED_COMMON = {
     if key not in ("qat", "methods", "faults", "variability", "pcm", "tolerated_loss")
 }
 QAT_SETTINGS = REGULARISED_COMMON | {"qat": REGULARISED["qat"]}
-SCALES["regularised"] = (
-    f"{REGULARISED['dataset']}, {REGULARISED['model']} of width {REGULARISED['width']}, "
-    f"{REGULARISED['seeds']} seeds, {REGULARISED['qat']['epochs']} epochs"
-)
 FIGURES |= {
     "figure_quantiser": {"curves": "regularised/curves.parquet", "levels": "regularised/levels.parquet"},
     "figure_level_sets": {"curves": "regularised/curves.parquet", "levels": "regularised/levels.parquet"},

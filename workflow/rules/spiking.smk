@@ -15,11 +15,6 @@ TABLES |= {
     "table_snn_verified": "spiking/verified.parquet",
     "table_snn_events": "spiking/events_summary.parquet",
 }
-SCALES["spiking"] = (
-    f"{SPIKING['dataset']}, {SPIKING['seeds']} seeds, "
-    f"{SPIKING['float']['epochs']} + {SPIKING['qat']['epochs']} epochs; "
-    f"{EVENTS['source']} events, {EVENTS['folds']} folds, {EVENTS['epochs']} epochs"
-)
 
 
 rule spiking_float:

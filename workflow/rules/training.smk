@@ -12,7 +12,6 @@ FIGURES |= {
     "figure_first_layer": {"layer": "training/first_layer.parquet"},
 }
 TABLES |= {"table_bits": "training/accuracy_summary.parquet"}
-SCALES["training"] = f"{TRAINING['dataset']}, {TRAINING['seeds']} seeds, {TRAINING['epochs']} epochs"
 
 
 rule train:
