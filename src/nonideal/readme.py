@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -100,11 +101,20 @@ def _targets(compared: pd.DataFrame, seconds: dict[str, dict[str, float]]) -> st
         rows = compared[(compared["figure"] == place) | (compared["track"] == place)]
         answered = rows[rows["verdict"] != "not run"]
         count = f"{(answered['verdict'] == 'inside').sum()} / {len(answered)}" if len(answered) else "–"
-        rules = (*needed, target)
-        run = all(rule in seconds for rule in rules)
-        minutes = f"{sum(seconds[rule]['processor_s'] for rule in rules) / 60:.1f}" if run else "–"
+        spent = processor_minutes(target, needed, seconds)
+        minutes = "–" if spent is None else f"{spent:.1f}"
         lines.append(f"| `{target}` | {shows} | {count} | {minutes} |")
     return "\n".join(lines)
+
+
+def processor_minutes(
+    target: str, needed: Sequence[str], seconds: Mapping[str, Mapping[str, float]]
+) -> float | None:
+    """Processor minutes of a target and the rules it needs; None if one of them was not measured."""
+    rules = (*needed, target)
+    if not all(rule in seconds for rule in rules):
+        return None
+    return sum(seconds[rule]["processor_s"] for rule in rules) / 60
 
 
 def _published(compared: pd.DataFrame) -> str:
