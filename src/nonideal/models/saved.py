@@ -16,13 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from nonideal import tensorfile
-from nonideal.models.registry import MODELS, build
+from nonideal.models.cnn import cnn
+from nonideal.models.fc import fc
+from nonideal.models.resnet import resnet8, resnet20, resnet32
+from nonideal.models.vgg import vgg_narrow
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
 
 KEYS = ("model", "settings", "state")
 # Networks of ordinary layers whose sizes follow from their first and last weights.
-ORDINARY = ("resnet8", "resnet20", "resnet32", "vgg_narrow")
+ORDINARY = {"resnet8": resnet8, "resnet20": resnet20, "resnet32": resnet32, "vgg_narrow": vgg_narrow}
+QUANTISED = {"cnn": cnn, "fc": fc}
 # How a quantised layer is printed in the identity of a checkpoint.
 LAYER = re.compile(r"QuantLinear\(\[.*?\], (\w+), activation_bits=(\w+)")
 
@@ -53,7 +57,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], name: str, **settings: 
         If name and settings do not give a network with this state.
     """
     state = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
-    made = build(name, generator=torch_stream(0, "saved"), **settings)
+    made = _build(name, settings)
     if {key: value.shape for key, value in made.state_dict().items()} != {
         key: value.shape for key, value in state.items()
     }:
@@ -70,13 +74,14 @@ def described(content: Mapping[str, Any], path: str | os.PathLike[str]) -> tuple
         If a part is missing, of another kind, or does not fit the others.
     """
     name, settings, state = (content.get(key) for key in KEYS)
-    if name not in MODELS or not isinstance(settings, dict) or not isinstance(state, dict):
+    if not (isinstance(name, str) and isinstance(settings, dict) and isinstance(state, dict)):
+        kinds = ", ".join(f"{key}: {type(content.get(key)).__name__}" for key in KEYS)
         raise SavedNetworkError(
-            f"{path}: a model file needs 'model' (one of {', '.join(MODELS)}), 'settings' and 'state'; "
-            f"found model {name!r}"
+            f"{path}: a model file holds model (text), settings and state (dictionaries); found {kinds}; "
+            "write it with nonideal.models.saved.save"
         )
     try:
-        model = build(name, generator=torch_stream(0, "saved"), **settings)
+        model = _build(name, settings)
         model.load_state_dict(state)
     except (RuntimeError, TypeError, ValueError) as error:
         raise SavedNetworkError(
@@ -84,6 +89,17 @@ def described(content: Mapping[str, Any], path: str | os.PathLike[str]) -> tuple
             f"({str(error).splitlines()[-1].strip()}); save it again with nonideal.models.saved.save"
         ) from error
     return model.eval(), name, settings
+
+
+def _build(name: str, settings: Mapping[str, Any]) -> nn.Module:
+    """As `nonideal.models.registry.build`, which is loaded for rarer networks only: it takes seconds."""
+    generator = torch_stream(0, "saved")
+    known = ORDINARY | QUANTISED
+    if name in known:
+        return known[name](generator=generator, **settings)
+    from nonideal.models.registry import build
+
+    return build(name, generator=generator, **settings)
 
 
 def printed_formats(identity: Mapping[str, Any]) -> tuple[str, ...]:
@@ -169,9 +185,9 @@ def _ordinary(state: State, path: str | os.PathLike[str]) -> tuple[str, dict[str
             "width": filters[0].shape[0],
             "classes": matrices[-1].shape[0],
         }
-        for name in ORDINARY:
+        for name, make in ORDINARY.items():
             with torch.device("meta"):  # shapes alone: a wrong guess costs no memory
-                made = MODELS[name](generator=None, **settings)
+                made = make(generator=None, **settings)
             if {key: value.shape for key, value in made.state_dict().items()} == shapes:
                 return name, settings
     first = next(iter(state), "nothing")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Mapping
 
@@ -97,7 +96,7 @@ class Hardened:
 
     def finish(self) -> nn.Module:
         """Copy of the network, in evaluation mode and without quantisers, with the weights the chip holds."""
-        return attach.detach(copy.deepcopy(self.model).eval())
+        return attach.detach(attach.copied(self.model).eval())
 
 
 class _Begin(Hook):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -112,7 +111,7 @@ def shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     """Copy of a network, without quantisers, that computes with the given weights."""
-    result = copy.deepcopy(model)
+    result = attach.copied(model)
     for name, weight in weights.items():
         layer = result.get_submodule(name)
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
