@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
-from nonideal.quantize.attach import copied
+from nonideal.quantize.copies import copied
 
 LAYERS = (nn.Linear, nn.Conv2d)
 """Layers whose weights lie on crossbars."""

@@ -7,7 +7,6 @@ convolutional and spiking layers alike need no change, and a checkpoint holds th
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 
 import torch
@@ -155,20 +154,6 @@ def detach(model: nn.Module) -> nn.Module:
     for _, layer in list(_layers(model)):
         parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
     return model
-
-
-def copied(model: nn.Module) -> nn.Module:
-    """Deep copy whose quantisers can be removed without touching the model's.
-
-    PyTorch keeps the property ``weight`` of a parametrised layer on a class made for that layer. A plain
-    deep copy shares the class, and removing the copy's parametrisation would take it from both.
-    """
-    result = copy.deepcopy(model)
-    for module in result.modules():
-        if parametrize.is_parametrized(module):
-            shared = type(module)
-            module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
-    return result
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nonideal import faults as stuck
 from nonideal import variability as variable
 from nonideal.quantize import attach
+from nonideal.quantize.copies import copied
 from nonideal.regularised.networks import exchange, parameter_groups, quantise, shapes
 from nonideal.regularised.penalty import FLOAT_FORWARD, QUANTISER_LR, Course, Penalty
 from nonideal.training import Hook, Settings, Tensors, train
@@ -96,7 +97,7 @@ class Hardened:
 
     def finish(self) -> nn.Module:
         """Copy of the network, in evaluation mode and without quantisers, with the weights the chip holds."""
-        return attach.detach(attach.copied(self.model).eval())
+        return attach.detach(copied(self.model).eval())
 
 
 class _Begin(Hook):
@@ -188,7 +189,9 @@ def harden(
     )
 
 
-def _fault_maps(model, given, bits: int, p_stuck1: float, seed: int) -> Mapping[str, stuck.FaultMap]:
+def _fault_maps(
+    model: nn.Module, given: object, bits: int, p_stuck1: float, seed: int
+) -> Mapping[str, stuck.FaultMap]:
     if isinstance(given, Mapping):
         return _complete(given, model)
     if isinstance(given, str | os.PathLike):
@@ -199,7 +202,7 @@ def _fault_maps(model, given, bits: int, p_stuck1: float, seed: int) -> Mapping[
     }
 
 
-def _factors(model, given, bits: int, seed: int) -> Mapping[str, Tensor]:
+def _factors(model: nn.Module, given: object, bits: int, seed: int) -> Mapping[str, Tensor]:
     if isinstance(given, Mapping):
         return _complete(given, model)
     if isinstance(given, str | os.PathLike):
