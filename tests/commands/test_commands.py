@@ -241,3 +241,15 @@ def test_times(text, value):
 def test_full_disk_is_one_line(refused, model_file, tmp_path):
     (tmp_path / "file").write_text("")
     assert "file" in refused("export", model_file, "--output", "file/below")
+
+
+def test_commands_of_the_readme_parse(root):
+    text = (root / "README.md").read_text()
+    shown = [
+        shlex.split(line)[1:]
+        for line in re.findall(r"`(nonideal [a-z]+ [^`]*)`", text)
+        if "COMMAND" not in line
+    ]
+    assert set(COMMANDS) <= {arguments[0] for arguments in shown}
+    for arguments in shown:
+        assert make_parser(arguments[:1]).parse_args(arguments).command == arguments[0]
