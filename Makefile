@@ -10,7 +10,7 @@ OUTSIDE := $(PATH)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := all
-.PHONY: all setup test test-chaos test-slurm status audit lint format bench reference lock clean help
+.PHONY: all setup test test-library test-workflow test-chaos test-slurm status audit lint format bench reference lock clean help
 
 all: setup  ## set up the environment, build the default artefact and its report page
 	snakemake --cores $(CORES)
@@ -27,8 +27,15 @@ setup: .venv/.synced  ## create .venv from requirements.lock
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The workflow's tests wait for its jobs much of the time, so the library's run beside them.
 test: setup  ## correctness tests, under ten minutes on two cores
-	pytest
+	@$(MAKE) --no-print-directory -j 2 test-library test-workflow
+
+test-library: setup  ## those of the library alone
+	pytest -q --ignore tests/workflow
+
+test-workflow: setup  ## those that run the workflow on tiny settings
+	pytest -q tests/workflow
 
 test-chaos: setup  ## kill runs at random moments and fill the disk; prints the table of outcomes (minutes)
 	pytest -m chaos tests/chaos

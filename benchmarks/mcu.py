@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from sklearn.datasets import load_digits
 
-from nonideal import augment, bits, files, models, rng, training
+from nonideal import bits, files, models, preprocessing, rng, training
 from nonideal.mcu import build, emulate, host
 from nonideal.mcu.export import export
 from nonideal.mcu.integer import from_model, quantise_images
@@ -40,11 +40,11 @@ TARGET_SECONDS = 180.0  # 10,000 images
 def digits() -> training.Tensors:
     data = load_digits()
     images = torch.tensor(data.images * (255 / 16)).to(torch.uint8)[:, None]
-    mean, std = augment.moments(images[:DIGITS_TRAIN])
-    pixels = augment.preprocess(images, size=PIXELS, mean=mean, std=std)
+    mean, std = preprocessing.moments(images[:DIGITS_TRAIN])
+    pixels = preprocessing.preprocess(images, size=PIXELS, mean=mean, std=std)
     labels = torch.tensor(data.target, dtype=torch.int64)
     parts = pixels[:DIGITS_TRAIN], labels[:DIGITS_TRAIN], pixels[DIGITS_TRAIN:], labels[DIGITS_TRAIN:]
-    return training.Tensors(*parts, background=augment.background(mean, std))
+    return training.Tensors(*parts, background=preprocessing.background(mean, std))
 
 
 def trained(name: str, tensors: training.Tensors, epochs: int) -> torch.nn.Module:

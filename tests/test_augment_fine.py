@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from nonideal import augment, training
+from nonideal import augment, preprocessing, training
 from nonideal.data import Dataset
 from nonideal.models.fc import fc
 from nonideal.rng import torch_stream
@@ -21,14 +21,14 @@ def dataset(size=28, count=40):
 
 
 def test_unmoved_fine_images_are_the_preprocessed_ones():
-    tensors = augment.prepare(dataset(), size=16, fine=True)
+    tensors = preprocessing.prepare(dataset(), size=16, fine=True)
     assert tensors.fine_images.shape == (40, 1, 28, 28)
     same = augment.transform_fine(tensors.fine_images, UNMOVED.expand(40, 2, 3), tensors.background, size=16)
     torch.testing.assert_close(same, tensors.train_images, rtol=1e-4, atol=1e-5)
 
 
 def test_moving_comes_before_resizing():
-    tensors = augment.prepare(dataset(), size=16, fine=True)
+    tensors = preprocessing.prepare(dataset(), size=16, fine=True)
     maps = augment.Affine(20, 0.1, (0.8, 1.2)).matrices(40, generator=torch_stream(1, "maps"))
     found = augment.transform_fine(tensors.fine_images, maps, tensors.background, size=16)
     moved = augment.transform(tensors.fine_images, maps, tensors.background)
@@ -39,13 +39,13 @@ def test_moving_comes_before_resizing():
 
 
 def test_small_images_have_no_finer_ones():
-    tensors = augment.prepare(dataset(size=8), size=16, fine=True)
+    tensors = preprocessing.prepare(dataset(size=8), size=16, fine=True)
     assert tensors.fine_images is None
-    assert augment.prepare(dataset(), size=16).fine_images is None
+    assert preprocessing.prepare(dataset(), size=16).fine_images is None
 
 
 def test_fine_images_belong_to_the_data_and_reach_the_loop(monkeypatch):
-    coarse, fine = (augment.prepare(dataset(), size=16, fine=fine) for fine in (False, True))
+    coarse, fine = (preprocessing.prepare(dataset(), size=16, fine=fine) for fine in (False, True))
     assert coarse.digest() != fine.digest() == fine.to(torch.device("cpu")).digest()
     losses = []
     for tensors in (coarse, fine):
@@ -58,9 +58,9 @@ def test_fine_images_belong_to_the_data_and_reach_the_loop(monkeypatch):
 
 
 def test_numbers_must_match():
-    tensors = augment.prepare(dataset(), size=16, fine=True)
+    tensors = preprocessing.prepare(dataset(), size=16, fine=True)
     with pytest.raises(ValueError, match="40 images and 3 fine ones"):
-        augment.Tensors(
+        preprocessing.Tensors(
             tensors.train_images,
             tensors.train_labels,
             tensors.test_images,

@@ -7,10 +7,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
-from nonideal import augment
-from nonideal.augment import Tensors, prepare
+from nonideal import augment, preprocessing
 from nonideal.data import Dataset
 from nonideal.models import build, post_training_quantise, quant_layers
+from nonideal.preprocessing import Tensors, prepare
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
 from nonideal.training import Settings, evaluate, train
@@ -119,23 +119,23 @@ def test_rotation_by_a_right_angle_and_magnification_agree_with_exact_pixels():
 def test_preprocessing_resizes_with_antialiasing_and_normalises():
     images = torch.randint(0, 256, (5, 2, 28, 28), generator=torch_stream(0, "images"), dtype=torch.uint8)
     mean, std = [0.1, 0.5], [0.3, 0.2]
-    result = augment.preprocess(images, size=16, mean=mean, std=std)
+    result = preprocessing.preprocess(images, size=16, mean=mean, std=std)
     expected = functional.interpolate(images.double() / 255, (16, 16), mode="bilinear", antialias=True)
     expected = (expected - torch.tensor(mean).view(2, 1, 1)) / torch.tensor(std).view(2, 1, 1)
     torch.testing.assert_close(result.double(), expected, atol=1e-5, rtol=0)
-    black = augment.preprocess(torch.zeros_like(images), size=16, mean=mean, std=std)
-    torch.testing.assert_close(black[0], augment.background(mean, std).expand(2, 16, 16))
+    black = preprocessing.preprocess(torch.zeros_like(images), size=16, mean=mean, std=std)
+    torch.testing.assert_close(black[0], preprocessing.background(mean, std).expand(2, 16, 16))
 
 
 def test_moments_are_those_of_the_pixels():
     images = torch.randint(0, 256, (50, 3, 9, 9), generator=torch_stream(0, "images"), dtype=torch.uint8)
     images[:, 1] //= 4
     pixels = images.double().transpose(0, 1).reshape(3, -1) / 255
-    mean, std = augment.moments(images)
+    mean, std = preprocessing.moments(images)
     assert mean == pytest.approx(pixels.mean(dim=1).tolist(), rel=1e-12)
     assert std == pytest.approx(pixels.std(dim=1, correction=0).tolist(), rel=1e-12)
     with pytest.raises(ValueError, match="channel 0 of the training images is constant"):
-        augment.moments(torch.zeros(2, 1, 3, 3, dtype=torch.uint8))
+        preprocessing.moments(torch.zeros(2, 1, 3, 3, dtype=torch.uint8))
 
 
 def test_prepare_takes_moments_from_the_training_images_only():
@@ -151,9 +151,9 @@ def test_prepare_takes_moments_from_the_training_images_only():
 def test_bad_images_and_ranges_are_refused():
     byte = torch.zeros(2, 1, 3, 3, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r"uint8 \[n, c, h, w\], got torch.float32 \[2, 1, 3, 3\]"):
-        augment.preprocess(byte.float(), size=3, mean=[0.0], std=[1.0])
+        preprocessing.preprocess(byte.float(), size=3, mean=[0.0], std=[1.0])
     with pytest.raises(ValueError, match="one value for each of 1 channels"):
-        augment.preprocess(byte, size=3, mean=[0.0, 0.0], std=[1.0, 1.0])
+        preprocessing.preprocess(byte, size=3, mean=[0.0, 0.0], std=[1.0, 1.0])
     with pytest.raises(ValueError, match="give both mean and std"):
         prepare(dataset(byte, [0, 1], byte, [0, 1]), mean=[0.1])
     with pytest.raises(ValueError, match="test set: found 2 images and 1 labels"):

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 from nonideal import augment
-from nonideal.augment import Tensors
 from nonideal.models import build
+from nonideal.preprocessing import Tensors
 from nonideal.quantize import attach
 from nonideal.rng import torch_stream
 from nonideal.training import Hook, Settings, evaluate, train

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
-from nonideal import augment, codes, pruning, rng, tensorfile, training
+from nonideal import codes, preprocessing, pruning, rng, tensorfile, training
 from nonideal.data import load
 from nonideal.layers import quant_layers
 from nonideal.models.fc import fc
@@ -23,7 +23,7 @@ from nonideal.training.checkpoint import folder_of
 
 PIXELS = 16  # height and width of the network's input, BitNetMCU
 FLOAT_BITS = 32.0  # bits a weight occupies in single precision
-PUBLISHED_MOMENTS = {"mnist": ([augment.MNIST_MEAN], [augment.MNIST_STD])}  # as BitNetMCU
+PUBLISHED_MOMENTS = {"mnist": ([preprocessing.MNIST_MEAN], [preprocessing.MNIST_STD])}  # as BitNetMCU
 
 
 class Trained(NamedTuple):

@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from nonideal import rng, stats, training
-from nonideal.bits import tensors
+from nonideal.bits import settings_of, tensors
 from nonideal.layers import quant_layers
 from nonideal.mcu import build, host
 from nonideal.mcu.cycles import CLOCK_HZ
@@ -64,17 +64,6 @@ def network(config: Mapping[str, Any], channels: int, classes: int, *, seed: int
     )
 
 
-def settings_of(config: Mapping[str, Any]) -> training.Settings:
-    """Settings of the training loop from the keys of the configuration's section ``cnn``."""
-    return training.Settings(
-        epochs=config["epochs"],
-        batch_size=config["batch_size"],
-        lr=config["learning_rate"],
-        augmented_copies=config["augmented_copies"],
-        threads=config["threads"],
-    )
-
-
 def weight_bits(model: Cnn) -> int:
     """Information in a network's weights, in bit."""
     return math.ceil(sum(layer.weight.numel() * layer.format.bits for layer in quant_layers(model)))
@@ -94,7 +83,7 @@ def train_width(
     Parameters
     ----------
     config
-        Section ``cnn`` of the configuration.
+        Section ``cnn`` of the configuration, and from section ``training`` what else the recipe has.
     channels
         Channels of the convolutions.
     data
@@ -113,7 +102,7 @@ def train_width(
     history, accuracy : pandas.DataFrame
         Rows of tables ``cnn_history`` and ``cnn_accuracy``.
     """
-    examples, classes = tensors(data)
+    examples, classes = tensors(data, fine=config["augment_fine"])
     folder = folder_of(progress, fingerprint)
     networks, histories, results = {}, [], []
     for repetition in range(config["seeds"]):

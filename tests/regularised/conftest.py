@@ -4,7 +4,7 @@ import pytest
 import torch
 from regularised_study import CONFIG, squares
 
-from nonideal.augment import Tensors
+from nonideal.preprocessing import Tensors
 from nonideal.regularised import study
 
 

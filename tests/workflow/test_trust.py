@@ -38,7 +38,7 @@ def contents(project, folder):
     return found
 
 
-@pytest.mark.parametrize(("shards", "cores"), [(1, 2), (2, 1), (7, 1)])
+@pytest.mark.parametrize(("shards", "cores"), [(1, 2), (7, 1)])
 def test_rows_do_not_depend_on_shards_or_cores(tiny, root, tmp_path, shards, cores):
     studies = [name for name, section in TINY.items() if isinstance(section, dict) and "shards" in section]
     assert "crossbar" in studies

@@ -2,6 +2,14 @@
 # A job fails if Python, C and firmware differ in one logit.
 
 CNN = config["cnn"]
+# The rest of the recipe is that of the fully connected networks.
+CNN_RECIPE = {
+    key: TRAINING[key]
+    for key in (
+        "optimiser schedule step_epochs milestones weight_decay label_smoothing augment_fine degrees translate "
+        "scale_range shear freeze_scale device"
+    ).split()
+} | {key: value for key, value in CNN.items() if key not in ("channels", "emulated_images")}
 CNN_FIRMWARE_KEYS = ("dataset", "first_format", "emulated_images")
 
 FIGURES |= {"figure_cnn_tradeoff": {"tradeoff": "cnn/tradeoff.parquet"}}
@@ -28,7 +36,7 @@ rule train_cnn:
         runtime=240,
     params:
         seed=config["seed"],
-        settings={key: value for key, value in CNN.items() if key not in ("channels", "emulated_images")},
+        settings=CNN_RECIPE,
         # Not an output: Snakemake deletes outputs before a job starts, and this is what a killed job resumes from.
         progress=result("cnn/{channels}/progress"),
     message:

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from nonideal import data, faults, rng, variability
-from nonideal.augment import Tensors, moments, prepare
 from nonideal.files import atomic
 from nonideal.models.registry import build
+from nonideal.preprocessing import Tensors, moments, prepare
 from nonideal.quantize import attach
 from nonideal.regularised import networks
 from nonideal.regularised.penalty import (

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from nonideal import augment, rng, stats, training
+from nonideal import preprocessing, rng, stats, training
 from nonideal.data import load
 from nonideal.models.spiking import SpikingNetwork, spiking_mlp
 from nonideal.spiking import convert
@@ -37,8 +37,8 @@ def tensors(folder: str | os.PathLike[str]) -> tuple[training.Tensors, int]:
     """
     dataset = load(folder)
     size = dataset.train_images.shape[-1]
-    mean, std = [0.0], [convert.GREY / augment.BYTE]
-    return augment.prepare(dataset, size=size, mean=mean, std=std), len(dataset.class_names)
+    mean, std = [0.0], [convert.GREY / preprocessing.BYTE]
+    return preprocessing.prepare(dataset, size=size, mean=mean, std=std), len(dataset.class_names)
 
 
 def settings_of(config: Mapping[str, Any], phase: str) -> training.Settings:

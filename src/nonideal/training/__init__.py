@@ -1,6 +1,6 @@
 """The one training loop, for every track."""
 
-from nonideal.augment import Tensors, prepare
+from nonideal.preprocessing import Tensors, prepare
 from nonideal.training.evaluation import Evaluation, evaluate
 from nonideal.training.hooks import Hook, ParameterGroups, Regulariser
 from nonideal.training.loop import train

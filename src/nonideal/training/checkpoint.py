@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from nonideal import tensorfile
-from nonideal.augment import Tensors
+from nonideal.preprocessing import Tensors
 from nonideal.training.hooks import Hook
 from nonideal.training.settings import Settings
 

@@ -27,8 +27,8 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from nonideal import augment
-from nonideal.augment import Tensors
 from nonideal.layers import quant_layers
+from nonideal.preprocessing import Tensors
 from nonideal.quantize import attach
 from nonideal.rng import torch_stream
 from nonideal.training import checkpoint as checkpoints
