@@ -90,12 +90,20 @@ def test_model_file(tmp_path, network, model_file):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"model": "fc", "settings": 3, "state": {}}, "settings: int"),
+        ({"model": "fc", "settings": 3, "state": {}}, "found 'fc', int and dict"),
         ({"model": "fc", "settings": {"depth": 3}, "state": {}}, "does not fit model 'fc'"),
-        ({"model": "resnet9", "settings": {}, "state": {}}, "'resnet9' is not known"),
+        ({"model": "resnet9", "settings": {}, "state": {}}, "one of cnn, fc, resnet8.*found 'resnet9'"),
+        ({"model": ["fc"], "settings": {}, "state": {}}, "a model file holds"),
+        (
+            {"model": "fc", "settings": {"widths": [2**40]}, "state": {"layers.0.weight": torch.ones(1, 1)}},
+            "other weights",
+        ),
         ({"model": "fc", "settings": {}, "state": {"a": torch.ones(1)}}, "does not fit model 'fc'"),
         ({"weight": torch.ones(2, 2)}, "starts with 'weight'"),
-        ({"convolutions.0.weight": torch.ones(2, 2)}, "no cnn of this project"),
+        ({"convolutions.0.weight": torch.ones(2, 2)}, "looks like a network of this project"),
+        ({"layers.0.weight": torch.ones(2)}, "looks like a network of this project"),
+        ({"layers.1.weight": torch.ones(2, 2), "layers.0.scale": torch.ones(1)}, "give --weight-format"),
+        ({"layers.1.weight": torch.ones(3, 2)}, "does not fit model 'fc'"),
         ({"l.parametrizations.weight.original": torch.ones(2, 2)}, "quantisers attached"),
         ({"epoch": 3, "lr": 0.1}, "its keys: 'epoch', 'lr'"),
         ([1, 2], "holds a list"),

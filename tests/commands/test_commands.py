@@ -13,6 +13,9 @@ from nonideal import cellmaps, readme, tables
 from nonideal.__main__ import COMMANDS, main, make_parser
 from nonideal.commands import compare, deploy, targets
 from nonideal.mcu.export import export, load
+from nonideal.models import saved
+from nonideal.models.fc import fc
+from nonideal.rng import torch_stream
 from nonideal.schemas.library import DEPLOYMENT, HARDENING
 from nonideal.schemas.published import COMPARISON
 
@@ -63,11 +66,27 @@ def test_export_of_one_format(command, model_file, tmp_path):
     assert not list(tmp_path.glob("mine.npz")) and not list(tmp_path.glob("mine.json"))
 
 
+def test_export_of_a_float_network_quantised_on_the_way(command, tmp_path):
+    settings = {"input_pixels": 64, "widths": [5], "weight_format": "float", "activation_bits": None}
+    saved.save(fc(generator=torch_stream(1, "init"), **settings), tmp_path / "f.pt", "fc", **settings)
+    status, out, _ = command("export", "f.pt", "--quantise", "8bit", "--format", "npz")
+    assert status == 0 and out.count("8bit") == 2
+    assert {layer.weight_format for layer in load(tmp_path / "model.npz").network.layers} == {"8bit"}
+
+
 def test_export_refuses(refused, model_file, taught, tmp_path):
     assert "absent.pt: no such file" in refused("export", "absent.pt")
     assert "a name without folders" in refused("export", model_file, "--name", "a/b")
     assert "this is a Sequential" in refused("export", taught[0])
     assert "goes with MODULE:CALLABLE" in refused("export", model_file, "--state", "x.pt")
+    saved.save(
+        fc(generator=torch_stream(1, "init"), widths=[5], weight_format="float"),
+        tmp_path / "float.pt",
+        "fc",
+        widths=[5],
+        weight_format="float",
+    )
+    assert "float.pt: a float network has no integers; give --quantise" in refused("export", "float.pt")
     assert "'float', found ['ternary']" in refused("export", model_file, "--quantise", "binary")
     assert "no such folder or file, and no data set" in refused("export", model_file, "--data", "nonsense")
     assert not list(tmp_path.glob("model.*"))
@@ -169,10 +188,6 @@ def test_harden_for_a_measured_chip_without_data(command, taught, tmp_path):
 
 
 def test_harden_of_a_network_of_this_project(command, images, tmp_path):
-    from nonideal.models import saved
-    from nonideal.models.fc import fc
-    from nonideal.rng import torch_stream
-
     settings = {"input_pixels": 64, "widths": [12, 8], "weight_format": "4bitsym"}
     saved.save(fc(generator=torch_stream(1, "init"), **settings), tmp_path / "m.pt", "fc", **settings)
     status, _, _ = command("harden", "m.pt", "--bits", 2, "--quantiser", "step", "--output", "h.pt")

@@ -54,6 +54,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     networks.add_arguments(parser)
     images.add_arguments(parser, required=True)
+    _add_hardware(parser)
+    parser.add_argument(
+        "--images", type=int, metavar="N", help="test images each chip classifies (default: all)"
+    )
+    parser.add_argument(
+        "--calibration",
+        type=int,
+        metavar="N",
+        default=100,
+        help="training images that set the compensation (default: 100)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        default=0,
+        help="names the random streams of the devices (default: 0)",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the table as .csv or .parquet")
+
+
+def _add_hardware(parser: argparse.ArgumentParser) -> None:
+    """Arguments that describe the chips and when they are read."""
     parser.add_argument(
         "--mapping",
         choices=slicing.MAPPINGS,
@@ -76,24 +99,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compensation", choices=COMPENSATIONS, default="layer", help="of drift (default: layer)"
     )
-    parser.add_argument(
-        "--images", type=int, metavar="N", help="test images each chip classifies (default: all)"
-    )
-    parser.add_argument(
-        "--calibration",
-        type=int,
-        metavar="N",
-        default=100,
-        help="training images that set the compensation (default: 100)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        metavar="N",
-        default=0,
-        help="names the random streams of the devices (default: 0)",
-    )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the table as .csv or .parquet")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -168,15 +173,7 @@ def table(
     for first in range(0, chips, GROUP):
         group = range(first, min(first + GROUP, chips))
         rows += simulate(model, plan, group, chosen, reference, seed=seed, hardware=hardware)
-    frame, found = pd.DataFrame(rows), []
-    for time_s, part in frame.groupby("time_s"):
-        row = {"time_s": float(time_s)}
-        for name, column in (("accuracy", "accuracy"), ("error", "logit_error")):
-            sem = part[column].std(ddof=1) / math.sqrt(chips) if chips > 1 else math.nan
-            half = float(stats.half_width(sem, chips))
-            row |= {f"{name}_mean": part[column].mean(), f"{name}_half_width": half}
-        found.append(row)
-    return pd.DataFrame(found).assign(
+    return _over_chips(pd.DataFrame(rows)).assign(
         mapping=plan.mapping,
         base=slicing.slice_base(plan.mapping, plan.base, plan.n_slices),
         n_slices=plan.n_slices,
@@ -186,9 +183,23 @@ def table(
     )[list(DEPLOYMENT.columns)]
 
 
+def _over_chips(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means over chips and half widths of their intervals, by time."""
+    found = []
+    for time_s, part in rows.groupby("time_s"):
+        row = {"time_s": float(time_s)}
+        for name, column in (("accuracy", "accuracy"), ("error", "logit_error")):
+            sem = part[column].std(ddof=1) / math.sqrt(len(part))  # NaN for a single chip
+            half = float(stats.half_width(sem, len(part)))
+            row |= {f"{name}_mean": part[column].mean(), f"{name}_half_width": half}
+        found.append(row)
+    return pd.DataFrame(found)
+
+
 def layout(frame: pd.DataFrame) -> str:
     """The table as text."""
     first = frame.iloc[0]
+    chips = int(first["chips"])
     cells = [["time", "accuracy", "logit error"]]
     for row in frame.to_dict("records"):
         cells.append(
@@ -200,10 +211,10 @@ def layout(frame: pd.DataFrame) -> str:
         )
     return (
         f"{first['mapping']}, base {first['base']}, {first['n_slices']} devices a weight: "
-        f"{first['chips']} chips, {first['images']:,} images\n"
+        f"{chips} chip{'s' * (chips > 1)}, {first['images']:,} images\n"
         f"without hardware errors: {100 * first['accuracy_without_hardware']:.2f} %\n"
         + writing.columns(cells, right=("time", "accuracy", "logit error"))
-        + "\nmean and half width of the 95 % interval over chips"
+        + ("\nmean and half width of the 95 % interval over chips" if chips > 1 else "")
     )
 
 

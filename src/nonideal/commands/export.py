@@ -67,6 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.quantise:
         model = post_training_quantise(model, arguments.quantise)
+    elif any(layer.weight_format == "float" for layer in model.layers):
+        raise UsageError(
+            f"{arguments.network}: a float network has no integers; give --quantise {next(iter(FORMATS))} or "
+            f"another of {', '.join(FORMATS)}, or train on one of them"
+        )
     # The golden vectors of real images say more; random ones check an engine as well.
     golden = images.load(arguments, model).test_images[:GOLDEN] if arguments.data else _random(model)
     target = None if arguments.target == "none" else arguments.target

@@ -55,6 +55,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="inner",
         help="inner leaves first and last layer float (default)",
     )
+    _add_training(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE.pt",
+        help="the weights the chip holds, as a state_dict",
+    )
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="accuracy before and after, .csv or .parquet"
+    )
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the fine-tuning."""
     parser.add_argument(
         "--alpha", choices=ALPHAS, default="paper", help="factor of the penalty (default: paper)"
     )
@@ -77,16 +92,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed", type=int, metavar="N", default=0, help="of cells drawn and of the batches (default: 0)"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="FILE.pt",
-        help="the weights the chip holds, as a state_dict",
-    )
-    parser.add_argument(
-        "--table", type=Path, metavar="FILE", help="accuracy before and after, .csv or .parquet"
     )
 
 

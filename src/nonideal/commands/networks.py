@@ -169,7 +169,7 @@ def from_file(path: Path, *, repetition: int | None = None, formats: tuple[str, 
     content = _content(path)
     if not isinstance(content, Mapping) or not content:
         raise UsageError(f"{path}: holds a {type(content).__name__}, no network")
-    if isinstance(content.get("model"), str):
+    if set(content) == set(saved.KEYS):
         return Network(*saved.described(content, path))
     if isinstance(content.get("identity"), Mapping):
         state, formats = content.get("model"), formats or _checkpoint_formats(content["identity"])

@@ -1,7 +1,7 @@
 """Networks in files that say what they are, and networks recognised from a bare state.
 
-A model file holds ``model`` (a name of `nonideal.models.registry.MODELS`), ``settings`` (its keyword
-arguments) and ``state``: text, numbers and tensors, read without executing anything.
+A model file holds ``model`` (a key of `KNOWN`), ``settings`` (its keyword arguments) and ``state``: text,
+numbers and tensors, read without executing anything.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nonideal.rng import torch_stream
 KEYS = ("model", "settings", "state")
 # Networks of ordinary layers whose sizes follow from their first and last weights.
 ORDINARY = {"resnet8": resnet8, "resnet20": resnet20, "resnet32": resnet32, "vgg_narrow": vgg_narrow}
-QUANTISED = {"cnn": cnn, "fc": fc}
+KNOWN = {"cnn": cnn, "fc": fc, **ORDINARY}
 # How a quantised layer is printed in the identity of a checkpoint.
 LAYER = re.compile(r"QuantLinear\(\[.*?\], (\w+), activation_bits=(\w+)")
 
@@ -43,11 +43,11 @@ def save(model: nn.Module, path: str | os.PathLike[str], name: str, **settings: 
     Parameters
     ----------
     model
-        What ``build(name, **settings)`` made, trained or not.
+        What ``KNOWN[name](**settings)`` made, trained or not.
     path
         File to write.
     name
-        Key of `nonideal.models.registry.MODELS`.
+        Key of `KNOWN`.
     **settings
         Keyword arguments of that network.
 
@@ -57,10 +57,9 @@ def save(model: nn.Module, path: str | os.PathLike[str], name: str, **settings: 
         If name and settings do not give a network with this state.
     """
     state = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
-    made = _build(name, settings)
-    if {key: value.shape for key, value in made.state_dict().items()} != {
-        key: value.shape for key, value in state.items()
-    }:
+    if name not in KNOWN:
+        raise ValueError(f"model {name!r} is not known here; known are {', '.join(KNOWN)}")
+    if _shapes(name, settings) != {key: value.shape for key, value in state.items()}:
         raise ValueError(f"model {name!r} with settings {settings} has other weights than the network given")
     tensorfile.save({"model": name, "settings": settings, "state": state}, path)
 
@@ -74,32 +73,33 @@ def described(content: Mapping[str, Any], path: str | os.PathLike[str]) -> tuple
         If a part is missing, of another kind, or does not fit the others.
     """
     name, settings, state = (content.get(key) for key in KEYS)
-    if not (isinstance(name, str) and isinstance(settings, dict) and isinstance(state, dict)):
-        kinds = ", ".join(f"{key}: {type(content.get(key)).__name__}" for key in KEYS)
+    whole = isinstance(name, str) and isinstance(settings, dict) and isinstance(state, dict)
+    if not whole or name not in KNOWN:
         raise SavedNetworkError(
-            f"{path}: a model file holds model (text), settings and state (dictionaries); found {kinds}; "
+            f"{path}: a model file holds model (one of {', '.join(KNOWN)}), settings and state; found "
+            f"{name!r}, {type(settings).__name__} and {type(state).__name__}; "
             "write it with nonideal.models.saved.save"
         )
     try:
-        model = _build(name, settings)
+        # Sizes are believed only where there are as many numbers: they decide how much memory is taken.
+        if _shapes(name, settings) != {key: value.shape for key, value in state.items()}:
+            raise ValueError("other weights")
+        model = KNOWN[name](generator=torch_stream(0, "saved"), **settings)
         model.load_state_dict(state)
-    except (RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # a foreign file can hold anything under these keys
         raise SavedNetworkError(
             f"{path}: the state does not fit model {name!r} with settings {settings} "
-            f"({str(error).splitlines()[-1].strip()}); save it again with nonideal.models.saved.save"
+            f"({type(error).__name__}: {str(error).splitlines()[-1].strip() if str(error) else ''}); "
+            "save it again with nonideal.models.saved.save"
         ) from error
     return model.eval(), name, settings
 
 
-def _build(name: str, settings: Mapping[str, Any]) -> nn.Module:
-    """As `nonideal.models.registry.build`, which is loaded for rarer networks only: it takes seconds."""
-    generator = torch_stream(0, "saved")
-    known = ORDINARY | QUANTISED
-    if name in known:
-        return known[name](generator=generator, **settings)
-    from nonideal.models.registry import build
-
-    return build(name, generator=generator, **settings)
+def _shapes(name: str, settings: Mapping[str, Any]) -> dict[str, torch.Size]:
+    """Shapes of a network's state, without memory for its weights."""
+    with torch.device("meta"):
+        made = KNOWN[name](generator=None, **settings)
+    return {key: value.shape for key, value in made.state_dict().items()}
 
 
 def printed_formats(identity: Mapping[str, Any]) -> tuple[str, ...]:
@@ -127,17 +127,24 @@ def recognised(
     SavedNetworkError
         If the state belongs to no network known here, or the formats are needed and not given.
     """
+    if not state or not all(isinstance(key, str) for key in state):
+        raise SavedNetworkError(f"{path}: holds no state of a network; {_remedy()}")
     if quantiser := next((key for key in state if ".parametrizations." in key), None):
         raise SavedNetworkError(
             f"{path}: {quantiser!r} belongs to a network with quantisers attached; "
             "detach them (nonideal.quantize.attach.detach) and save again"
         )
-    if any(key.startswith("convolutions.") for key in state):
-        name, settings = "cnn", _cnn(state, path, formats)
-    elif state and all(re.fullmatch(r"layers\.\d+\.(weight|scale)", key) for key in state):
-        name, settings = "fc", _fc(state, path, formats)
-    else:
-        name, settings = _ordinary(state, path)
+    try:
+        if any(key.startswith("convolutions.") for key in state):
+            name, settings = "cnn", _cnn(state, formats)
+        elif all(re.fullmatch(r"layers\.\d+\.(weight|scale)", key) for key in state):
+            name, settings = "fc", _fc(state, path, formats)
+        else:
+            name, settings = _ordinary(state, path)
+    except (LookupError, TypeError) as error:  # a tensor is missing, or has other axes
+        raise SavedNetworkError(
+            f"{path}: looks like a network of this project but is none; {_remedy()}"
+        ) from error
     model, _, _ = described({"model": name, "settings": settings, "state": dict(state)}, path)
     return model, name, settings
 
@@ -162,10 +169,8 @@ def _fc(state: State, path: str | os.PathLike[str], formats: tuple[str, ...]) ->
     }
 
 
-def _cnn(state: State, path: str | os.PathLike[str], formats: tuple[str, ...]) -> dict[str, Any]:
+def _cnn(state: State, formats: tuple[str, ...]) -> dict[str, Any]:
     matrices = _matrices(state)
-    if not matrices or "convolutions.0.weight" not in state:
-        raise SavedNetworkError(f"{path}: has 'convolutions' but is no cnn of this project; {_remedy()}")
     settings = {
         "channels": len(state["convolutions.0.weight"]),
         "widths": [len(matrix) for matrix in matrices[:-1]],
@@ -185,10 +190,8 @@ def _ordinary(state: State, path: str | os.PathLike[str]) -> tuple[str, dict[str
             "width": filters[0].shape[0],
             "classes": matrices[-1].shape[0],
         }
-        for name, make in ORDINARY.items():
-            with torch.device("meta"):  # shapes alone: a wrong guess costs no memory
-                made = make(generator=None, **settings)
-            if {key: value.shape for key, value in made.state_dict().items()} == shapes:
+        for name in ORDINARY:
+            if _shapes(name, settings) == shapes:
                 return name, settings
     first = next(iter(state), "nothing")
     raise SavedNetworkError(
