@@ -15,6 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 all: setup  ## set up the environment, build the default artefact and its report page
 	snakemake --cores $(CORES)
 	@$(MAKE) --no-print-directory results/default/report.zip
+	@echo 'Open results/default/index.html (every figure, table and claim) and results/default/paper.pdf.'
 
 setup: .venv/.synced  ## create .venv from requirements.lock
 

@@ -72,6 +72,12 @@ def test_shipped_runs_have_names_of_their_own(root):
         ("spiking.formats", ["q3.3"], r"spiking.formats.0 = 'q3.3': allowed are q8.8"),
         ("spiking.events.augmented_copies", 2, r"spiking.events.batch_size = 40: must be a multiple of 3"),
         ("spiking.events.recordings", 4, r"at least one for each of spiking.events.folds = 5"),
+        (
+            "spiking.regularised.seeds",
+            6,
+            r"spiking.regularised.seeds = 6: at most one for each float network, spiking.seeds = 5",
+        ),
+        ("spiking.regularised.faults.bits", [4, 3], r"spiking.regularised.faults.bits: 3 not among spiking."),
         ("seed", -1, r"seed = -1: minimum 0"),
         ("data.root", 3, r"data.root = 3: expected string or null"),
     ],

@@ -19,7 +19,13 @@ from scipy.optimize import minimize
 from nonideal import plotting, rng
 from nonideal.plotting.looks import luminance
 
-GROUPS = {"mappings": plotting.MAPPINGS, "methods": plotting.METHODS, "formats": plotting.FORMATS}
+FLASH = ("active+passive", "trained", "nearest", "unaware")
+GROUPS = {
+    "mappings": plotting.MAPPINGS,
+    "methods": plotting.METHODS,
+    "formats": plotting.FORMATS,
+    "flash": {name: plotting.look(name) for name in FLASH},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +63,9 @@ def lightness(color, vision):
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-@pytest.mark.parametrize(("group", "least"), [("mappings", 12), ("methods", 15), ("formats", 5)])
+@pytest.mark.parametrize(
+    ("group", "least"), [("mappings", 12), ("methods", 15), ("formats", 5), ("flash", 5)]
+)
 def test_looks_of_a_group_differ_in_lightness_for_everyone(group, least, vision):
     tones = sorted(lightness(look.color, VISIONS[vision]) for look in GROUPS[group].values())
     assert np.diff(tones).min() > least
@@ -72,9 +80,9 @@ def test_looks_of_a_group_differ_without_colour(group):
 
 def test_every_known_name_has_a_look():
     from nonideal.quantize.formats import FORMATS
-    from nonideal.schemas import crossbar, regularised
+    from nonideal.schemas import crossbar, mcu, regularised
 
-    mitigations = {*regularised.FAULT_MODES, *regularised.VARIABILITY_METHODS}
+    mitigations = {*regularised.FAULT_MODES, *regularised.VARIABILITY_METHODS, *mcu.FLASH_METHODS}
     assert set(plotting.LOOKS) == {*crossbar.MAPPINGS, "float", "qat", "ptq", *FORMATS, *mitigations}
     assert plotting.look("qat") is plotting.METHODS["qat"]
     with pytest.raises(ValueError, match="no look for 'equal-fill'; there is one for digital"):

@@ -95,12 +95,13 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"training.batch_size = {training['batch_size']}: must be a multiple of {copies}, "
             "1 + training.augmented_copies"
         )
-    yield from _spiking_conflicts(config["spiking"]["events"])
-    yield from _regularised_conflicts(config["regularised"])
+    yield from _spiking_conflicts(config["spiking"])
+    yield from _regularised_conflicts("regularised", config["regularised"])
     yield from _fpga_conflicts(config)
 
 
-def _spiking_conflicts(events: Mapping[str, Any]) -> Iterator[str]:
+def _spiking_conflicts(spiking: Mapping[str, Any]) -> Iterator[str]:
+    events, regularised = spiking["events"], spiking["regularised"]
     copies = 1 + events["augmented_copies"]
     if events["batch_size"] % copies:
         yield (
@@ -112,15 +113,20 @@ def _spiking_conflicts(events: Mapping[str, Any]) -> Iterator[str]:
             f"spiking.events.recordings = {events['recordings']}: at least one for each of "
             f"spiking.events.folds = {events['folds']}"
         )
+    if regularised["seeds"] > spiking["seeds"]:
+        yield (
+            f"spiking.regularised.seeds = {regularised['seeds']}: at most one for each float network, "
+            f"spiking.seeds = {spiking['seeds']}"
+        )
+    yield from _regularised_conflicts("spiking.regularised", regularised)
 
 
-def _regularised_conflicts(regularised: Mapping[str, Any]) -> Iterator[str]:
+def _regularised_conflicts(where: str, regularised: Mapping[str, Any]) -> Iterator[str]:
     trained = regularised["qat"]["bits"]
     for study in ("faults", "variability"):
         if missing := sorted(set(regularised[study]["bits"]) - set(trained)):
             yield (
-                f"regularised.{study}.bits: {', '.join(map(str, missing))} not among "
-                f"regularised.qat.bits = {trained}"
+                f"{where}.{study}.bits: {', '.join(map(str, missing))} not among {where}.qat.bits = {trained}"
             )
 
 

@@ -138,40 +138,40 @@ def read_map(
     return from_frame(cellmaps.read(path, "stuck", shapes, bits), shapes)
 
 
-class FaultyQuantiser(LearnedQuantiser):
-    """Learned quantiser of a layer whose cells are partly stuck.
+class StuckCells(nn.Module):
+    """What quantisers of layers with stuck cells share; a subclass has `bits`, `levels` and `encode`.
 
-    Parameters
+    Attributes
     ----------
-    quantiser
-        Quantiser the layer was trained with; its r, c and settings are taken over. The layer is trained with
-        float weights in the forward pass.
-    fault
-        Map of the layer.
-    mode
+    bits
+        Bit cells of a weight.
+    stuck0, stuck1
+        Map of the layer, see `FaultMap`.
+    fault_mode
         One of `MODES`.
-
-    Raises
-    ------
-    ValueError
-        If the mode is unknown, or the map marks a cell the weight does not have.
     """
 
+    bits: int
     stuck0: Tensor
     stuck1: Tensor
     places: Tensor
     pattern: Tensor
 
-    def __init__(self, quantiser: LearnedQuantiser, fault: FaultMap, mode: str) -> None:
-        super().__init__(quantiser.bits, quantiser.mode)
+    def levels(self) -> Tensor:
+        """Level of every code [2^N], in units of the weights."""
+        raise NotImplementedError
+
+    def encode(self, weight: Tensor) -> Tensor:
+        """Code of the nearest level, int32, shape of `weight`; faults are not looked at."""
+        raise NotImplementedError
+
+    def mark(self, fault: FaultMap, mode: str) -> None:
+        """Set map and mode; raises ValueError as `FaultyQuantiser`."""
         if mode not in MODES:
             raise ValueError(f"fault mode must be one of {', '.join(MODES)}, got {mode!r}")
         if int((fault.stuck0 | fault.stuck1).max()) >> self.bits:
             raise ValueError(f"the map marks bit cells beyond the {self.bits} of a weight")
         self.fault_mode = mode
-        with torch.no_grad():
-            self.r.copy_(quantiser.r)
-            self.c.copy_(quantiser.c)
         self.register_buffer("stuck0", fault.stuck0.clone())
         self.register_buffer("stuck1", fault.stuck1.clone())
         self._index()
@@ -213,7 +213,7 @@ class FaultyQuantiser(LearnedQuantiser):
     @torch.no_grad()
     def encode_attainable(self, weight: Tensor) -> Tensor:
         """Code of the nearest level that the weight's cells can hold, int32; halfway goes up."""
-        codes = LearnedQuantiser.encode(self, weight).reshape(-1)
+        codes = self.encode(weight).reshape(-1)
         if len(self.places):
             ascending, order = self.levels().sort(stable=True)
             below, above = self._tables(order)
@@ -249,6 +249,36 @@ class FaultyQuantiser(LearnedQuantiser):
         """Replace the weights that have a faulty cell by what the array holds, in place."""
         held = self.quantise(weight)
         weight.copy_(torch.where((self.stuck0 | self.stuck1) > 0, held, weight))
+
+
+class FaultyQuantiser(StuckCells, LearnedQuantiser):
+    """Learned quantiser of a layer whose cells are partly stuck.
+
+    Parameters
+    ----------
+    quantiser
+        Quantiser the layer was trained with; its r, c and settings are taken over. The layer is trained with
+        float weights in the forward pass.
+    fault
+        Map of the layer.
+    mode
+        One of `MODES`.
+
+    Raises
+    ------
+    ValueError
+        If the mode is unknown, or the map marks a cell the weight does not have.
+    """
+
+    levels = LearnedQuantiser.levels
+    encode = LearnedQuantiser.encode
+
+    def __init__(self, quantiser: LearnedQuantiser, fault: FaultMap, mode: str) -> None:
+        LearnedQuantiser.__init__(self, quantiser.bits, quantiser.mode)
+        with torch.no_grad():
+            self.r.copy_(quantiser.r)
+            self.c.copy_(quantiser.c)
+        self.mark(fault, mode)
 
     def extra_repr(self) -> str:
         """Settings, as printed and as compared when a checkpoint is loaded."""

@@ -8,53 +8,15 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from nonideal.files import write_text
+from nonideal.show import ours_text, published_text
+from nonideal.targets import TARGETS, Target
 
 ROOT = Path(__file__).parents[2]
-CROSSBAR = ("crossbar_trials", "crossbar_summary")
-TRAINING = ("train", "post_training", "accuracy")
-FIRMWARE = ("firmware_format", "firmware_tables")
-CNN = ("train_cnn", "firmware_cnn", "cnn_tradeoff")
-NETWORKS = ("train_network", "network_references", "network_chips", "network_summary")
-REGULARISED = ("regularised_float", "regularised_qat", "regularised_summary")
-VARIABILITY = (*REGULARISED, "regularised_faults", "regularised_variability")
-SPIKING = ("spiking_float", "spiking_format", "spiking_precision")
-# Target, what it shows, place in the list of published values, rules it needs.
-TARGETS = (
-    ("figure_4a", "error against devices per weight", "Fig. 4a", (*CROSSBAR, "crossbar_eq8")),
-    ("figure_4b", "error against the base of the slices", "Fig. 4b", CROSSBAR),
-    ("figure_4c", "error over a year", "Fig. 4c", (*CROSSBAR, "crossbar_crossover")),
-    ("figure_ternary", "ternary weights on the crossbar", "ternary extension", CROSSBAR),
-    ("table_eq8", "simulation over Eq. 8 for every configuration", "Eq. 8", (*CROSSBAR, "crossbar_eq8")),
-    ("table_crossover", "times at which the better mapping changes", "", (*CROSSBAR, "crossbar_crossover")),
-    ("table_options", "cost of what the publication leaves open", "", ("crossbar_options",)),
-    ("figure_bits", "accuracy against bits, QAT and PTQ", "training", TRAINING),
-    ("figure_ptq_qat", "what training with the quantiser gains, all formats", "", TRAINING),
-    ("figure_entropy", "use of a format's levels while training", "", ("train", "weights")),
-    ("figure_first_layer", "weights of the first layer as images", "", ("train", "weights")),
-    ("figure_capacity", "training loss against bits in all weights", "Capacity", ("capacity",)),
-    ("figure_quantscale", "how coarse the grid should be", "quantscale", ("quantscale",)),
-    ("table_formats", "verified firmware: bytes and cycles per format", "", (*TRAINING[:1], *FIRMWARE)),
-    ("figure_cnn_tradeoff", "convolutional networks: accuracy, flash, time", "", CNN),
-    ("figure_5a", "networks on chips over a year", "Fig. 5a", NETWORKS),
-    ("figure_5c", "networks on chips, five mappings", "Fig. 5c", NETWORKS),
-    ("figure_noise_training", "networks on chips, with and without noise in training", "", NETWORKS),
-    ("figure_ternary_networks", "ternary networks on chips", "", NETWORKS),
-    ("table_pcm_ablation", "networks: cost of what the literature leaves open", "", ("network_options",)),
-    ("table_qat", "fixed, stepped and learned levels", "Table 1", REGULARISED),
-    ("figure_faults", "networks trained for stuck cells", "Fig. 6", (*REGULARISED, "regularised_faults")),
-    ("figure_variability", "networks trained for varying cells", "Table 6", VARIABILITY),
-    ("table_claims", "verdict on each claim about regularised training", "", VARIABILITY),
-    ("figure_multipliers", "learned multipliers, bit-serial inference", "", REGULARISED),
-    ("figure_snn_precision", "spiking networks against bits", "", SPIKING),
-    ("table_snn_events", "event recordings, five-fold", "", ("spiking_events_format",)),
-    ("table_fpga", "spiking layers as circuits", "fpga", ("fpga_format",)),
-)
 
 
 def parts(results: Path, benchmarks: Path) -> dict[str, str]:
@@ -94,27 +56,26 @@ def rewrite(text: str, generated: dict[str, str]) -> str:
 
 def _targets(compared: pd.DataFrame, seconds: dict[str, dict[str, float]]) -> str:
     lines = [
-        "| target | shows | published values inside / answered | processor minutes |",
-        "|---|---|---|---|",
+        "| target | shows | for example | published | ours | inside / answered | processor minutes |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for target, shows, place, needed in TARGETS:
-        rows = compared[(compared["figure"] == place) | (compared["track"] == place)]
+    for target in TARGETS:
+        rows = compared[target.published(compared)]
         answered = rows[rows["verdict"] != "not run"]
         count = f"{(answered['verdict'] == 'inside').sum()} / {len(answered)}" if len(answered) else "–"
-        spent = processor_minutes(target, needed, seconds)
+        spent = target.minutes(seconds)
         minutes = "–" if spent is None else f"{spent:.1f}"
-        lines.append(f"| `{target}` | {shows} | {count} | {minutes} |")
+        example = " | ".join(_example(target, rows))
+        lines.append(f"| `{target.name}` | {target.shows} | {example} | {count} | {minutes} |")
     return "\n".join(lines)
 
 
-def processor_minutes(
-    target: str, needed: Sequence[str], seconds: Mapping[str, Mapping[str, float]]
-) -> float | None:
-    """Processor minutes of a target and the rules it needs; None if one of them was not measured."""
-    rules = (*needed, target)
-    if not all(rule in seconds for rule in rules):
-        return None
-    return sum(seconds[rule]["processor_s"] for rule in rules) / 60
+def _example(target: Target, rows: pd.DataFrame) -> tuple[str, str, str]:
+    """Quantity, published value and ours with its interval of a target's example."""
+    if not target.example:
+        return "–", "–", "–"
+    row = rows.set_index("quantity").loc[target.example]
+    return target.example, published_text(row), ours_text(row)
 
 
 def _published(compared: pd.DataFrame) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -109,9 +111,29 @@ def text(value: object) -> str:
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return "–"
     if isinstance(value, float):
-        if value == 0 or 1e-3 <= abs(value) < 1e6:
-            return f"{value:,.0f}" if value == round(value) and abs(value) >= 1e3 else f"{value:.4g}"
+        if value == 0 or 1e-3 <= abs(value) < 1e7:
+            if abs(value) < 1e3 or (abs(value) < 1e4 and value != round(value)):
+                return f"{value:.4g}"
+            return f"{value if value == round(value) else float(f'{value:.4g}'):,.0f}"
         return f"{value:.2e}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return html.escape(str(value))
+
+
+def published_text(row: Mapping[str, Any]) -> str:
+    """Published value or bound of a row of table ``compare_published``, with its unit."""
+    bound = {"at_least": "≥ ", "at_most": "≤ "}.get(row["kind"], "")
+    return bound + text(row["published"]) + _with_unit(row)
+
+
+def ours_text(row: Mapping[str, Any]) -> str:
+    """Our value of a row of table ``compare_published``, with its interval and unit; a dash without one."""
+    if pd.isna(row["ours"]):
+        return "–"
+    interval = "" if pd.isna(row["interval"]) else " ± " + text(float(f"{row['interval']:.2g}"))
+    return text(row["ours"]) + interval + _with_unit(row)
+
+
+def _with_unit(row: Mapping[str, Any]) -> str:
+    return f" {row['unit']}" if isinstance(row["unit"], str) and row["unit"] else ""

@@ -32,9 +32,11 @@ import torch
 from torch import Tensor, nn
 
 from nonideal import cellmaps, rng
+from nonideal.pcm import device
 from nonideal.quantize.learned import LearnedQuantiser, code_bits, pass_through
 
 METHODS = ("chip_in_loop", "regularised")
+UNTRAINED = ("unaware", "nearest")  # codes of the ideal cells; the nearest that the measured cells hold
 DISTRIBUTIONS = ("normal", "lognormal")
 ON_OFF_RATIO = 10.0  # low-state over high-state conductance; an assumption, the paper gives none
 
@@ -92,6 +94,61 @@ def draw(
         s = math.sqrt(math.log1p(sigma**2))
         factors = np.exp(s * z - s**2 / 2)
     return torch.from_numpy(factors.astype(np.float32))
+
+
+def draw_pcm(
+    shape: Sequence[int], bits: int, time_s: float, *, seed: int, layer: str, read: bool = True
+) -> Tensor:
+    """Factors of phase-change memory cells at a time after programming, drift compensated.
+
+    Every bit has a device of its own. A set bit is a device programmed to the largest conductance, whatever
+    the bit is worth; a clear bit is a RESET device, which does not conduct. Programming error, drift and
+    read noise are those of `nonideal.pcm.device`. One factor a layer, the mean conductance of its set
+    devices at t0 over that now, compensates the mean drift. Times of one seed and layer share devices;
+    their reads are independent.
+
+    Parameters
+    ----------
+    shape
+        Shape of the layer's weight.
+    bits
+        Bit cells of a weight N.
+    time_s
+        Time after programming, seconds, at least `nonideal.pcm.device.T0_S`.
+    seed, layer
+        Name the random streams.
+    read
+        Read once, with read noise; False: the average over many reads.
+
+    Returns
+    -------
+    Tensor
+        float32 [*shape, N], not negative.
+
+    Raises
+    ------
+    ValueError
+        If the time lies before t0.
+    """
+    target = np.ones((*shape, bits))
+
+    def normal(*purpose: object) -> np.ndarray:  # numpydoc ignore=GL08
+        cells = [rng.stream(seed, "pcm cells", *purpose, layer, bit) for bit in range(bits)]
+        return np.stack([cell.standard_normal(tuple(shape)) for cell in cells], axis=-1)
+
+    programmed = target + device.programming_std(target) * normal("programming")
+    mean, spread = device.drift_exponent_mean(target), device.drift_exponent_std(target)
+    held = programmed * device.drift_factor(np.abs(mean + spread * normal("drift")), time_s)
+    held *= programmed.sum() / held.sum()
+    if read:
+        noise = device.read_noise_scale(target) * device.read_noise_growth(time_s)
+        held *= 1 + noise * normal("read", float(time_s))
+    return torch.from_numpy(np.maximum(held, 0).astype(np.float32))
+
+
+def ideal(shape: Sequence[int], bits: int) -> Tensor:
+    """Factors of cells that do not vary, float32 [*shape, N]."""
+    return torch.ones((*shape, bits))
 
 
 def to_frame(maps: Mapping[str, Tensor]) -> pd.DataFrame:

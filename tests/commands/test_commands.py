@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from nonideal import cellmaps, readme, tables
+from nonideal import cellmaps, tables
 from nonideal.__main__ import COMMANDS, main, make_parser
 from nonideal.commands import compare, deploy, targets
 from nonideal.mcu.export import export, load
@@ -18,6 +18,7 @@ from nonideal.models.fc import fc
 from nonideal.rng import torch_stream
 from nonideal.schemas.library import DEPLOYMENT, HARDENING
 from nonideal.schemas.published import COMPARISON
+from nonideal.targets import TARGETS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -36,7 +37,7 @@ def test_list_knows_every_figure_and_table(root, command, monkeypatch):
     captions = {path.stem for path in (root / "workflow/report").glob("*.rst")}
     shown = {name for name in captions if name.startswith(("figure_", "table_"))}
     assert shown | {"compare_published"} == names - set(targets._groups(root))
-    assert {name for name, *_ in readme.TARGETS} <= names
+    assert {target.name for target in TARGETS} <= names
     assert {"all", "results", "crossbar"} <= names and all(shows for _, _, shows in lines)
     minutes = {name: minutes for name, minutes, _ in lines}
     (stated,) = re.findall(r"\| `figure_4a` .* \| ([\d.]+) \|", (root / "README.md").read_text())

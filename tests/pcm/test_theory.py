@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from nonideal import rng, stats
-from nonideal.pcm import theory
+from nonideal.pcm import crossovers, theory
 
 
 def test_factor_is_the_root_of_summed_squares_over_the_sum():
@@ -134,7 +134,7 @@ def test_crossover_interval_covers_the_true_time():
     generator = rng.stream(1, "test_crossover")
     hits = []
     for _ in range(100):
-        found = theory.crossover(TIMES, *_pair(generator, 100, 5e4), rng=generator, resamplings=400)
+        found = crossovers.crossover(TIMES, *_pair(generator, 100, 5e4), rng=generator, resamplings=400)
         assert found.time_s == pytest.approx(5e4, rel=0.5)
         hits.append(found.low_s <= 5e4 <= found.high_s)
     assert np.mean(hits) > 0.95 - 4 * math.sqrt(0.95 * 0.05 / 100)
@@ -142,7 +142,7 @@ def test_crossover_interval_covers_the_true_time():
 
 
 def test_crossover_is_interpolated_in_log_time():
-    found = theory.crossover(
+    found = crossovers.crossover(
         [10.0, 1000.0], np.tile([0.0, 2.0], (3, 1)), np.ones((3, 2)), rng=rng.stream(1, "x"), resamplings=10
     )
     assert found.time_s == pytest.approx(100.0)
@@ -151,13 +151,13 @@ def test_crossover_is_interpolated_in_log_time():
 
 def test_no_crossover_is_said():
     a, b = _pair(rng.stream(1, "none"), 50, 1e12)
-    found = theory.crossover(TIMES, a, b, rng=rng.stream(1, "boot"))
+    found = crossovers.crossover(TIMES, a, b, rng=rng.stream(1, "boot"))
     assert (found.time_s, found.low_s, found.high_s, found.share) == (None, None, None, 0.0)
     assert "no crossover" in found.statement and "below" in found.statement
     assert "0 % of 2000 resamplings" in found.statement
-    assert "equal to" in theory.crossover(TIMES, a, a, rng=rng.stream(1, "boot")).statement
+    assert "equal to" in crossovers.crossover(TIMES, a, a, rng=rng.stream(1, "boot")).statement
     with pytest.raises(ValueError, match="increase"):
-        theory.crossover(TIMES[::-1], a, b, rng=rng.stream(1, "boot"))
+        crossovers.crossover(TIMES[::-1], a, b, rng=rng.stream(1, "boot"))
 
 
 def _near(mean, first=None):
@@ -168,7 +168,7 @@ def _near(mean, first=None):
 
 
 def _share_of(differences):
-    found = theory.crossover([20.0, 2000.0], differences, np.zeros((100, 2)), rng=rng.stream(2, "boot"))
+    found = crossovers.crossover([20.0, 2000.0], differences, np.zeros((100, 2)), rng=rng.stream(2, "boot"))
     return found, 4 * math.sqrt(0.25 / 2000) + 0.01
 
 

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -40,6 +42,19 @@ def test_gradients_reach_the_float_weight_unchanged():
     layer(x).sum().backward()
     gradient = attach.original(layer)[""].grad
     torch.testing.assert_close(gradient, x.sum(dim=0).expand(3, 4))
+
+
+def test_detaching_a_copy_leaves_the_original_as_it_was():
+    model = network()
+    names = attach.attach(model, ternary)
+    wanted = {name: model.get_submodule(name).weight.detach().clone() for name in names}
+    for _ in range(2):
+        copied = attach.detach(copy.deepcopy(model))
+        assert not attach.attached(copied)
+        for name in names:
+            assert torch.equal(copied.get_submodule(name).weight, wanted[name])
+            assert torch.equal(model.get_submodule(name).weight, wanted[name])
+    assert list(attach.attached(model)) == names
 
 
 def test_selection_by_default_and_without_first_and_last():

@@ -1,4 +1,4 @@
-# The end of the line: comparison with the publications, provenance of the run, the typeset paper.
+# The end of the line: comparison with the publications, provenance of the run, the page, the typeset paper.
 
 
 rule compare_published_values:
@@ -49,6 +49,33 @@ rule provenance:
         "provenance of the run"
     script:
         adapter("run_provenance")
+
+
+rule page:
+    input:
+        template="workflow/report/page.html",
+        captions=[f"workflow/report/{name}.rst" for name in (*FIGURES, *TABLES, "workflow")],
+        figures=[result(f"figures/{figure}.svg") for figure in FIGURES],
+        compared=rules.compare_published_values.output[0],
+        code=code("page"),
+    output:
+        result("index.html"),
+    log:
+        log_of("page"),
+    benchmark:
+        timing_of("page")
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        figures={figure: tables_of(figure) for figure in FIGURES},
+        tables={table: result(source) for table, source in TABLES.items()},
+        configfile=f" --configfile config/{RUN}.yaml" if RUN in ("reduced", "paper") else "",
+    message:
+        "page: every figure, table and claim of the run"
+    script:
+        adapter("page")
 
 
 rule paper:

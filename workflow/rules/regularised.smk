@@ -5,7 +5,7 @@ REGULARISED = config["regularised"]
 REGULARISED_COMMON = {
     key: value
     for key, value in REGULARISED.items()
-    if key not in ("qat", "methods", "faults", "variability", "tolerated_loss")
+    if key not in ("qat", "methods", "faults", "variability", "pcm", "tolerated_loss")
 }
 QAT_SETTINGS = REGULARISED_COMMON | {"qat": REGULARISED["qat"]}
 SCALES["regularised"] = (
@@ -111,7 +111,7 @@ rule regularised_summary:
     input:
         qat=[
             rules.regularised_float.output.accuracy,
-            *expand(rules.regularised_qat.output.accuracy, method=REGULARISED["methods"]),
+            *expand(result("regularised/qat/{method}/accuracy.parquet"), method=REGULARISED["methods"]),
         ],
         faults=expand(
             result("regularised/faults/{bits}-{p_stuck1}/accuracy.parquet"),

@@ -5,7 +5,7 @@ from nonideal.spiking.recordings import SYNTHETIC
 
 SPIKING = config["spiking"]
 EVENTS = SPIKING["events"]
-DENSE = {key: value for key, value in SPIKING.items() if key not in ("formats", "events")}
+DENSE = {key: value for key, value in SPIKING.items() if key not in ("formats", "regularised", "events")}
 SPIKING_FORMATS = "|".join(map(re.escape, SPIKING["formats"]))
 EVENT_FORMATS = "|".join(map(re.escape, ["float", *EVENTS["formats"]]))
 
@@ -209,4 +209,6 @@ rule spiking:
     input:
         rules.spiking_precision.output,
         rules.spiking_events.output,
+        # Of spiking_cells.smk.
+        expand(result("spiking/{table}.parquet"), table=["regularised", "faults", "variability", "claims"]),
         expand(result("spiking/{format}/history.parquet"), format=["float", *SPIKING["formats"]]),

@@ -1,10 +1,12 @@
-# Variable bit cells: regularised and chip-in-loop training, from the networks trained with multipliers.
+# Variable bit cells: regularised and chip-in-loop training, from the networks trained with multipliers; the same
+# with a phase-change memory device a bit, from those and from networks with fixed levels.
 
 FIGURES["figure_variability"] = {
     "variability": "regularised/variability.parquet",
     "qat": "regularised/qat.parquet",
 }
 TABLES["table_variability"] = "regularised/variability.parquet"
+TABLES["table_pcm_multipliers"] = "regularised/pcm.parquet"
 
 
 rule regularised_variability:
@@ -32,3 +34,51 @@ rule regularised_variability:
         "regularised: variability, {wildcards.method}"
     script:
         adapter("regularised_variability")
+
+
+rule regularised_pcm:
+    input:
+        **images(REGULARISED["dataset"]),
+        networks=[result("regularised/qat/{levels}/networks.pt")],
+        code=code("regularised_pcm"),
+    output:
+        accuracy=result("regularised/pcm/{levels}/accuracy.parquet"),
+    log:
+        log_of("regularised_pcm/{levels}"),
+    benchmark:
+        timing_of("regularised_pcm/{levels}")
+    wildcard_constraints:
+        levels="fixed|multiplier",
+    threads: REGULARISED["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=1200,
+    params:
+        seed=config["seed"],
+        settings=QAT_SETTINGS | {"pcm": REGULARISED["pcm"]},
+        progress=result("regularised/pcm/{levels}/progress"),
+    message:
+        "regularised: phase-change memory, {wildcards.levels} levels"
+    script:
+        adapter("regularised_pcm")
+
+
+rule regularised_pcm_summary:
+    input:
+        accuracy=expand(result("regularised/pcm/{levels}/accuracy.parquet"), levels=["fixed", "multiplier"]),
+        floats=rules.regularised_float.output.accuracy,
+        code=code("regularised_pcm_summary"),
+    output:
+        result("regularised/pcm.parquet"),
+    log:
+        log_of("regularised_pcm_summary"),
+    benchmark:
+        timing_of("regularised_pcm_summary")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    message:
+        "regularised: phase-change memory, means and intervals"
+    script:
+        adapter("regularised_pcm_summary")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nonideal.commands import UsageError
-from nonideal.readme import TARGETS, processor_minutes
+from nonideal.targets import TARGETS
 
 EXAMPLE = "nonideal list crossbar"
 
@@ -72,7 +72,7 @@ def targets(checkout: Path | None) -> Iterator[tuple[str, str, str]]:
     checkout
         Top folder of the project; without it the targets that this version of the package knows.
     """
-    known = {name: (shows, needed) for name, shows, _, needed in TARGETS}
+    known = {target.name: target for target in TARGETS}
     seconds = {}
     if checkout is not None and (checkout / REFERENCE).is_file():
         seconds = json.loads((checkout / REFERENCE).read_text(encoding="utf-8"))
@@ -80,8 +80,9 @@ def targets(checkout: Path | None) -> Iterator[tuple[str, str, str]]:
         every = "every result of the study {}"
         yield from ((name, "", GROUPS.get(name, every).format(name)) for name in _groups(checkout))
     for name in known if checkout is None else _names(checkout):
-        shows, needed = known.get(name) or (_caption(checkout, name), ())
-        minutes = processor_minutes(name, needed, seconds) if name in known else None
+        target = known.get(name)
+        minutes = None if target is None else target.minutes(seconds)
+        shows = _caption(checkout, name) if target is None else target.shows
         yield name, "" if minutes is None else f"{minutes:.1f} min", shows
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
 from nonideal.mcu.convolutions import FEATURES, LAYERS, PIXELS, Convolutions
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork
 from nonideal.mcu.limits import convolution_bytes, image_bytes, padded
-from nonideal.mcu.packing import LAYOUTS, pack
+from nonideal.mcu.packing import LAYOUTS, Packed, pack
 
 
 class _Layer(ctypes.Structure):
@@ -110,13 +111,39 @@ class HostEngine:
         return results
 
     def infer(
-        self, network: IntegerNetwork, images: np.ndarray, *, kernel: str
+        self,
+        network: IntegerNetwork,
+        images: np.ndarray,
+        *,
+        kernel: str,
+        packed: Sequence[Packed] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Logits int32 [n, classes] and classes uint32 [n], by the engine's own loop over layers."""
+        """Logits int32 [n, classes] and classes uint32 [n], by the engine's own loop over layers.
+
+        Parameters
+        ----------
+        network
+            Sizes, formats and row sums; its weights too, unless `packed` is given.
+        images
+            int8 [n, inputs].
+        kernel
+            ``plain`` or ``fast``.
+        packed
+            Words of each layer as they lie in flash, instead of those that packing would give.
+
+        Raises
+        ------
+        ValueError
+            If the images do not fit.
+        """
         if images.dtype != np.int8 or images.ndim != 2 or images.shape[1] != network.sizes[0]:
             raise ValueError(f"images must be int8 [n, {network.sizes[0]}], got {images.dtype}")
         signed = network.convolutions is None
-        made = [self._record(layer, kernel, signed and k == 0) for k, layer in enumerate(network.layers)]
+        words = [None] * len(network.layers) if packed is None else packed
+        made = [
+            self._record(layer, kernel, signed and k == 0, given)
+            for k, (layer, given) in enumerate(zip(network.layers, words, strict=True))
+        ]
         records = (_Layer * len(made))(*(record for record, _ in made))
         filters, pointer, width = None, None, padded(max(network.sizes[1:]))
         if network.convolutions is not None:
@@ -188,12 +215,13 @@ class HostEngine:
         return _Convolutions(function, taps.ctypes.data, convolutions.channels, shifts), taps
 
     def _record(
-        self, layer: IntegerLayer, kernel: str, signed: bool
+        self, layer: IntegerLayer, kernel: str, signed: bool, packed: Packed | None = None
     ) -> tuple[_Layer, tuple[np.ndarray, np.ndarray]]:
         """`ni_layer` of a layer, with the arrays it points to."""
         if kernel not in LAYOUTS:
             raise ValueError(f"kernel {kernel!r} is not known; kernels are {', '.join(LAYOUTS)}")
-        packed = pack(layer.weights, layer.weight_format, kernel)
+        if packed is None:
+            packed = pack(layer.weights, layer.weight_format, kernel)
         sums = layer.weights.sum(axis=1, dtype=np.int32)
         function = getattr(self._library, f"ni_{kernel}_{layer.weight_format}")
         record = _Layer(

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from nonideal.pcm import theory
+from nonideal.pcm import crossovers, theory
 
 CONFIGURATION = ["mapping", "base", "n_slices"]
 
@@ -93,7 +93,7 @@ def crossover_table(trials: pd.DataFrame, *, rng: np.random.Generator) -> pd.Dat
         for a, b in combinations(sorted(errors), 2):
             first, second = (a, b) if errors[a].iloc[:, 0].mean() <= errors[b].iloc[:, 0].mean() else (b, a)
             times = list(errors[a].columns)
-            found = theory.crossover(times, errors[first].to_numpy(), errors[second].to_numpy(), rng=rng)
+            found = crossovers.crossover(times, errors[first].to_numpy(), errors[second].to_numpy(), rng=rng)
             named = {"first": first, "second": second, "weights": weights, "base": base, "n_slices": n_slices}
             rows.append(
                 named

@@ -8,7 +8,7 @@ Random numbers are a function of their address: Philox-4x32-10 (Salmon et al., "
 easy as 1, 2, 3", SC 2011) with the trial's key and a counter made of device, slice, purpose and time.
 
 Device constants arrive as an argument, never as a global: a compiled function kept on disk is renewed when
-this file changes, not when the file that holds the constants does.
+this file changes, not when the file that holds the constants does. For the same reason the file is one.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nonideal import stats
-from nonideal.pcm import theory
+from nonideal.pcm import crossovers
 
 CONFIGURATION = ["mapping", "base", "n_slices"]
 KEY = ["network", *CONFIGURATION, "time_s"]
@@ -107,7 +107,7 @@ def crossover_table(chips: pd.DataFrame, *, rng: np.random.Generator) -> pd.Data
         for a, b in combinations(sorted(errors), 2):
             first, second = (a, b) if errors[a].iloc[:, 0].mean() <= errors[b].iloc[:, 0].mean() else (b, a)
             times = list(errors[a].columns)
-            found = theory.crossover(times, errors[first].to_numpy(), errors[second].to_numpy(), rng=rng)
+            found = crossovers.crossover(times, errors[first].to_numpy(), errors[second].to_numpy(), rng=rng)
             rows.append(
                 {
                     "measure": measure,

@@ -88,7 +88,15 @@ MITIGATIONS = MappingProxyType(
         "unseen_map": Look("regularised, on another chip", "#c98f00", "-.", "^"),
     }
 )
-LOOKS = MappingProxyType({**MAPPINGS, **METHODS, **FORMATS, **MITIGATIONS})
+# Networks in a damaged flash, beside mitigations of stuck cells.
+FLASH = MappingProxyType(
+    {
+        "trained": Look("straight through", "#f5862a", DASH_DOT_DOT, "p"),
+        "nearest": Look("not trained, nearest level", "#26828e", SHORT_DASH, "v"),
+        "unaware": Look("not trained", "#5a5a5a", (0, (1, 1.2)), "<"),
+    }
+)
+LOOKS = MappingProxyType({**MAPPINGS, **METHODS, **FORMATS, **MITIGATIONS, **FLASH})
 
 
 def look(name: str) -> Look:

@@ -152,8 +152,25 @@ def original(model: nn.Module) -> dict[str, nn.Parameter]:
 def detach(model: nn.Module) -> nn.Module:
     """Remove all quantisers in place; the weights keep their quantised values. Returns the model."""
     for _, layer in list(_layers(model)):
-        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        remove(layer, leave=True)
     return model
+
+
+def remove(layer: nn.Module, *, leave: bool) -> None:
+    """Remove the quantiser of one layer in place.
+
+    Parameters
+    ----------
+    layer
+        Layer with a quantiser.
+    leave
+        Keep the quantised weight; False keeps the float one.
+    """
+    # PyTorch gives a layer with a parametrisation a class of its own, which copies of the layer share, and
+    # takes the weight off that class: the layer that this one was copied from would lose its weight.
+    shared = type(layer)
+    layer.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
+    parametrize.remove_parametrizations(layer, "weight", leave_parametrized=leave)
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

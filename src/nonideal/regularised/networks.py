@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from nonideal.quantize import attach
 from nonideal.quantize.copies import copied
@@ -115,7 +114,7 @@ def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     result = copied(model)
     for name, weight in weights.items():
         layer = result.get_submodule(name)
-        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+        attach.remove(layer, leave=False)
         with torch.no_grad():
             layer.weight.copy_(weight)
     return result

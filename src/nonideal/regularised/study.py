@@ -72,7 +72,7 @@ def examples(config: Mapping[str, Any], folder: str | os.PathLike[str], *, seed:
 
 @dataclass(frozen=True)
 class Run:
-    """What all runs of a job share.
+    """What all runs of a job share; networks of another kind are studied by a subclass.
 
     Parameters
     ----------
@@ -104,6 +104,10 @@ class Run:
             classes=self.examples.classes,
             width=self.config["width"],
         )
+
+    def activation_bits(self, bits: int) -> int | None:
+        """Bits of the inputs of a network's quantised layers, as many as of a weight; None for float."""
+        return bits
 
     def settings(self, epochs: int, lr: float) -> Settings:
         """Settings of the training loop."""
@@ -233,7 +237,9 @@ def quantised(run: Run, repetition: int, method: str, bits: int, state: State | 
     model = run.network(repetition)
     if state is not None:
         model.load_state_dict(state)
-    return networks.quantise(model, method, bits, activation_bits=bits, policy=run.config["layers"])
+    return networks.quantise(
+        model, method, bits, activation_bits=run.activation_bits(bits), policy=run.config["layers"]
+    )
 
 
 def qat(
@@ -266,14 +272,20 @@ def qat(
             yield bits, repetition, state_of(model), row
 
 
-def trained(run: Run, states: Mapping[tuple[int, int], State], bits: int, repetition: int) -> nn.Module:
-    """Network that faults and variability start from: trained with multipliers, float forward pass."""
-    model = quantised(run, repetition, "multiplier", bits)
+def trained(
+    run: Run,
+    states: Mapping[tuple[int, int], State],
+    bits: int,
+    repetition: int,
+    method: str = "multiplier",
+) -> nn.Module:
+    """Network that faults and variability start from, trained with a float forward pass."""
+    model = quantised(run, repetition, method, bits)
     model.load_state_dict(states[bits, repetition])
     return model
 
 
-def _fine_tune(
+def fine_tune(
     run: Run,
     model: nn.Module,
     name: str,
@@ -281,6 +293,7 @@ def _fine_tune(
     config: Mapping[str, Any],
     regularised: bool = True,
 ) -> dict[str, float]:
+    """Train a network for its faults or its variable cells, with the penalty or with remaps alone."""
     settings = run.settings(config["epochs"], config["learning_rate"])
     first, last = FLOAT_FORWARD if regularised else (0.0, 0.0)
     return run.train(
@@ -320,7 +333,7 @@ def with_faults(
                 networks.exchange(
                     model, lambda name, q, maps=maps, mode=mode: faults.FaultyQuantiser(q, maps[name], mode)
                 )
-                found = _fine_tune(run, model, f"{mode}-{rate}", repetition, config)
+                found = fine_tune(run, model, f"{mode}-{rate}", repetition, config)
                 row = run.labels(repetition) | {
                     "bits": bits,
                     "p_stuck1": float(p_stuck1),
@@ -373,7 +386,7 @@ def with_variability(
                         q, maps[name][0], high=maps[name][1]
                     ),
                 )
-                found = _fine_tune(
+                found = fine_tune(
                     run, model, f"{method}-{bits}-{sigma}", repetition, config, method == "regularised"
                 )
                 row = run.labels(repetition) | {"bits": bits, "sigma": float(sigma)}

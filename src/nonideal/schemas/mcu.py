@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nonideal.schemas.columns import SHARE, above, at_least, column, one_of, table
+from nonideal.schemas.columns import INTERVAL, SHARE, above, at_least, column, one_of, table
 
 KERNELS = ("plain", "fast")
+FLASH_METHODS = ("unaware", "nearest", "basic", "passive", "active", "active+passive", "trained")
 CLASSES = ("arithmetic", "load", "store", "branch", "branch_taken", "jump")
 MODELLED = "modelled cycles per image on the CH32V003 at 48 MHz"
 
@@ -92,3 +93,51 @@ FORMATS = table(
         ),
     },
 )
+
+FLASH_KEY = PROGRAM | {
+    "method": column("str", "what is written, and whether it was trained for the map", one_of(FLASH_METHODS)),
+    "p_stuck1": column("float64", "share of the stuck bits that is stuck at 1", SHARE),
+    "rate": column("float64", "share of the bits of flash that is stuck", SHARE),
+}
+FLASH_RUNS = table(
+    "flash_faults",
+    [*FLASH_KEY, "seed"],
+    FLASH_KEY
+    | {
+        "seed": column("int64", "index of the repetition, with a map of its own", at_least(0)),
+        "sound_accuracy": column(
+            "float64", "share of test images classified correctly, were no bit of the flash stuck", SHARE
+        ),
+        "test_accuracy": column(
+            "float64", "share of test images that the integers in the damaged flash classify correctly", SHARE
+        ),
+        "changed_weights": column(
+            "float64", "share of the weights that differ from those on a sound flash", SHARE
+        ),
+        "weight_bytes": column("int64", "packed weights", at_least(1), unit="byte"),
+        "verified_images": column(
+            "int64", "images on which C, given the damaged words, agreed in every logit", at_least(1)
+        ),
+    },
+)
+FLASH_SUMMARY = table(
+    "flash_faults_summary",
+    list(FLASH_KEY),
+    FLASH_KEY
+    | {
+        "mean": column("float64", "mean test accuracy over seeds, damaged flash", SHARE),
+        "low": column("float64", f"lower {INTERVAL} (Student's t, cut at 0 and 1)", nullable=True),
+        "high": column("float64", f"upper {INTERVAL} (Student's t, cut at 0 and 1)", nullable=True),
+        "sound_mean": column("float64", "mean test accuracy of the same networks on a sound flash", SHARE),
+        "change": column(
+            "float64", "accuracy against the unaware network on a sound flash, paired over seeds",
+            unit="points",
+        ),
+        "change_low": column("float64", f"lower {INTERVAL} of the change", unit="points", nullable=True),
+        "change_high": column("float64", f"upper {INTERVAL} of the change", unit="points", nullable=True),
+        "changed_weights": column(
+            "float64", "mean share of the weights that differ from those on a sound flash", SHARE
+        ),
+        "seeds": column("int64", "number of seeds, each with a map of its own", at_least(1)),
+    },
+)  # fmt: skip

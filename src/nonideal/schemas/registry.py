@@ -16,6 +16,7 @@ from nonideal.schemas import (
     published,
     regularised,
     spiking,
+    spiking_cells,
     training,
 )
 
@@ -31,6 +32,7 @@ MODULES = (
     published,
     regularised,
     spiking,
+    spiking_cells,
     training,
 )
 TABLES: dict[str, pa.DataFrameSchema] = {

@@ -49,38 +49,69 @@ SUMMARISED = {
 }
 
 
-def _pair(name: str, key: dict[str, pa.Column]) -> tuple[pa.DataFrameSchema, pa.DataFrameSchema]:
+def pair(name: str, key: dict[str, pa.Column]) -> tuple[pa.DataFrameSchema, pa.DataFrameSchema]:
     """Table of networks, and of their means and intervals over seeds."""
     key = DATA | key
     networks = table(name, [*key, "seed"], key | SEED | MEASURED)
     return networks, table(f"{name}_summary", list(key), key | SUMMARISED)
 
 
-QAT, QAT_SUMMARY = _pair("regularised_qat", METHOD | BITS)
-FAULT_RUNS, FAULT_SUMMARY = _pair("regularised_faults", FAULTS | BITS)
-VARIABILITY_RUNS, VARIABILITY_SUMMARY = _pair("regularised_variability", VARIABILITY | BITS)
+QAT, QAT_SUMMARY = pair("regularised_qat", METHOD | BITS)
+FAULT_RUNS, FAULT_SUMMARY = pair("regularised_faults", FAULTS | BITS)
+VARIABILITY_RUNS, VARIABILITY_SUMMARY = pair("regularised_variability", VARIABILITY | BITS)
 
-CLAIMS = table(
-    "regularised_claims",
-    ["dataset", "name", "statistic", "bits", "p_stuck1"],
-    {
-        "dataset": DATA["dataset"],
-        "name": column("str", "short name of the claim"),
-        "statement": column("str", "the claim in words"),
-        "statistic": column(
-            "str", "how conditions are combined", one_of(("mean", "least", "single", "largest"))
-        ),
-        "bits": column("int64", "width it speaks of (0: all widths of the run)", at_least(0), unit="bit"),
-        "p_stuck1": column("float64", "share of stuck cells stuck at 1 (0 where it does not apply)", SHARE),
-        "value": column("float64", "our value", nullable=True),
-        "low": column("float64", f"lower {INTERVAL}, paired over seeds", nullable=True),
-        "high": column("float64", f"upper {INTERVAL}, paired over seeds", nullable=True),
-        "unit": column("str", "unit of value, ends and bound", one_of(("points", "%"))),
-        "at_least": column("float64", "bound that the claim sets"),
-        "verdict": column("str", "whether the claim holds here", one_of(CLAIM_VERDICTS)),
-        "seeds": column("int64", "number of seeds", at_least(0)),
-    },
+PCM_METHODS = ("unaware", "nearest", "chip_in_loop", "regularised")
+PCM = {
+    "levels": column(
+        "str", "powers of two of one step, or learned multipliers", one_of(("fixed", "multiplier"))
+    ),
+    "method": column(
+        "str", "whether codes and weights were fitted to the chip as measured", one_of(PCM_METHODS)
+    ),
+    "time_s": column("float64", "time after programming", above(0), unit="s"),
+}
+OVER_FIXED = {
+    "over_fixed": column("float64", "accuracy over that with fixed levels, paired over seeds", unit="points"),
+    "over_fixed_low": column("float64", f"lower {INTERVAL} of it", unit="points", nullable=True),
+    "over_fixed_high": column("float64", f"upper {INTERVAL} of it", unit="points", nullable=True),
+}
+PCM_KEY = DATA | PCM | BITS
+PCM_RUNS = table(
+    "regularised_pcm",
+    [*PCM_KEY, "seed"],
+    PCM_KEY | SEED | {name: MEASURED[name] for name in ("test_loss", "test_accuracy")},
 )
+PCM_SUMMARY = table("regularised_pcm_summary", list(PCM_KEY), PCM_KEY | SUMMARISED | OVER_FIXED)
+
+
+def claims(name: str) -> pa.DataFrameSchema:
+    """Table of claims and whether they hold."""
+    return table(
+        name,
+        ["dataset", "name", "statistic", "bits", "p_stuck1"],
+        {
+            "dataset": DATA["dataset"],
+            "name": column("str", "short name of the claim"),
+            "statement": column("str", "the claim in words"),
+            "statistic": column(
+                "str", "how conditions are combined", one_of(("mean", "least", "single", "largest"))
+            ),
+            "bits": column("int64", "width it speaks of (0: all widths of the run)", at_least(0), unit="bit"),
+            "p_stuck1": column(
+                "float64", "share of stuck cells stuck at 1 (0 where it does not apply)", SHARE
+            ),
+            "value": column("float64", "our value", nullable=True),
+            "low": column("float64", f"lower {INTERVAL}, paired over seeds", nullable=True),
+            "high": column("float64", f"upper {INTERVAL}, paired over seeds", nullable=True),
+            "unit": column("str", "unit of value, ends and bound", one_of(("points", "%"))),
+            "at_least": column("float64", "bound that the claim sets"),
+            "verdict": column("str", "whether the claim holds here", one_of(CLAIM_VERDICTS)),
+            "seeds": column("int64", "number of seeds", at_least(0)),
+        },
+    )
+
+
+CLAIMS = claims("regularised_claims")
 
 PANELS = ("learned", "stuck", "variable")
 PANEL = {"panel": column("str", "learned levels; one cell stuck; cells that vary", one_of(PANELS))}

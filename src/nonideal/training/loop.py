@@ -93,7 +93,7 @@ def train(
     with _threads(settings.threads):
         model.to(device)
         if settings.channels_last:
-            model.to(memory_format=torch.channels_last)
+            _channels_last(model)
         run = _Run(model, tensors.to(device), settings, seed, regulariser, hooks, parameter_groups)
         identity = {}
         if checkpoint is not None:
@@ -271,6 +271,14 @@ class _Run:
         self.optimiser.load_state_dict(state["optimiser"])
         self.history = state["history"]
         self.epoch = len(self.history)
+
+
+@torch.no_grad()
+def _channels_last(model: nn.Module) -> None:
+    """Lay out filters, in place; `Module.to` would refuse factors of bit cells, which have an axis more."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
 def _optimiser(parameters: list, settings: Settings) -> torch.optim.Optimizer:

@@ -1,0 +1,14 @@
+"""Adapter of rule regularised_pcm_summary: means and intervals over seeds, and what multipliers gain."""
+
+from adapter import start
+
+provenance = start(snakemake)
+
+from nonideal import tables
+from nonideal.regularised import pcm_cells
+from nonideal.schemas import regularised
+
+runs = tables.read(snakemake.input.accuracy, regularised.PCM_RUNS)
+floats = tables.read([snakemake.input.floats], regularised.QAT)
+frame = pcm_cells.summary(runs, floats)
+tables.write(frame, snakemake.output[0], regularised.PCM_SUMMARY, provenance=provenance)

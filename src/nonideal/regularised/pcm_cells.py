@@ -1,0 +1,105 @@
+"""Multipliers on phase-change memory: a device a bit, whose deviations come from the device model.
+
+The chip's cells are measured at t0, and the network is fitted to them as in the study of variability
+(`nonideal.variability`). Read noise, and a drift that differs from device to device, come later and are
+known to nobody. Compared are levels of fixed powers of two and learned multipliers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+from torch import Tensor, nn
+
+from nonideal import variability
+from nonideal.pcm.device import T0_S
+from nonideal.regularised import analysis, networks, study
+from nonideal.schemas.regularised import PCM_SUMMARY
+
+LEVELS = ("fixed", "multiplier")  # methods of quantisation-aware training that the networks come from
+METHODS = (*variability.UNTRAINED, *variability.METHODS)
+
+
+def cells(
+    run: study.Run, model: nn.Module, bits: int, time_s: float, repetition: int, *, read: bool = True
+) -> dict[str, Tensor]:
+    """Factors of every layer's cells on a repetition's chip at a time."""
+    seed = run.child(repetition)
+    return {
+        name: variability.draw_pcm(shape, bits, time_s, seed=seed, layer=name, read=read)
+        for name, shape in networks.shapes(model).items()
+    }
+
+
+def fitted(
+    run: study.Run,
+    states: Mapping[tuple[int, int], study.State],
+    levels: str,
+    method: str,
+    bits: int,
+    repetition: int,
+) -> nn.Module:
+    """Network of a repetition after its method; its quantisers say which codes are written."""
+    model = study.trained(run, states, bits, repetition, levels)
+    if method == "unaware":
+        ideal = {name: variability.ideal(shape, bits) for name, shape in networks.shapes(model).items()}
+        return networks.exchange(model, lambda name, q: variability.VariableQuantiser(q, ideal[name])).eval()
+    measured = cells(run, model, bits, T0_S, repetition, read=False)
+    networks.exchange(model, lambda name, q: variability.VariableQuantiser(q, measured[name]))
+    if method in variability.METHODS:
+        config = run.config["pcm"]
+        study.fine_tune(run, model, f"{method}-{bits}", repetition, config, method == "regularised")
+    return model.eval()
+
+
+def with_pcm(
+    run: study.Run, states: Mapping[tuple[int, int], study.State], levels: str
+) -> Iterator[dict[str, Any]]:
+    """Every method and time for one kind of levels: rows of table ``regularised_pcm``.
+
+    Parameters
+    ----------
+    run
+        Job.
+    states
+        Networks trained with these levels, by width and repetition.
+    levels
+        One of `LEVELS`.
+    """
+    config = run.config["pcm"]
+    for bits in config["bits"]:
+        for repetition in range(run.config["seeds"]):
+            for method in METHODS:
+                model = fitted(run, states, levels, method, bits, repetition)
+                for time_s in config["times_s"]:
+                    now = cells(run, model, bits, time_s, repetition)
+                    held = study.on_other_chip(model, {name: (low, None) for name, low in now.items()})
+                    row = run.labels(repetition) | {"levels": levels, "method": method, "bits": bits}
+                    yield row | {"time_s": float(time_s)} | run.measure(held)
+
+
+def summary(runs: pd.DataFrame, floats: pd.DataFrame) -> pd.DataFrame:
+    """Rows of table ``regularised_pcm_summary``.
+
+    Parameters
+    ----------
+    runs
+        Rows of table ``regularised_pcm``.
+    floats
+        Rows of the full-precision networks in table ``regularised_qat``.
+    """
+    keys = list(PCM_SUMMARY.unique)
+    frame = analysis.summary(runs, floats, keys)
+    others = [key for key in keys if key != "levels"]
+    accuracy = {name: part.set_index("seed")["test_accuracy"] for name, part in runs.groupby(keys)}
+    gains = []
+    for row in frame.to_dict("records"):
+        own, fixed = (
+            accuracy[tuple(levels if key == "levels" else row[key] for key in keys)]
+            for levels in (row["levels"], "fixed")
+        )
+        gains.append(analysis.difference(own, fixed)[:3])
+    frame[["over_fixed", "over_fixed_low", "over_fixed_high"]] = gains
+    return frame.sort_values([*others, "levels"], ignore_index=True)

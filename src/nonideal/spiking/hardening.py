@@ -1,0 +1,138 @@
+"""The study of stuck and variable cells, on the weights of a dense spiking network.
+
+Quantisers, maps, mitigations and course are those of `nonideal.regularised.study`; here is what a spiking
+network changes. It starts from the float networks of the study of precision. Every layer is quantised, since
+a network with one hidden layer has none between the first and the last. No input of a layer is quantised: it
+is spikes, which have one bit, or the image.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from nonideal import rng
+from nonideal.regularised import analysis, study
+from nonideal.schemas import spiking_cells as schemas
+from nonideal.spiking import precision
+from nonideal.training import Settings
+from nonideal.training.checkpoint import folder_of
+
+MODEL = "spiking_mlp"
+
+
+class SpikingRun(study.Run):
+    """What all runs of a job share, for spiking networks."""
+
+    def child(self, repetition: int) -> int:
+        """Seed of a repetition."""
+        return rng.child_seed(self.seed, "spiking", repetition, "regularised")
+
+    def network(self, repetition: int) -> nn.Module:
+        """Untrained network; its weights are those of a float network in the end."""
+        return precision.network(
+            self.config, self.examples.tensors, self.examples.classes, seed=self.child(repetition)
+        )
+
+    def activation_bits(self, bits: int) -> int | None:
+        """None: the inputs of a layer are spikes, or the image."""
+        return None
+
+    def settings(self, epochs: int, lr: float) -> Settings:
+        """Settings of the training loop."""
+        return replace(super().settings(epochs, lr), device=self.config["device"])
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Section ``spiking`` in the form of the section ``regularised``."""
+    shared = {key: config[key] for key in ("dataset", "widths", "steps", "batch_size", "threads", "device")}
+    fixed = {
+        "model": MODEL,
+        "layers": "all",
+        "augmentation": "none",
+        "precision": "float32",
+        "quantiser_weight_decay": 0.0,
+    }
+    return shared | fixed | config["regularised"]
+
+
+def start(
+    config: Mapping[str, Any],
+    arrays: str | os.PathLike[str],
+    *,
+    seed: int,
+    progress: str | os.PathLike[str],
+    fingerprint: str,
+) -> SpikingRun:
+    """Open a job.
+
+    Parameters
+    ----------
+    config
+        Section ``spiking`` of the configuration, with its section ``regularised``.
+    arrays, seed, progress, fingerprint
+        As `nonideal.regularised.study.start`.
+    """
+    tensors, classes = precision.tensors(arrays)
+    examples = study.Examples(tensors, tensors.test_images, tensors.test_labels, classes)
+    return SpikingRun(settings_of(config), examples, seed, folder_of(progress, fingerprint))
+
+
+def with_multipliers(
+    run: SpikingRun, networks: precision.Networks
+) -> tuple[dict[tuple[int, int], study.State], pd.DataFrame]:
+    """Train the float networks further with learned multipliers: what faults and variability start from.
+
+    Parameters
+    ----------
+    run
+        The job.
+    networks
+        Float networks by repetition; the first ``seeds`` of them are used.
+
+    Returns
+    -------
+    states : dict
+        State of each network by width and repetition.
+    rows : pandas.DataFrame
+        Rows of table ``spiking_regularised``, those of the float networks included.
+    """
+    floats = {repetition: networks[repetition] for repetition in range(run.config["seeds"])}
+    states, rows = {}, []
+    for repetition, state in floats.items():
+        model = run.network(repetition)
+        model.load_state_dict(state)
+        row = run.labels(repetition) | {"method": "float", "bits": analysis.FULL_PRECISION}
+        rows.append(row | run.measure(model) | {"validation_accuracy": np.nan})
+    for bits, repetition, state, row in study.qat(run, floats, "multiplier"):
+        states[bits, repetition] = state
+        rows.append(row)
+    return states, pd.DataFrame(rows)
+
+
+def summaries(
+    networks: pd.DataFrame, faults: pd.DataFrame, variability: pd.DataFrame, loss: float
+) -> dict[str, pd.DataFrame]:
+    """Means and intervals over seeds, and claims that could be measured, by table.
+
+    Parameters
+    ----------
+    networks, faults, variability
+        Tables ``spiking_regularised``, ``spiking_faults`` and ``spiking_variability``.
+    loss
+        Points below full precision that still count as tolerated.
+    """
+    floats = networks[networks["method"] == "float"]
+    claims = analysis.claims(networks, faults, variability, loss)
+    return {
+        "regularised": analysis.summary(networks, floats, schemas.NETWORKS_SUMMARY.unique),
+        "faults": analysis.summary(faults, floats, schemas.FAULT_SUMMARY.unique),
+        "variability": analysis.summary(variability, floats, schemas.VARIABILITY_SUMMARY.unique),
+        "claims": claims[claims["verdict"] != "not measured"],
+    }

@@ -1,0 +1,184 @@
+"""What the workflow shows, as the README and the page of a run list it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pandas as pd
+
+
+class Target(NamedTuple):
+    """A target of the workflow.
+
+    Parameters
+    ----------
+    name
+        Name of the rule.
+    shows
+        What it shows, in words.
+    place
+        Figure or track in the list of published values; empty if none is compared.
+    rules
+        Rules whose jobs it needs, data sets apart.
+    example
+        Quantity in the list of published values, at `place`, that stands for the target.
+    """
+
+    name: str
+    shows: str
+    place: str
+    rules: tuple[str, ...]
+    example: str = ""
+
+    def published(self, compared: pd.DataFrame) -> pd.Series:
+        """Which rows of table ``compare_published`` belong to the target."""
+        return (compared["figure"] == self.place) | (compared["track"] == self.place)
+
+    def minutes(self, seconds: Mapping[str, Mapping[str, float]]) -> float | None:
+        """Processor minutes of it and the rules it needs; None if one of them was not measured.
+
+        Parameters
+        ----------
+        seconds
+            What each rule took, as `nonideal.reference.timings` returns.
+        """
+        rules = (*self.rules, self.name)
+        if not all(rule in seconds for rule in rules):
+            return None
+        return sum(seconds[rule]["processor_s"] for rule in rules) / 60
+
+
+CROSSBAR = ("crossbar_trials", "crossbar_summary")
+TRAINING = ("train", "post_training", "accuracy")
+FIRMWARE = ("firmware_format", "firmware_tables")
+CNN = ("train_cnn", "firmware_cnn", "cnn_tradeoff")
+NETWORKS = ("train_network", "network_references", "network_chips", "network_summary")
+REGULARISED = ("regularised_float", "regularised_qat", "regularised_summary")
+VARIABILITY = (*REGULARISED, "regularised_faults", "regularised_variability")
+SPIKING = ("spiking_float", "spiking_format", "spiking_precision")
+TARGETS = (
+    Target(
+        "figure_4a",
+        "error against devices per weight",
+        "Fig. 4a",
+        (*CROSSBAR, "crossbar_eq8"),
+        "error ratio digital / max-fill b=1, 2 slices, t0, at most",
+    ),
+    Target(
+        "figure_4b",
+        "error against the base of the slices",
+        "Fig. 4b",
+        CROSSBAR,
+        "error ratio max-fill EC b=1 / b=2, 4 slices, t0",
+    ),
+    Target(
+        "figure_4c",
+        "error over a year",
+        "Fig. 4c",
+        (*CROSSBAR, "crossbar_crossover"),
+        "crossover time max-fill to equal-fill, b=1, 8 slices",
+    ),
+    Target(
+        "figure_ternary",
+        "ternary weights on the crossbar",
+        "ternary extension",
+        CROSSBAR,
+        "error ratio ternary / Gaussian weights, digital, 8 slices, one year",
+    ),
+    Target(
+        "table_eq8",
+        "simulation over Eq. 8 for every configuration",
+        "Eq. 8",
+        (*CROSSBAR, "crossbar_eq8"),
+        "error ratio 2 slices / 1 slice, equal-fill b=1, t0",
+    ),
+    Target(
+        "table_crossover", "times at which the better mapping changes", "", (*CROSSBAR, "crossbar_crossover")
+    ),
+    Target("table_options", "cost of what the publication leaves open", "", ("crossbar_options",)),
+    Target(
+        "figure_bits", "accuracy against bits, QAT and PTQ", "training", TRAINING, "accuracy, 4bitsym QAT"
+    ),
+    Target(
+        "figure_ptq_qat",
+        "what training with the quantiser gains, all formats",
+        "QAT vs post-training plot",
+        TRAINING,
+        "accuracy ratio QAT / after training, 2bitsym",
+    ),
+    Target("figure_entropy", "use of a format's levels while training", "", ("train", "weights")),
+    Target("figure_first_layer", "weights of the first layer as images", "", ("train", "weights")),
+    Target("figure_capacity", "training loss against bits in all weights", "Capacity", ("capacity",)),
+    Target("figure_quantscale", "how coarse the grid should be", "quantscale", ("quantscale",)),
+    Target(
+        "table_formats",
+        "verified firmware: bytes and cycles per format",
+        "microcontroller",
+        (*TRAINING[:1], *FIRMWARE),
+        "cycles per image, 4bitsym, loop over weights",
+    ),
+    Target("figure_flash_faults", "networks in a flash with stuck bits", "", (*TRAINING[:1], "flash_faults")),
+    Target(
+        "figure_cnn_tradeoff",
+        "convolutional networks: accuracy, flash, time",
+        "CNN training log",
+        CNN,
+        "test accuracy, 2-bit first dense layer",
+    ),
+    Target(
+        "figure_5a", "networks on chips over a year", "Fig. 5a", NETWORKS, "accuracy, max-fill b=1, one year"
+    ),
+    Target(
+        "figure_5c",
+        "networks on chips, five mappings",
+        "Fig. 5c",
+        NETWORKS,
+        "accuracy, equal-fill b=1, one month",
+    ),
+    Target("figure_noise_training", "networks on chips, with and without noise in training", "", NETWORKS),
+    Target("figure_ternary_networks", "ternary networks on chips", "", NETWORKS),
+    Target(
+        "table_pcm_ablation", "networks: cost of what the literature leaves open", "", ("network_options",)
+    ),
+    Target(
+        "table_qat",
+        "fixed, stepped and learned levels",
+        "Table 1",
+        REGULARISED,
+        "accuracy against full precision, this work, N-multipliers, W4/A4",
+    ),
+    Target(
+        "figure_faults",
+        "networks trained for stuck cells",
+        "Fig. 6",
+        (*REGULARISED, "regularised_faults"),
+        "bit-fault rate tolerated, VGG-13, 4-bit",
+    ),
+    Target("figure_variability", "networks trained for varying cells", "Table 6", VARIABILITY),
+    Target(
+        "table_pcm_multipliers",
+        "learned multipliers on phase-change cells",
+        "",
+        (*REGULARISED[:2], "regularised_pcm"),
+    ),
+    Target("table_claims", "verdict on each claim about regularised training", "", VARIABILITY),
+    Target("figure_quantiser", "levels, thresholds and loss of a quantiser", "", REGULARISED),
+    Target("figure_level_sets", "levels that learned multipliers span", "", REGULARISED),
+    Target("figure_multipliers", "learned multipliers, bit-serial inference", "", REGULARISED),
+    Target(
+        "figure_snn_precision",
+        "spiking networks against bits",
+        "precision table",
+        SPIKING,
+        "accuracy lost by QAT, 16-bit Q8.8, at most",
+    ),
+    Target(
+        "figure_snn_faults",
+        "spiking networks on stuck and varying cells",
+        "",
+        ("spiking_float", "spiking_cells"),
+    ),
+    Target("table_snn_events", "event recordings, five-fold", "", ("spiking_events_format",)),
+    Target("table_fpga", "spiking layers as circuits", "fpga", ("fpga_format",), "LUTs, ternary layer"),
+)

@@ -1,0 +1,99 @@
+import re
+
+import pandas as pd
+import pytest
+
+from nonideal import page
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 60"><rect width="9" height="6"/></svg>'
+ROW = {
+    "track": "crossbar", "figure": "Fig. 4a", "quantity": "error <ratio>", "unit": "%", "kind": "value",
+    "published": 0.7, "tolerance": 0.1, "ours": 0.71234, "interval": 0.00512, "difference": 0.01,
+    "verdict": "inside", "scale": "300 trials, 128 rows", "published_scale": "N = 128", "source": "somewhere",
+}  # fmt: skip
+CONFIG = {"run": "mine", "seed": 7}
+
+
+@pytest.fixture
+def parts(root, tmp_path):
+    report, results = tmp_path / "report", tmp_path / "results"
+    (results / "figures").mkdir(parents=True)
+    report.mkdir()
+    for name in ("figure_4a", "figure_new"):
+        (results / f"figures/{name}.svg").write_text(SVG)
+        (report / f"{name}.rst").write_text("**Claim.** Seed {{ snakemake.config['seed'] }} of ``this``.")
+    (report / "table_one.rst").write_text("Rows *of* something.")
+    for name in ("page.html", "workflow.rst"):
+        (report / name).write_text((root / "workflow/report" / name).read_text())
+    return report, results
+
+
+def made(parts, rows, **changes):
+    report, results = parts
+    run = page.Run(
+        {
+            "figure_4a": {"summary": "results/mine/crossbar/summary.parquet"},
+            "figure_new": {"summary": "results/mine/cnn/summary.parquet"},
+        },
+        {"table_one": "results/mine/crossbar/one.parquet"},
+        CONFIG | changes,
+    )
+    page.write(run, pd.DataFrame(rows), results=results, report=report, target=results / "index.html")
+    return (results / "index.html").read_text()
+
+
+def test_everything_shown_is_on_the_page(parts):
+    html = made(parts, [ROW])
+    assert re.findall(r'<figure id="([^"]+)">', html) == ["figure_4a", "figure_new"]
+    assert html.count("data:image/svg+xml;base64,") == 2 and 'width="120" height="80"' in html
+    assert html.count("Seed 7 of") == 2 and "<strong>Claim.</strong>" in html and "{{" not in html
+    assert "results/mine/crossbar/one.parquet" in html and "Rows <em>of</em> something." in html
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', html)  # nothing from the network
+
+
+def test_a_claim_with_its_numbers_verdict_and_evidence(parts):
+    html = made(parts, [ROW | {"kind": "at_most"}])
+    row = html.split("<tbody>")[1].split("</tr>")[0]
+    assert "error &lt;ratio&gt;" in row and "≤ 0.7 %" in row and "0.7123 ± 0.0051 %" in row
+    assert 'data-verdict="reproduced"' in row and 'href="#figure_4a"' in row and "somewhere" in row
+
+
+def test_claims_without_a_value(parts):
+    nothing = {"ours": float("nan"), "interval": float("nan"), "verdict": "not run", "scale": ""}
+    html = made(parts, [ROW, ROW | nothing | {"quantity": "other", "figure": "Table 9"}])
+    first, second = html.split("<tbody>")[1].split("</tbody>")[0].split("</tr>")[:2]
+    assert "not-run" in second and "–" in second and "ours:" not in second and "Evidence" not in second
+    assert "reproduced" in first and "<option>not run</option>" in html and "not reproduced" not in html
+
+
+@pytest.mark.parametrize(
+    ("ours", "published", "same"),
+    [
+        ("digits, resnet8, 20 chips", "CIFAR-10, ResNet-32, 100 runs", False),
+        ("cifar10, resnet32, 25 chips", "CIFAR-10, ResNet-32, 100 runs", True),
+        ("cifar10, resnet20, 25 chips", "CIFAR-10, ResNet-32", False),
+        ("mnist, 3 seeds", "MNIST 16x16, widths 64/64/64", True),
+        ("digits, 3 seeds", "MNIST, spiking 784-128-10", False),
+        ("nmnist, 5 folds", "N-MNIST", True),
+        ("mnist, 5 folds", "N-MNIST", False),
+        ("cifar10", "CIFAR10-DVS, 10 frames", False),
+        ("300 trials, 128 rows", "N = 128, 200-300 trials", True),
+    ],
+)  # fmt: skip
+def test_scales(ours, published, same):
+    assert page.same_scale(ours, published) is same
+    row = {"verdict": "outside", "scale": ours, "published_scale": published}
+    assert page.verdict_of(row) == ("not reproduced" if same else "scale differs")
+    assert page.verdict_of(row | {"verdict": "inside"}) == "reproduced"
+
+
+def test_mistakes_are_named(parts):
+    report, results = parts
+    (results / "figures/figure_4a.svg").write_text("<svg/>")
+    with pytest.raises(ValueError, match=r"figure_4a\.svg: no SVG with a view box"):
+        made(parts, [ROW])
+    (results / "figures/figure_4a.svg").write_text(SVG)
+    (report / "figure_4a.rst").write_text("``unfinished")
+    with pytest.raises(ValueError, match=r"figure_4a\.rst: not valid reStructuredText"):
+        made(parts, [ROW])
+    assert not (results / "index.html").exists()
