@@ -55,6 +55,7 @@ audit: setup  ## known vulnerabilities of the locked packages (needs the network
 lint: setup  ## style of Python and of the workflow
 	ruff check .
 	ruff format --check .
+	numpydoc lint $$(find src/nonideal -name '*.py')
 	snakefmt --check workflow
 	snakemake --lint
 

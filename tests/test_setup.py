@@ -106,3 +106,38 @@ def test_missing_venv_gets_one_clear_line(root, tmp_path):
 def test_make_help_lists_the_commands(root, tmp_path):
     output = make(root, tmp_path, "help").stdout
     assert "set up the environment" in output and "correctness tests" in output
+
+
+def test_the_wheel_holds_the_library_and_its_command(root, tmp_path):
+    """What `pip install .` installs, without the packages it would download."""
+    import os
+    import shutil
+    import subprocess
+    import sys
+    import zipfile
+
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, source)
+    (source / "src").symlink_to(root / "src")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=source,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    (entry,) = (tmp_path / "installed").glob("*.dist-info/entry_points.txt")
+    assert "nonideal = nonideal.__main__:main" in entry.read_text()
+    done = subprocess.run(
+        [sys.executable, "-m", "nonideal", "list", "figure_4a"],
+        cwd=tmp_path / "installed",
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed"), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and "No checkout" in done.stdout, done.stderr

@@ -18,7 +18,7 @@ cells and cells outside the network are refused, with the row named.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -165,7 +165,7 @@ def _check_values(path: Path, frame: pd.DataFrame, value: str) -> None:
     _refuse(path, frame, bad, lambda row: f"{value} must be {rule}, found {row[value]:g}")
 
 
-def _refuse(path: Path, frame: pd.DataFrame, bad: pd.Series, problem) -> None:
+def _refuse(path: Path, frame: pd.DataFrame, bad: pd.Series, problem: Callable[[pd.Series], str]) -> None:
     bad = np.asarray(bad)
     if bad.any():
         first = int(np.flatnonzero(bad)[0])

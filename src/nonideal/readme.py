@@ -63,9 +63,8 @@ def _targets(compared: pd.DataFrame, seconds: dict[str, dict[str, float]]) -> st
         rows = compared[target.published(compared)]
         answered = rows[rows["verdict"] != "not run"]
         count = f"{(answered['verdict'] == 'inside').sum()} / {len(answered)}" if len(answered) else "–"
-        rules = (*target.rules, target.name)
-        run = all(rule in seconds for rule in rules)
-        minutes = f"{sum(seconds[rule]['processor_s'] for rule in rules) / 60:.1f}" if run else "–"
+        spent = target.minutes(seconds)
+        minutes = "–" if spent is None else f"{spent:.1f}"
         example = " | ".join(_example(target, rows))
         lines.append(f"| `{target.name}` | {target.shows} | {example} | {count} | {minutes} |")
     return "\n".join(lines)

@@ -20,6 +20,8 @@ from packaging.utils import canonicalize_name
 
 from nonideal.files import write_text
 
+EXAMPLE = "nonideal sbom --licences"
+
 PACKAGE = "nonideal"
 SPEC_VERSION = "1.6"  # of CycloneDX, https://cyclonedx.org/docs/1.6/json/
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "nonideal")

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+EXAMPLE = "nonideal status results/default"
+
 STATES = ("failed", "interrupted", "running", "done")
 LAST_LINES = 8  # of a failed job's log
 TAIL_BYTES = 20_000

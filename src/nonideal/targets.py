@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -33,6 +34,19 @@ class Target(NamedTuple):
     def published(self, compared: pd.DataFrame) -> pd.Series:
         """Which rows of table ``compare_published`` belong to the target."""
         return (compared["figure"] == self.place) | (compared["track"] == self.place)
+
+    def minutes(self, seconds: Mapping[str, Mapping[str, float]]) -> float | None:
+        """Processor minutes of it and the rules it needs; None if one of them was not measured.
+
+        Parameters
+        ----------
+        seconds
+            What each rule took, as `nonideal.reference.timings` returns.
+        """
+        rules = (*self.rules, self.name)
+        if not all(rule in seconds for rule in rules):
+            return None
+        return sum(seconds[rule]["processor_s"] for rule in rules) / 60
 
 
 CROSSBAR = ("crossbar_trials", "crossbar_summary")

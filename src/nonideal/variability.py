@@ -132,7 +132,7 @@ def draw_pcm(
     """
     target = np.ones((*shape, bits))
 
-    def normal(*purpose: object) -> np.ndarray:
+    def normal(*purpose: object) -> np.ndarray:  # numpydoc ignore=GL08
         cells = [rng.stream(seed, "pcm cells", *purpose, layer, bit) for bit in range(bits)]
         return np.stack([cell.standard_normal(tuple(shape)) for cell in cells], axis=-1)
 

@@ -21,6 +21,8 @@ from nonideal import files, manifest, tables
 from nonideal.provenance import SHORT, config_hash
 from nonideal.schemas.registry import TABLES
 
+EXAMPLE = "nonideal verify results/reference"
+
 SHOWN = 3  # paths named in one line of the report
 
 

@@ -322,3 +322,14 @@ def test_bound_of_error_correction_reaches_the_devices():
         )
         peaks[bound] = max(layer.devices.targets.abs().max().item() for layer in deployed.layers.values())
     assert peaks["unbounded"] > 1.5 and peaks["physical"] <= 1.0 and peaks["same_sign"] <= 1.0
+
+
+def test_a_network_with_quantisers_is_not_changed():
+    from nonideal.quantize import attach
+
+    model = nn.Sequential(nn.Linear(4, 3))
+    attach.attach(model, lambda name, layer: attach.FormatQuantiser(layer.weight, "ternary"))
+    x = torch.ones(2, 4)
+    before = model(x)
+    deploy(model, "max_fill", 1, 1, 1, seed=0, calibration=x)
+    assert torch.equal(model(x), before)

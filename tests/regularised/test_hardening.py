@@ -89,6 +89,39 @@ def test_without_hardware_it_is_quantisation_alone():
     assert all(len(layer.weight.unique()) <= 4 for layer in hardened.finish())
 
 
+def test_training_goes_on_after_a_look_at_the_chip():
+    hardened = nonideal.harden(small(), faults=0.2, bits=3)
+    x = torch.randn(4, 8, generator=torch_stream(1, "x"))
+    before = hardened.model(x)
+    hardened.finish()
+    assert torch.equal(hardened.model(x), before)
+
+
+def test_fine_tuning_in_the_projects_own_loop(monkeypatch):
+    from nonideal.training import Settings, Tensors
+
+    images = torch.randn(64, 1, 2, 4, generator=torch_stream(1, "images"))
+    labels = (images.flatten(1).sum(1) > 0).long()
+    tensors = Tensors(images, labels, images, labels, torch.zeros(1, 1, 1))
+    model = torch.nn.Sequential(torch.nn.Flatten(), *small())
+    hardened = nonideal.harden(model, faults=0.3, bits=3, epochs=4, remap_epochs=2, alpha="mean")
+    begun, penalties = [], []
+    begin, penalty = hardened.begin, hardened.penalty
+    monkeypatch.setattr(hardened, "begin", lambda epoch: (begun.append(epoch), begin(epoch)))
+    monkeypatch.setattr(hardened, "penalty", lambda: penalties.append(penalty()) or penalties[-1])
+    settings = Settings(
+        epochs=4, optimiser="sgd", lr=0.01, batch_size=16, augmentation="none", schedule="constant"
+    )
+    history = hardened.fine_tune(tensors, settings, seed=0)
+    assert begun == [0, 1, 2, 3] and len(penalties) == 16 and penalties[-1] > 0
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
+    with pytest.raises(ValueError, match="4 epochs, settings have 20"):
+        hardened.fine_tune(tensors, Settings(), seed=0)
+    strong = nonideal.harden(torch.nn.Sequential(torch.nn.Flatten(), *small()), bits=3, epochs=4)
+    with pytest.raises(ValueError, match="lower the learning rate"):
+        strong.fine_tune(tensors, settings, seed=0)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -57,6 +57,10 @@ def product(code: Value, x: Value, weight_format: str, input_bits: int) -> Value
         Stored weight, unsigned.
     x
         Spike (`input_bits` 0) or unsigned current.
+    weight_format
+        Of the code.
+    input_bits
+        Width of the current; 0 for spikes.
     """
     if weight_format == "binary":
         return Mux(code, x, -x) if input_bits else Mux(x, Mux(code, 1, -1), 0)

@@ -124,7 +124,7 @@ def simulate(design: Design, inputs: np.ndarray, steps: int) -> Simulated:
     spikes = np.zeros((len(inputs), steps, design.layer.outputs), np.uint8)
     cycles = np.zeros(len(inputs), np.int64)
 
-    async def drive(context: SimulatorContext) -> None:
+    async def drive(context: SimulatorContext) -> None:  # numpydoc ignore=GL08
         bench = _Bench(context, design)
         for k, sample in enumerate(inputs):
             cycles[k] = await bench.infer(sample, spikes[k])

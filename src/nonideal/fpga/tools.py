@@ -84,6 +84,8 @@ def run(program: str, arguments: Sequence[str], folder: str | os.PathLike[str]) 
         Key of `PROGRAMS`.
     arguments
         Files among them are relative to `folder`: the tools see another ``/tmp`` than we do.
+    folder
+        Where the tool runs.
 
     Raises
     ------

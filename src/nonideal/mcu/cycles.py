@@ -19,7 +19,7 @@ from functools import cached_property
 
 import capstone
 import numpy as np
-from unicorn import UC_HOOK_BLOCK, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE
+from unicorn import UC_HOOK_BLOCK, UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE, Uc
 
 from nonideal.mcu.emulate import RAM_START, Emulator, FirmwareError
 
@@ -117,7 +117,7 @@ class _Counting:
             capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV32 | capstone.CS_MODE_RISCVC
         )
 
-    def block(self, uc, address: int, size: int, _) -> None:
+    def block(self, uc: Uc, address: int, size: int, _: object) -> None:
         key = address, size
         block = self.blocks.get(key)
         if block is None:
@@ -129,12 +129,12 @@ class _Counting:
         self.runs[block] += 1
         self.last = block
 
-    def access(self, uc, _, address: int, size: int, *rest) -> None:
+    def access(self, uc: Uc, _: int, address: int, size: int, *rest: object) -> None:
         if address & (size - 1):
             self.unaligned = address
             uc.emu_stop()
 
-    def read(self, uc, kind: int, address: int, size: int, *rest) -> None:
+    def read(self, uc: Uc, kind: int, address: int, size: int, *rest: object) -> None:
         if address < RAM_START:
             self.flash_loads += 1
         self.access(uc, kind, address, size)

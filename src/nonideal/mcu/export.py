@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from nonideal.quantize.formats import FORMATS
 
 VERSION = 1
 GOLDEN_IMAGES = 4  # kept of the images given
+SUFFIXES = ("h", "npz", "json")
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,18 @@ class Export:
             golden["convolutions"] = [y.tolist() for y in convolutions.accumulators(self.images)]
         return result
 
-    def write(self, folder: str | os.PathLike[str], name: str = "model") -> dict[str, Path]:
-        """Write ``name.h``, ``name.npz`` and ``name.json``; returns their paths by suffix."""
-        paths = {suffix: Path(folder) / f"{name}.{suffix}" for suffix in ("h", "npz", "json")}
-        write_text(paths["h"], self.header())
-        with atomic(paths["npz"]) as temporary:
-            np.savez(temporary, **self.arrays())
-        write_text(paths["json"], json.dumps(self.document(), sort_keys=True) + "\n")
+    def write(
+        self, folder: str | os.PathLike[str], name: str = "model", suffixes: Sequence[str] = SUFFIXES
+    ) -> dict[str, Path]:
+        """Write ``name.h``, ``name.npz``, ``name.json``, or some of them; returns paths by suffix."""
+        paths = {suffix: Path(folder) / f"{name}.{suffix}" for suffix in suffixes}
+        if "h" in paths:
+            write_text(paths["h"], self.header())
+        if "npz" in paths:
+            with atomic(paths["npz"]) as temporary:
+                np.savez(temporary, **self.arrays())
+        if "json" in paths:
+            write_text(paths["json"], json.dumps(self.document(), sort_keys=True) + "\n")
         return paths
 
     def _meta(self) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def with_faults(job: Job, model: nn.Module, maps: list[faults.FaultMap], method:
     place = iter(maps)
     mode = {**UNTRAINED, **STRAIGHT_THROUGH}.get(method, method)
 
-    def make(name: str, layer: nn.Module) -> flash.FaultyFormat:
+    def make(name: str, layer: nn.Module) -> flash.FaultyFormat:  # numpydoc ignore=GL08
         made = flash.FaultyFormat(
             job.weight_format, job.kernel, layer.scale, next(place), mode,
             straight_through=method in STRAIGHT_THROUGH,

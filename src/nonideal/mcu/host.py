@@ -165,6 +165,8 @@ class HostEngine:
 
         Parameters
         ----------
+        convolutions
+            Integer filters.
         images
             int8 [n, 256].
         kernel

@@ -218,6 +218,7 @@ def deploy(
     Returns
     -------
     DeployedNetwork
+        Programmed chips, to be read at any time.
 
     Raises
     ------

@@ -7,12 +7,13 @@ saves a pass over the activations.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
+
+from nonideal.quantize.copies import copied
 
 LAYERS = (nn.Linear, nn.Conv2d)
 """Layers whose weights lie on crossbars."""
@@ -28,7 +29,7 @@ class Affine:
 
 def plain(model: nn.Module) -> nn.Module:
     """Copy of a model in evaluation mode whose weights are plain tensors: parametrisations are applied."""
-    model = copy.deepcopy(model).eval()
+    model = copied(model).eval()
     for module in list(model.modules()):
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,11 +70,11 @@ def nearest_sorted(values: Tensor, levels: Tensor) -> Tensor:
 
 class _PassThrough(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, weight: Tensor, quantised: Tensor) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, quantised: Tensor) -> Tensor:
         return quantised
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient, None
 
 
@@ -104,16 +105,16 @@ class LearnedQuantiser(nn.Module):
     c
         Offset [].
 
+    Raises
+    ------
+    ValueError
+        If `bits` or `mode` is not allowed.
+
     Notes
     -----
     r and c learn from the penalty alone in both variants: what passes straight through reaches the weights
     only. The paper scales lambda and the rate of r in opposite directions between its variants, which keeps
     the pace of r the same exactly when r learns from the penalty.
-
-    Raises
-    ------
-    ValueError
-        If `bits` or `mode` is not allowed.
     """
 
     def __init__(self, bits: int, mode: str = "multiplier", *, straight_through: bool = False) -> None:

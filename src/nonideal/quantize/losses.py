@@ -9,6 +9,7 @@ this weight's own cells.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,14 +43,14 @@ def alpha(count: int, bits: float, option: str = "paper") -> float:
 
 class _SquaredError(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, weight: Tensor, levels: Tensor, codes: Tensor) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, levels: Tensor, codes: Tensor) -> Tensor:
         error = weight.reshape(-1) - levels[codes.reshape(-1)]
         ctx.save_for_backward(error, codes)
         ctx.shape, ctx.count = weight.shape, len(levels)
         return error.dot(error)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         error, codes = ctx.saved_tensors
         to_weight = to_levels = None
         if ctx.needs_input_grad[0]:

@@ -10,6 +10,7 @@ that it has started, in the state that checkpoints save.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 class _LearnedStep(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x: Tensor, step: Tensor, low: int, high: int, factor: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, step: Tensor, low: int, high: int, factor: float) -> Tensor:
         scaled = x / step
         rounded = scaled.round().clamp_(low, high)
         ctx.save_for_backward(scaled, rounded)
@@ -34,7 +35,7 @@ class _LearnedStep(torch.autograd.Function):
         return rounded * step
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         scaled, rounded = ctx.saved_tensors
         low, high, factor = ctx.bounds
         masked = torch.ops.aten.hardtanh_backward(gradient, scaled, low, high)  # zero outside

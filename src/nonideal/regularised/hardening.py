@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Mapping
 
+import pandas as pd
 from torch import Tensor, nn
 
 from nonideal import faults as stuck
 from nonideal import variability as variable
 from nonideal.quantize import attach
-from nonideal.regularised.networks import exchange, quantise, shapes
+from nonideal.quantize.copies import copied
+from nonideal.regularised.networks import exchange, parameter_groups, quantise, shapes
 from nonideal.regularised.penalty import FLOAT_FORWARD, QUANTISER_LR, Course, Penalty
+from nonideal.training import Hook, Settings, Tensors, train
 
 FINE_TUNING_RAMP = 0.5  # of the run; the paper's last 10 of 20 epochs
 
@@ -53,9 +55,59 @@ class Hardened:
         """Value to add to the loss of every step."""
         return self._penalty(self.model, self._epoch)
 
+    def fine_tune(self, tensors: Tensors, settings: Settings, *, seed: int) -> pd.DataFrame:
+        """Fine-tune with the training loop of this project instead of one of your own.
+
+        Parameters
+        ----------
+        tensors
+            Data set.
+        settings
+            Of the run, with as many epochs as the hardening.
+        seed
+            Names the random streams of the batches.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `nonideal.training.train`.
+
+        Raises
+        ------
+        ValueError
+            If the epochs differ.
+        nonideal.regularised.penalty.UnstableError
+            If the penalty is too strong for the learning rate.
+        """
+        if settings.epochs != self.epochs:
+            raise ValueError(
+                f"hardening was prepared for {self.epochs} epochs, settings have {settings.epochs}"
+            )
+        self._penalty.check(self.model, settings)
+        limits = self._penalty.largest_rates(self.model, settings)
+        return train(
+            self.model,
+            tensors,
+            settings,
+            seed=seed,
+            regulariser=lambda model, epoch: self.penalty(),
+            hooks=[_Begin(self)],
+            parameter_groups=parameter_groups(settings.lr, QUANTISER_LR[False], limits=limits),
+        )
+
     def finish(self) -> nn.Module:
         """Copy of the network, in evaluation mode and without quantisers, with the weights the chip holds."""
-        return attach.detach(copy.deepcopy(self.model).eval())
+        return attach.detach(copied(self.model).eval())
+
+
+class _Begin(Hook):
+    """Epochs of the training loop, told to the hardening."""
+
+    def __init__(self, hardened: Hardened) -> None:
+        self._hardened = hardened
+
+    def before_epoch(self, model: nn.Module, epoch: int) -> None:
+        self._hardened.begin(epoch)
 
 
 def harden(
@@ -137,7 +189,9 @@ def harden(
     )
 
 
-def _fault_maps(model, given, bits: int, p_stuck1: float, seed: int) -> Mapping[str, stuck.FaultMap]:
+def _fault_maps(
+    model: nn.Module, given: object, bits: int, p_stuck1: float, seed: int
+) -> Mapping[str, stuck.FaultMap]:
     if isinstance(given, Mapping):
         return _complete(given, model)
     if isinstance(given, str | os.PathLike):
@@ -148,7 +202,7 @@ def _fault_maps(model, given, bits: int, p_stuck1: float, seed: int) -> Mapping[
     }
 
 
-def _factors(model, given, bits: int, seed: int) -> Mapping[str, Tensor]:
+def _factors(model: nn.Module, given: object, bits: int, seed: int) -> Mapping[str, Tensor]:
     if isinstance(given, Mapping):
         return _complete(given, model)
     if isinstance(given, str | os.PathLike):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nonideal.quantize import attach
+from nonideal.quantize.copies import copied
 from nonideal.quantize.learned import LearnedQuantiser
 from nonideal.quantize.lsq import LSQ, quantise_input
 from nonideal.training import Hook
@@ -83,7 +83,7 @@ def quantise(
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     mode, straight = METHODS[method]
 
-    def make(name: str, layer: nn.Module) -> nn.Module:
+    def make(name: str, layer: nn.Module) -> nn.Module:  # numpydoc ignore=GL08
         if mode == "lsq":
             return WeightLSQ(bits).start(layer.weight)
         return LearnedQuantiser(bits, mode, straight_through=straight).initialise(layer.weight)
@@ -111,7 +111,7 @@ def shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     """Copy of a network, without quantisers, that computes with the given weights."""
-    result = copy.deepcopy(model)
+    result = copied(model)
     for name, weight in weights.items():
         layer = result.get_submodule(name)
         attach.remove(layer, leave=False)
@@ -141,7 +141,7 @@ def parameter_groups(
         that are not named have none.
     """
 
-    def groups(model: nn.Module) -> list[dict[str, Any]]:
+    def groups(model: nn.Module) -> list[dict[str, Any]]:  # numpydoc ignore=GL08
         found = attach.attached(model).items()
         quantisers = {name: q for name, q in found if isinstance(q, LearnedQuantiser)}
         known = {id(p) for q in quantisers.values() for p in (q.r, q.c)}

@@ -1,0 +1,230 @@
+"""``nonideal deploy``: a network on chips of phase-change memory, read over time."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from nonideal import stats, training
+from nonideal.commands import UsageError, images, networks, writing
+from nonideal.pcm import slicing
+from nonideal.pcm.device import T0_S
+from nonideal.pcm.hardware import COMPENSATIONS, Hardware
+from nonideal.pcm.networks import GROUP, MONTH_S, Images, Plan, reference_logits, simulate
+from nonideal.rng import stream
+from nonideal.schemas.library import DEPLOYMENT
+
+EXAMPLE = (
+    "nonideal deploy mymodel:build --state mymodel.pt --data mydata.npz --chips 10 --times 20s 1h 30d 1y"
+)
+
+YEAR_S = 365 * 24 * 3600.0
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 24 * 3600.0, "y": YEAR_S}
+TIME = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?)([smhdy]?)")
+
+
+def seconds(text: str) -> float:
+    """Time after programming, from text such as ``20``, ``1h`` or ``30d``.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is no time, or lies before the first one that the device model describes.
+    """
+    found = TIME.fullmatch(text)
+    try:
+        value = float(found[1]) * UNITS_S[found[2]] if found else math.nan
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < T0_S:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time from {T0_S:g} s on; write a number with s, m, h, d or y, such as 30d"
+        )
+    return value
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    networks.add_arguments(parser)
+    images.add_arguments(parser, required=True)
+    _add_hardware(parser)
+    parser.add_argument(
+        "--images", type=int, metavar="N", help="test images each chip classifies (default: all)"
+    )
+    parser.add_argument(
+        "--calibration",
+        type=int,
+        metavar="N",
+        default=100,
+        help="training images that set the compensation (default: 100)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        default=0,
+        help="names the random streams of the devices (default: 0)",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the table as .csv or .parquet")
+
+
+def _add_hardware(parser: argparse.ArgumentParser) -> None:
+    """Arguments that describe the chips and when they are read."""
+    parser.add_argument(
+        "--mapping",
+        choices=slicing.MAPPINGS,
+        default="max_fill",
+        help="of weights to slices (default: max_fill)",
+    )
+    parser.add_argument(
+        "--base", type=int, metavar="N", help="ratio of neighbouring slices (default: 1; digital has its own)"
+    )
+    parser.add_argument("--slices", type=int, metavar="N", default=4, help="devices per weight (default: 4)")
+    parser.add_argument("--chips", type=int, metavar="N", default=10, help="number of chips (default: 10)")
+    parser.add_argument(
+        "--times",
+        type=seconds,
+        nargs="+",
+        default=[T0_S, MONTH_S],
+        metavar="TIME",
+        help="after programming, such as 20s 1h 30d 1y (default: 20s 30d)",
+    )
+    parser.add_argument(
+        "--compensation", choices=COMPENSATIONS, default="layer", help="of drift (default: layer)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Deploy, read, print and write the table."""
+    writing.check_table_path(arguments.output)
+    for name in ("images", "calibration", "chips"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} {value}: must be at least 1")
+    model = networks.load(arguments).model
+    tensors = images.load(arguments, model)
+    frame = table(
+        networks.ordinary(model),
+        choose(tensors, arguments.images, arguments.calibration, seed=arguments.seed),
+        plan(arguments),
+        arguments.chips,
+        seed=arguments.seed,
+        hardware=Hardware(compensation=arguments.compensation),
+    )
+    if arguments.output:
+        writing.table(frame, arguments.output, DEPLOYMENT, command="deploy")
+    print(layout(frame))
+    return 0
+
+
+def plan(arguments: argparse.Namespace) -> Plan:
+    """Configuration and times."""
+    base = 1 if arguments.base is None and arguments.mapping != "digital" else arguments.base
+    slicing.check(arguments.mapping, base, arguments.slices)
+    return Plan(arguments.mapping, base, arguments.slices, tuple(sorted(set(arguments.times))))
+
+
+def choose(tensors: training.Tensors, count: int | None, calibration: int, *, seed: int) -> Images:
+    """Test images, all or `count` of them at random, and the calibration batch from the training images."""
+    parts = []
+    for labels, wanted, name in (
+        (tensors.test_labels, count, "test"),
+        (tensors.train_labels, calibration, "calibration"),
+    ):
+        order = stream(seed, "deploy", f"{name} images").permutation(len(labels))
+        parts.append(torch.from_numpy(np.sort(order[:wanted])))
+    return Images(
+        tensors.test_images[parts[0]], tensors.test_labels[parts[0]], tensors.train_images[parts[1]]
+    )
+
+
+def table(
+    model: nn.Module, chosen: Images, plan: Plan, chips: int, *, seed: int, hardware: Hardware
+) -> pd.DataFrame:
+    """Accuracy and logit error of a network at every time of the plan.
+
+    Parameters
+    ----------
+    model
+        Network of ordinary layers.
+    chosen
+        Test and calibration images.
+    plan
+        Configuration and times.
+    chips
+        Number of chips.
+    seed, hardware
+        As `nonideal.pcm.deploy.deploy`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of table ``deployment``.
+    """
+    reference = reference_logits(model, chosen)
+    rows = []
+    for first in range(0, chips, GROUP):
+        group = range(first, min(first + GROUP, chips))
+        rows += simulate(model, plan, group, chosen, reference, seed=seed, hardware=hardware)
+    return _over_chips(pd.DataFrame(rows)).assign(
+        mapping=plan.mapping,
+        base=slicing.slice_base(plan.mapping, plan.base, plan.n_slices),
+        n_slices=plan.n_slices,
+        accuracy_without_hardware=(reference.argmax(1) == chosen.labels).double().mean().item(),
+        chips=chips,
+        images=len(chosen.labels),
+    )[list(DEPLOYMENT.columns)]
+
+
+def _over_chips(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means over chips and half widths of their intervals, by time."""
+    found = []
+    for time_s, part in rows.groupby("time_s"):
+        row = {"time_s": float(time_s)}
+        for name, column in (("accuracy", "accuracy"), ("error", "logit_error")):
+            sem = part[column].std(ddof=1) / math.sqrt(len(part))  # NaN for a single chip
+            half = float(stats.half_width(sem, len(part)))
+            row |= {f"{name}_mean": part[column].mean(), f"{name}_half_width": half}
+        found.append(row)
+    return pd.DataFrame(found)
+
+
+def layout(frame: pd.DataFrame) -> str:
+    """The table as text."""
+    first = frame.iloc[0]
+    chips = int(first["chips"])
+    cells = [["time", "accuracy", "logit error"]]
+    for row in frame.to_dict("records"):
+        cells.append(
+            [
+                duration(row["time_s"]),
+                _with_interval(100 * row["accuracy_mean"], 100 * row["accuracy_half_width"], 2) + " %",
+                _with_interval(row["error_mean"], row["error_half_width"], 4),
+            ]
+        )
+    return (
+        f"{first['mapping']}, base {first['base']}, {first['n_slices']} devices a weight: "
+        f"{chips} chip{'s' * (chips > 1)}, {first['images']:,} images\n"
+        f"without hardware errors: {100 * first['accuracy_without_hardware']:.2f} %\n"
+        + writing.columns(cells, right=("time", "accuracy", "logit error"))
+        + ("\nmean and half width of the 95 % interval over chips" if chips > 1 else "")
+    )
+
+
+def _with_interval(value: float, half: float, digits: int) -> str:
+    return f"{value:.{digits}f}" + ("" if math.isnan(half) else f" ± {half:.{digits}f}")
+
+
+def duration(time_s: float) -> str:
+    """A time in the largest unit that it fills."""
+    for unit in ("y", "d", "h", "m"):
+        if time_s >= UNITS_S[unit]:
+            return f"{time_s / UNITS_S[unit]:.3g} {unit}"
+    return f"{time_s:.3g} s"

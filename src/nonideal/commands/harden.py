@@ -1,0 +1,181 @@
+"""``nonideal harden``: a network fine-tuned for few bits, stuck cells or variable cells."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+import nonideal
+from nonideal import faults, tensorfile, training
+from nonideal.commands import UsageError, images, networks, writing
+from nonideal.models import saved
+from nonideal.quantize.losses import ALPHAS
+from nonideal.regularised.hardening import Hardened
+from nonideal.regularised.networks import POLICIES
+from nonideal.schemas.library import HARDENING, STAGES
+from nonideal.training.settings import AUGMENTATIONS
+
+EXAMPLE = (
+    "nonideal harden mymodel:build --state mymodel.pt --data mydata.npz --faults 0.1 --output hardened.pt"
+)
+
+QUANTISERS = ("fixed", "step", "multiplier")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    networks.add_arguments(parser)
+    images.add_arguments(parser, required=False)
+    parser.add_argument("--bits", type=int, metavar="N", default=4, help="bit cells of a weight (default: 4)")
+    hardware = parser.add_mutually_exclusive_group()
+    hardware.add_argument(
+        "--faults",
+        type=share_or_map,
+        metavar="NUMBER|MAP",
+        help="share of stuck cells to draw, or a map of your chip (.csv, .parquet)",
+    )
+    hardware.add_argument(
+        "--variability",
+        type=share_or_map,
+        metavar="NUMBER|MAP",
+        help="standard deviation of the cells to draw, or a map of your chip",
+    )
+    parser.add_argument(
+        "--mode", choices=faults.MODES, default="active+passive", help="mitigation of faults (default: both)"
+    )
+    parser.add_argument("--quantiser", choices=QUANTISERS, default="multiplier", help="(default: multiplier)")
+    parser.add_argument(
+        "--layers",
+        choices=POLICIES,
+        default="inner",
+        help="inner leaves first and last layer float (default)",
+    )
+    _add_training(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE.pt",
+        help="the weights the chip holds, as a state_dict",
+    )
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="accuracy before and after, .csv or .parquet"
+    )
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the fine-tuning."""
+    parser.add_argument(
+        "--alpha", choices=ALPHAS, default="paper", help="factor of the penalty (default: paper)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", default=20, help="of the fine-tuning (default: 20)"
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, metavar="RATE", default=0.01, help="at the start (default: 0.01)"
+    )
+    parser.add_argument("--batch-size", type=int, metavar="N", default=128, help="(default: 128)")
+    parser.add_argument(
+        "--augmentation", choices=AUGMENTATIONS, default="none", help="of the training images (default: none)"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        default=1,
+        help="of the training; its last digits depend on it (default: 1)",
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", default=0, help="of cells drawn and of the batches (default: 0)"
+    )
+
+
+def share_or_map(text: str) -> float | Path:
+    """A number, or else the path of a map."""
+    try:
+        return float(text)
+    except ValueError:
+        return Path(text)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Harden a network; write its weights and the table of accuracies."""
+    writing.check_table_path(arguments.table)
+    if arguments.table and not arguments.data:
+        raise UsageError(f"--table {arguments.table}: accuracies need images; give --data")
+    network = networks.unquantised(networks.load(arguments))
+    tensors = images.load(arguments, network.model) if arguments.data else None
+    accuracies = [] if tensors is None else [measured(network.model, tensors, STAGES[0])]
+    hardened = prepared(network.model, arguments)
+    if tensors is not None:
+        accuracies.append(measured(hardened.finish(), tensors, STAGES[1]))
+        fine_tune(hardened, tensors, arguments)
+    chip = hardened.finish()
+    if tensors is not None:
+        accuracies.append(measured(chip, tensors, STAGES[2]))
+    save(chip, network, arguments.output)
+    if arguments.table:
+        writing.table(pd.DataFrame(accuracies), arguments.table, HARDENING, command="harden")
+    cells = [[row["stage"], f"{100 * row['accuracy']:.2f} %", f"{row['loss']:.4f}"] for row in accuracies]
+    if cells:
+        print(writing.columns([["network", "accuracy", "loss"], *cells], right=("accuracy", "loss")))
+    else:
+        print("no --data: the weights were put on the levels the cells can hold, without training")
+    print(f"{arguments.output}: weights of {type(chip).__name__} as the chip holds them")
+    return 0
+
+
+def prepared(model: nn.Module, arguments: argparse.Namespace) -> Hardened:
+    """Copy of the network with its quantisers."""
+    if arguments.epochs < 1:
+        raise UsageError(f"--epochs {arguments.epochs}: must be at least 1")
+    return nonideal.harden(
+        copy.deepcopy(model),
+        bits=arguments.bits,
+        faults=arguments.faults,
+        variability=arguments.variability,
+        mode=arguments.mode,
+        quantiser=arguments.quantiser,
+        layers=arguments.layers,
+        epochs=arguments.epochs,
+        alpha=arguments.alpha,
+        seed=arguments.seed,
+    )
+
+
+def fine_tune(hardened: Hardened, tensors: training.Tensors, arguments: argparse.Namespace) -> None:
+    """Train in place, with the penalty, rewriting the array every few epochs."""
+    settings = training.Settings(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        optimiser="sgd",
+        lr=arguments.learning_rate,
+        augmentation=arguments.augmentation,
+        threads=arguments.threads,
+        device="cpu",
+    )
+    hardened.fine_tune(tensors, settings, seed=arguments.seed)
+
+
+def measured(model: nn.Module, tensors: training.Tensors, stage: str) -> dict[str, Any]:
+    """Row of table ``hardening``."""
+    found = training.evaluate(model, tensors.test_images, tensors.test_labels)
+    return {
+        "stage": stage,
+        "accuracy": found.accuracy,
+        "loss": found.loss,
+        "images": len(tensors.test_labels),
+    }
+
+
+def save(chip: nn.Module, network: networks.Network, path: Path) -> None:
+    """Write a network of this project as a model file, another as its state_dict."""
+    if network.name is not None:
+        saved.save(chip, path, network.name, **(network.settings or {}))
+        return
+    tensorfile.save({key: value.detach().cpu() for key, value in chip.state_dict().items()}, path)

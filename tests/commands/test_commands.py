@@ -1,0 +1,271 @@
+"""The command line: what is written, printed, refused, and the exit status."""
+
+import argparse
+import re
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from nonideal import cellmaps, tables
+from nonideal.__main__ import COMMANDS, main, make_parser
+from nonideal.commands import compare, deploy, targets
+from nonideal.mcu.export import export, load
+from nonideal.models import saved
+from nonideal.models.fc import fc
+from nonideal.rng import torch_stream
+from nonideal.schemas.library import DEPLOYMENT, HARDENING
+from nonideal.schemas.published import COMPARISON
+from nonideal.targets import TARGETS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_with_an_example_that_parses(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([name, "--help"])
+    assert end.value.code == 0
+    example = re.search(r"\nexample:\n  nonideal (.*)\n$", capsys.readouterr().out)[1]
+    assert make_parser([name]).parse_args(shlex.split(example)).command == name
+
+
+def test_list_knows_every_figure_and_table(root, command, monkeypatch):
+    monkeypatch.chdir(root / "workflow/rules")
+    lines = list(targets.targets(targets.find_checkout(root / "workflow/rules")))
+    names = {name for name, _, _ in lines}
+    captions = {path.stem for path in (root / "workflow/report").glob("*.rst")}
+    shown = {name for name in captions if name.startswith(("figure_", "table_"))}
+    assert shown | {"compare_published"} == names - set(targets._groups(root))
+    assert {target.name for target in TARGETS} <= names
+    assert {"all", "results", "crossbar"} <= names and all(shows for _, _, shows in lines)
+    minutes = {name: minutes for name, minutes, _ in lines}
+    (stated,) = re.findall(r"\| `figure_4a` .* \| ([\d.]+) \|", (root / "README.md").read_text())
+    assert minutes["figure_4a"] == f"{stated} min"
+
+
+def test_list_outside_a_checkout(command, refused):
+    status, out, _ = command("list")
+    assert status == 0 and "No checkout of the project here" in out and "figure_4a" in out
+    assert all("figure_4" in line for line in command("list", "figure_4")[1].splitlines()[:3])
+    assert "no target speaks of 'unicorns'" in refused("list", "unicorns")
+
+
+def test_export_writes_what_the_library_writes(command, network, model_file, images, tmp_path):
+    status, out, _ = command("export", model_file, "--output", "a", "--data", images)
+    assert status == 0 and "layer 2:" in out
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["model.h", "model.json", "model.npz"]
+    found = load(tmp_path / "a/model.npz")
+    assert (tmp_path / "a/model.h").read_text() == export(network, found.images).header()
+    pixels = np.load(images)["test_images"][:4].reshape(4, -1)
+    assert (found.images.argmax(axis=1) == pixels.argmax(axis=1)).all()
+
+
+def test_export_of_one_format(command, model_file, tmp_path):
+    status, _, _ = command("export", model_file, "--format", "h", "--name", "mine", "--kernel", "plain")
+    assert status == 0 and "ni_plain_ternary" in (tmp_path / "mine.h").read_text()
+    assert not list(tmp_path.glob("mine.npz")) and not list(tmp_path.glob("mine.json"))
+
+
+def test_export_of_a_float_network_quantised_on_the_way(command, tmp_path):
+    settings = {"input_pixels": 64, "widths": [5], "weight_format": "float", "activation_bits": None}
+    saved.save(fc(generator=torch_stream(1, "init"), **settings), tmp_path / "f.pt", "fc", **settings)
+    status, out, _ = command("export", "f.pt", "--quantise", "8bit", "--format", "npz")
+    assert status == 0 and out.count("8bit") == 2
+    assert {layer.weight_format for layer in load(tmp_path / "model.npz").network.layers} == {"8bit"}
+
+
+def test_export_refuses(refused, model_file, taught, tmp_path):
+    assert "absent.pt: no such file" in refused("export", "absent.pt")
+    assert "a name without folders" in refused("export", model_file, "--name", "a/b")
+    assert "this is a Sequential" in refused("export", taught[0])
+    assert "goes with MODULE:CALLABLE" in refused("export", model_file, "--state", "x.pt")
+    saved.save(
+        fc(generator=torch_stream(1, "init"), widths=[5], weight_format="float"),
+        tmp_path / "float.pt",
+        "fc",
+        widths=[5],
+        weight_format="float",
+    )
+    assert "float.pt: a float network has no integers; give --quantise" in refused("export", "float.pt")
+    assert "'float', found ['ternary']" in refused("export", model_file, "--quantise", "binary")
+    assert "no such folder or file, and no data set" in refused("export", model_file, "--data", "nonsense")
+    assert not list(tmp_path.glob("model.*"))
+
+
+def test_deploy(command, taught, images, tmp_path):
+    place, state = taught
+    given = ("deploy", place, "--state", state, "--data", images, "--chips", 3, "--times", "30d", "20", "1h")
+    status, out, _ = command(*given, "--slices", 2, "--output", "t.csv")
+    assert status == 0 and "30 d" in out and "64 images" in out
+    frame = pd.read_csv(tmp_path / "t.csv")
+    assert frame["time_s"].tolist() == [20, 3600, 2592000] and (frame["images"] == 64).all()
+    assert frame["accuracy_without_hardware"][0] > 0.9 and frame["error_mean"].is_monotonic_increasing
+    assert (frame["accuracy_half_width"] >= 0).all()
+    status, _, _ = command(*given, "--slices", 2, "--output", "t.parquet")
+    pd.testing.assert_frame_equal(tables.read(tmp_path / "t.parquet", DEPLOYMENT), frame)
+
+
+def test_deploy_of_one_chip_and_of_digital_slices(command, model_file, images):
+    status, out, _ = command(
+        "deploy", model_file, "--data", images, "--mapping", "digital", "--chips", 1, "--images", 5
+    )
+    assert status == 0 and "digital, base 4, 4 devices" in out and "±" not in out and "5 images" in out
+
+
+def test_deploy_refuses(refused, model_file, taught, images, tmp_path):
+    given = ("deploy", model_file, "--data", images)
+    assert "ending in .csv or .parquet" in refused(*given, "--output", "t.txt")
+    assert "'5s' is no time from 20 s on" in refused(*given, "--times", "5s")
+    assert "'soon' is no time" in refused(*given, "--times", "soon")
+    assert "n_slices must be an integer from 1 to 8" in refused(*given, "--slices", 9)
+    assert "digital slicing derives its base" in refused(*given, "--mapping", "digital", "--base", 2)
+    assert "--chips 0: must be at least 1" in refused(*given, "--chips", 0)
+    assert "the network refuses images [1, 4, 4]" in refused(*given, "--pixels", 4)
+    assert "does not fit Sequential" in refused("deploy", taught[0], "--state", model_file, "--data", images)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"test_images": np.zeros((4, 8, 8), np.uint8)}, r"test_images must be uint8 \[n, c, h, w\]"),
+        ({"train_labels": np.full(240, -1)}, "train_labels must be whole numbers from 0"),
+        ({"test_labels": np.full(64, 10)}, r"labels go up to 10, .* one image is \[1, 10\]"),
+        ({"train_images": None}, "no array 'train_images'"),
+    ],
+)
+def test_data_of_the_user_are_checked(refused, model_file, images, change, message):
+    arrays = dict(np.load(images)) | change
+    np.savez(images, **{key: value for key, value in arrays.items() if value is not None})
+    assert re.search(f"data.npz: .*{message}", refused("deploy", model_file, "--data", images))
+
+
+def test_harden(command, taught, images, tmp_path):
+    place, state = taught
+    given = (
+        "harden",
+        place,
+        "--state",
+        state,
+        "--data",
+        images,
+        "--faults",
+        0.3,
+        "--alpha",
+        "mean",
+        "--bits",
+        3,
+    )
+    status, out, _ = command(
+        *given, "--epochs", 6, "--batch-size", 16, "--output", "h.pt", "--table", "h.parquet"
+    )
+    assert status == 0
+    frame = tables.read(tmp_path / "h.parquet", HARDENING).set_index("stage")
+    assert frame["accuracy"]["given"] > 0.9 and frame["accuracy"]["on chip, hardened"] > 0.8
+    assert frame["loss"]["on chip"] > frame["loss"]["given"]
+    assert f"{100 * frame['accuracy']['on chip']:.2f} %" in out
+    # The file gives the accuracy that the table states, to any command.
+    status, out, _ = command(
+        "deploy", place, "--state", "h.pt", "--data", images, "--slices", 8, "--chips", 1, "--output", "d.csv"
+    )
+    exact = pd.read_csv(tmp_path / "d.csv")["accuracy_without_hardware"][0]
+    assert exact == pytest.approx(frame["accuracy"]["on chip, hardened"], abs=2 / 64)
+
+
+def test_harden_for_a_measured_chip_without_data(command, taught, tmp_path):
+    place, state = taught
+    cells = pd.DataFrame({"layer": "3", "row": 2, "column": range(12), "bit": 3, "stuck": 0})
+    cellmaps.write(cells, tmp_path / "chip.csv")
+    for name, more in (("sound", ()), ("stuck", ("--faults", "chip.csv"))):
+        status, out, _ = command("harden", place, "--state", state, *more, "--output", f"{name}.pt")
+        assert status == 0 and "without training" in out
+    sound, stuck = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("sound", "stuck"))
+    assert torch.equal(sound["1.weight"], stuck["1.weight"])
+    assert len(sound["3.weight"].unique()) <= 16
+    # The upper half of the levels is out of reach of row 2, whose highest cell is stuck at 0.
+    middle = (sound["3.weight"].min() + sound["3.weight"].max()) / 2
+    assert sound["3.weight"][2].max() > middle > stuck["3.weight"][2].max()
+    assert torch.equal(sound["3.weight"][0], stuck["3.weight"][0])
+
+
+def test_harden_of_a_network_of_this_project(command, images, tmp_path):
+    settings = {"input_pixels": 64, "widths": [12, 8], "weight_format": "4bitsym"}
+    saved.save(fc(generator=torch_stream(1, "init"), **settings), tmp_path / "m.pt", "fc", **settings)
+    status, _, _ = command("harden", "m.pt", "--bits", 2, "--quantiser", "step", "--output", "h.pt")
+    assert status == 0
+    status, out, _ = command("deploy", "h.pt", "--data", images, "--chips", 1)
+    assert status == 0 and "20 s" in out
+    state = torch.load(tmp_path / "h.pt", weights_only=True)["state"]
+    assert len(state["layers.1.weight"].unique()) <= 4 < len(state["layers.0.weight"].unique())
+
+
+def test_harden_refuses(refused, taught, images, tmp_path):
+    given = ("harden", taught[0], "--output", "h.pt")
+    assert "accuracies need images; give --data" in refused(*given, "--table", "t.csv")
+    assert "not allowed with" in refused(*given, "--faults", 0.1, "--variability", 0.1)
+    assert "chip.csv: no such file" in refused(*given, "--faults", "chip.csv")
+    assert "--epochs 0: must be at least 1" in refused(*given, "--epochs", 0)
+    assert "rate is a probability of 0 .. 1, got 1.5" in refused(*given, "--faults", 1.5)
+    assert "lower the learning rate" in refused(*given, "--data", images, "--learning-rate", 1)
+    assert not (tmp_path / "h.pt").exists()
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    rows = [
+        ("crossbar", "Fig. 1", "ratio", "value", 1.0, 1.01, "inside"),
+        ("crossbar", "Fig. 1", "bound", "at_most", 1.0, 0.9, "undecided"),
+        ("training", "text", "accuracy", "at_least", 98.0, 97.0, "outside"),
+        ("training", "text", "loss", "value", 98.0, float("nan"), "not run"),
+    ]
+    names = ["track", "figure", "quantity", "kind", "published", "ours", "verdict"]
+    frame = pd.DataFrame(rows, columns=names).assign(
+        unit="", tolerance=0.0, interval=0.1, difference=0.0, scale="", published_scale="", source="x"
+    )
+    tables.write(frame, tmp_path / "run" / compare.TABLE, COMPARISON, provenance={})
+    return tmp_path / "run"
+
+
+def test_compare(command, run_folder, tmp_path):
+    status, out, _ = command("compare", run_folder)
+    assert status == 1 and "4 published values, 3 answered: 1 inside, 1 undecided, 1 outside" in out
+    assert "<= 1" in out and ">= 98" in out and "loss" not in out
+    status, out, _ = command("compare", run_folder, "--track", "crossbar", "--output", "c.csv")
+    assert status == 0 and "accuracy" not in out
+    assert pd.read_csv(tmp_path / "c.csv")["quantity"].tolist() == ["bound", "ratio"]
+    assert "loss" in command("compare", run_folder, "--all")[1]
+    status, out, _ = command("compare", run_folder, "--verdict", "inside")
+    assert status == 1 and "ratio" in out and "bound" not in out
+
+
+def test_compare_refuses(refused, tmp_path):
+    assert "compare_published.parquet: no such file" in refused("compare", tmp_path)
+    (tmp_path / compare.TABLE).write_bytes(b"PAR1")
+    assert "not a readable parquet file" in refused("compare", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("20", 20), ("20s", 20), ("1.5h", 5400), ("30d", 2592000), ("1y", 31536000), ("1e3", 1000)],
+)
+def test_times(text, value):
+    assert deploy.seconds(text) == value
+    with pytest.raises(argparse.ArgumentTypeError):
+        deploy.seconds(f"-{text}")
+
+
+def test_full_disk_is_one_line(refused, model_file, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "file" in refused("export", model_file, "--output", "file/below")
+
+
+def test_commands_of_the_readme_parse(root):
+    text = (root / "README.md").read_text()
+    shown = [
+        shlex.split(line)[1:]
+        for line in re.findall(r"`(nonideal [a-z]+ [^`]*)`", text)
+        if "COMMAND" not in line
+    ]
+    assert set(COMMANDS) <= {arguments[0] for arguments in shown}
+    for arguments in shown:
+        assert make_parser(arguments[:1]).parse_args(arguments).command == arguments[0]
