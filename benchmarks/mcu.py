@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from sklearn.datasets import load_digits
 
-from nonideal import bits, files, models, preprocessing, rng, training
+from nonideal import files, models, preprocessing, recipe, rng, training
 from nonideal.mcu import build, emulate, host
 from nonideal.mcu.export import export
 from nonideal.mcu.integer import from_model, quantise_images
@@ -112,7 +112,7 @@ def main() -> int:
     parser.add_argument("--formats", nargs="+", default=list(FORMATS), choices=list(FORMATS))
     parser.add_argument("--output", type=Path, help="CSV file for the table")
     arguments = parser.parse_args()
-    tensors = bits.tensors(arguments.data)[0] if arguments.data else digits()
+    tensors = recipe.tensors(arguments.data)[0] if arguments.data else digits()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         engine = host.HostEngine(build.host_library(folder))

@@ -6,13 +6,13 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import bits, cnn, tables
+from nonideal import cnn, tables, tensorfile
 from nonideal.schemas import cnn as schemas
 
 kernels, cycles = cnn.run_width(
     snakemake.params.settings,
     int(snakemake.wildcards.channels),
-    bits.load_networks(snakemake.input.networks),
+    tensorfile.load_networks(snakemake.input.networks),
     snakemake.input.arrays,
     Path(snakemake.output.kernels).parent,
     seed=snakemake.params.seed,

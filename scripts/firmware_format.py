@@ -6,14 +6,14 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import bits, tables
+from nonideal import tables, tensorfile
 from nonideal.mcu.study import run_format
 from nonideal.schemas import mcu
 
 kernels, cycles = run_format(
     snakemake.params.settings,
     snakemake.wildcards.format,
-    bits.load_networks(snakemake.input.networks),
+    tensorfile.load_networks(snakemake.input.networks),
     snakemake.input.arrays,
     Path(snakemake.output.kernels).parent,
     seed=snakemake.params.seed,

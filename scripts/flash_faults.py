@@ -6,7 +6,7 @@ provenance = start(snakemake)
 
 import pandas as pd
 
-from nonideal import bits, tables
+from nonideal import tables, tensorfile
 from nonideal.mcu import fault_study
 from nonideal.schemas import mcu, regularised
 
@@ -17,7 +17,7 @@ job = fault_study.start(
     snakemake.input.arrays,
     **resume(snakemake, provenance),
 )
-networks = bits.load_networks(snakemake.input.networks)
+networks = tensorfile.load_networks(snakemake.input.networks)
 frame = pd.DataFrame(fault_study.run(job, networks))
 tables.write(frame, snakemake.output.accuracy, mcu.FLASH_RUNS, provenance=provenance)
 maps = fault_study.stored_map(job, networks)

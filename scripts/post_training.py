@@ -4,9 +4,9 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import bits, tables
+from nonideal import bits, tables, tensorfile
 from nonideal.schemas import training
 
-networks = bits.load_networks(snakemake.input.networks)
+networks = tensorfile.load_networks(snakemake.input.networks)
 accuracy = bits.quantise_after_training(snakemake.params.settings, networks, snakemake.input.arrays)
 tables.write(accuracy, snakemake.output[0], training.ACCURACY, provenance=provenance)

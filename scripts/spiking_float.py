@@ -5,9 +5,9 @@ from adapter import finish, resume, start
 provenance = start(snakemake)
 
 from nonideal import tables
-from nonideal.bits import save_networks
 from nonideal.schemas import spiking
 from nonideal.spiking.precision import train_float
+from nonideal.tensorfile import save_networks
 
 params = snakemake.params
 networks, history, precision = train_float(

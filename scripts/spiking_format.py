@@ -5,9 +5,9 @@ from adapter import finish, resume, start
 provenance = start(snakemake)
 
 from nonideal import tables
-from nonideal.bits import load_networks, save_networks
 from nonideal.schemas import spiking
 from nonideal.spiking.precision import quantise_format
+from nonideal.tensorfile import load_networks, save_networks
 
 params = snakemake.params
 networks, history, precision = quantise_format(

@@ -5,10 +5,10 @@ from adapter import finish, resume, start
 provenance = start(snakemake)
 
 from nonideal import tables
-from nonideal.bits import load_networks
 from nonideal.regularised import study
 from nonideal.schemas import spiking_cells
 from nonideal.spiking import hardening
+from nonideal.tensorfile import load_networks
 
 run = hardening.start(
     snakemake.params.settings,

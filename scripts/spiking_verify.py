@@ -7,9 +7,9 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import tables
-from nonideal.bits import load_networks
 from nonideal.schemas import spiking
 from nonideal.spiking.deploy import run_format
+from nonideal.tensorfile import load_networks
 
 verified = run_format(
     snakemake.params.settings,

@@ -4,7 +4,7 @@ from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
-from nonideal import bits, tables
+from nonideal import bits, tables, tensorfile
 from nonideal.schemas import training
 
 settings = snakemake.params.settings
@@ -14,7 +14,7 @@ trained = bits.train_format(
     snakemake.input.arrays,
     **resume(snakemake, provenance),
 )
-bits.save_networks(trained.networks, snakemake.output.networks)
+tensorfile.save_networks(trained.networks, snakemake.output.networks)
 tables.write(trained.history, snakemake.output.history, training.HISTORY, provenance=provenance)
 tables.write(trained.accuracy, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
 if snakemake.output.get("usage"):

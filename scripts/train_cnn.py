@@ -4,7 +4,7 @@ from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
-from nonideal import bits, cnn, tables
+from nonideal import cnn, tables, tensorfile
 from nonideal.schemas import cnn as schemas
 
 settings = snakemake.params.settings
@@ -14,7 +14,7 @@ networks, history, accuracy = cnn.train_width(
     snakemake.input.arrays,
     **resume(snakemake, provenance),
 )
-bits.save_networks(networks, snakemake.output.networks)
+tensorfile.save_networks(networks, snakemake.output.networks)
 tables.write(history, snakemake.output.history, schemas.HISTORY, provenance=provenance)
 tables.write(accuracy, snakemake.output.accuracy, schemas.ACCURACY, provenance=provenance)
 finish(snakemake)

@@ -8,7 +8,7 @@ provenance = start(snakemake)
 
 import pandas as pd
 
-from nonideal import bits, tables
+from nonideal import bits, tables, tensorfile
 from nonideal.schemas import training
 
 name, settings = snakemake.wildcards.format, snakemake.params.settings
@@ -21,7 +21,7 @@ trained = {
 after = bits.quantise_after_training(
     settings | {"formats": [name]}, trained["float"].networks, snakemake.input.arrays
 )
-bits.save_networks(trained[name].networks, snakemake.output.networks)
+tensorfile.save_networks(trained[name].networks, snakemake.output.networks)
 accuracy = pd.concat([*(kind.accuracy for kind in trained.values()), after], ignore_index=True)
 tables.write(accuracy, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
 finish(snakemake)

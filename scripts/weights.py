@@ -6,7 +6,7 @@ provenance = start(snakemake)
 
 import pandas as pd
 
-from nonideal import bits, tables, weights
+from nonideal import tables, tensorfile, weights
 from nonideal.schemas import training
 
 usage = tables.read(snakemake.input.usage, training.CODE_USAGE)
@@ -15,7 +15,7 @@ tables.write(entropy, snakemake.output.entropy, training.CODE_ENTROPY, provenanc
 tables.write(summary, snakemake.output.summary, training.ENTROPY_SUMMARY, provenance=provenance)
 settings = snakemake.params.settings
 images = [
-    weights.first_layers(settings, name, bits.load_networks(path), snakemake.params.neurons)
+    weights.first_layers(settings, name, tensorfile.load_networks(path), snakemake.params.neurons)
     for name, path in zip(settings["formats"], snakemake.input.networks, strict=True)
 ]
 tables.write(

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
-from nonideal import augment, bits, data, tables
+from nonideal import augment, bits, data, recipe, tables, tensorfile
 from nonideal.mcu.integer import from_model
 from nonideal.schemas.training import ACCURACY, CODE_USAGE, HISTORY
 from nonideal.training import loop
@@ -105,7 +105,7 @@ def test_checkpoints_of_other_code_are_discarded(digits, tmp_path, capsys):
 
 
 def test_every_format_starts_from_the_same_weights():
-    networks = [bits.network(CONFIG, name, 10, seed=5) for name in ("float", "8bit", "binary")]
+    networks = [recipe.network(CONFIG, name, 10, seed=5) for name in ("float", "8bit", "binary")]
     first = [next(network.parameters()) for network in networks]
     assert torch.equal(first[0], first[1]) and torch.equal(first[0], first[2])
 
@@ -116,15 +116,17 @@ def test_post_training_quantisation_uses_the_float_networks(digits, tmp_path):
         short, "float", digits, seed=1, progress=tmp_path, fingerprint="a" * 64
     )
     assert usage.empty  # full precision has no codes
-    bits.save_networks(networks, tmp_path / "networks.pt")
-    quantised = bits.quantise_after_training(short, bits.load_networks(tmp_path / "networks.pt"), digits)
+    tensorfile.save_networks(networks, tmp_path / "networks.pt")
+    quantised = bits.quantise_after_training(
+        short, tensorfile.load_networks(tmp_path / "networks.pt"), digits
+    )
     found = tables.check(quantised, ACCURACY).set_index("format")["test_accuracy"]
     assert found["8bit"] == pytest.approx(accuracy["test_accuracy"].item(), abs=0.01)
     assert found["binary"] < found["8bit"]
 
 
 def test_settings_reach_the_training_loop():
-    settings = bits.settings_of(
+    settings = recipe.settings_of(
         CONFIG
         | {"schedule": "step", "milestones": [0.5], "weight_decay": 0.01, "label_smoothing": 0.1}
         | {"degrees": 15, "translate": 0.2, "scale_range": [0.8, 1.3], "shear": 5, "freeze_scale": 0.5}
@@ -136,14 +138,14 @@ def test_settings_reach_the_training_loop():
 
 def test_clipping_is_chosen_by_format():
     config = CONFIG | {"clipping": {"4bitsym": "octav"}, "per_channel": True}
-    layer = bits.network(config, "4bitsym", 10, seed=0).layers[0]
+    layer = recipe.network(config, "4bitsym", 10, seed=0).layers[0]
     assert (layer.clipping, layer.per_channel, layer.scale.shape) == ("octav", True, (8, 1))
-    assert bits.network(config, "4bit", 10, seed=0).layers[0].clipping == "proportional"
-    assert bits.network(config, "float", 10, seed=0).layers[0].clipping is None
+    assert recipe.network(config, "4bit", 10, seed=0).layers[0].clipping == "proportional"
+    assert recipe.network(config, "float", 10, seed=0).layers[0].clipping is None
 
 
 def test_a_study_changes_what_it_names_and_nothing_else():
-    changed = bits.variant(CONFIG, {"epochs": 7, "values": [1]}, widths=[3])
+    changed = recipe.variant(CONFIG, {"epochs": 7, "values": [1]}, widths=[3])
     assert changed == CONFIG | {"epochs": 7, "widths": [3]}
 
 
@@ -157,7 +159,7 @@ def test_pruned_networks_are_smaller_and_come_back_from_their_state(digits, tmp_
         (10, 3),
     ]
     assert trained.accuracy["weights"].item() == 4 * 256 + 3 * 4 + 10 * 3
-    assert from_model(bits.restore(config, "4bitsym", state)).sizes == (256, 4, 3, 10)
+    assert from_model(recipe.restore(config, "4bitsym", state)).sizes == (256, 4, 3, 10)
 
 
 def test_letters_are_a_data_set_like_another(tmp_path):

@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from nonideal import bits
+from nonideal import recipe
 from nonideal.quantize.formats import get_format
 from nonideal.stats import CONFIDENCE
-from nonideal.training.checkpoint import folder_of
 
 REFERENCE = "4bitsym"
 POOLED = "pooled"
@@ -51,27 +50,21 @@ def train_networks(
     pandas.DataFrame
         Rows of table ``capacity``.
     """
-    examples, classes = bits.tensors(data, fine=training["augment_fine"])
-    folder = folder_of(progress, fingerprint)
     depth = len(training["widths"])
+    variants = [
+        recipe.Variant(
+            name=f"{name}-width-{width}",
+            config=recipe.variant(training, capacity, widths=[width] * depth, seeds=capacity["seeds"]),
+            weight_format=name,
+            labels={"bits": get_format(name).bits, "width": width},
+        )
+        for name, width in itertools.product(capacity["formats"], capacity["widths"])
+    ]
+    trained = recipe.train_variants(variants, data, seed=seed, progress=progress, fingerprint=fingerprint)
     rows = []
-    for name, width in itertools.product(capacity["formats"], capacity["widths"]):
-        config = bits.variant(training, capacity, widths=[width] * depth)
-        for repetition in range(capacity["seeds"]):
-            print(f"{name}, width {width}: repetition {repetition + 1} of {capacity['seeds']}", flush=True)
-            model, history = bits.train_network(
-                config,
-                name,
-                examples,
-                classes,
-                seed=seed,
-                repetition=repetition,
-                checkpoint=folder / f"{name}-width-{width}-seed-{repetition}.pt",
-            )
-            weights, information = bits.count_weights(model), get_format(name).bits
-            names = {"dataset": config["dataset"], "format": name, "bits": information}
-            size = {"weights": weights, "total_bits": weights * information}
-            rows.append(names | {"width": width, "seed": repetition} | size | bits.last_epoch(history))
+    for model, row in trained:
+        weights = recipe.count_weights(model)
+        rows.append(row | {"weights": weights, "total_bits": weights * row["bits"]})
     return pd.DataFrame(rows)
 
 

@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 
 from nonideal import rng, stats, training
-from nonideal.bits import settings_of, tensors
 from nonideal.layers import quant_layers
 from nonideal.mcu import build, host
 from nonideal.mcu.cycles import CLOCK_HZ
@@ -26,6 +25,7 @@ from nonideal.mcu.integer import from_model, quantise_images
 from nonideal.mcu.packing import LAYOUTS
 from nonideal.mcu.verify import measure
 from nonideal.models.cnn import Cnn, cnn
+from nonideal.recipe import settings_of, tensors
 from nonideal.training.checkpoint import folder_of
 
 REPETITION = 0  # of the trained networks: one program a width
@@ -156,7 +156,7 @@ def run_width(
     channels
         Channels of the convolutions.
     networks
-        States by repetition, from `nonideal.bits.load_networks`; the first is used.
+        States by repetition, from `nonideal.tensorfile.load_networks`; the first is used.
     data
         Folder of a prepared data set.
     folder

@@ -14,9 +14,8 @@ from typing import Any
 import pandas as pd
 import scipy.stats
 
-from nonideal import bits, codes, stats
+from nonideal import codes, recipe, stats
 from nonideal.quantize.formats import get_format
-from nonideal.training.checkpoint import folder_of
 
 SIGNIFICANCE = 1 - stats.CONFIDENCE
 
@@ -47,34 +46,21 @@ def train_scan(
     pandas.DataFrame
         Rows of table ``quantscale``.
     """
-    examples, classes = bits.tensors(data, fine=training["augment_fine"])
-    folder = folder_of(progress, fingerprint)
     name = scan["format"]
     settings = [("proportional", value) for value in scan["values"]]
     settings += [(clipping, math.nan) for clipping in scan["references"]]
-    rows = []
-    for clipping, value in settings:
-        config = bits.variant(training, scan, clipping={name: clipping})
-        for repetition in range(scan["seeds"]):
-            print(f"{name}, {clipping} {value}: repetition {repetition + 1}", flush=True)
-            model, history = bits.train_network(
-                config,
-                name,
-                examples,
-                classes,
-                seed=seed,
-                repetition=repetition,
-                checkpoint=folder / f"{clipping}-{value}-seed-{repetition}.pt",
-                quantscale=None if math.isnan(value) else value,
-            )
-            names = {"dataset": config["dataset"], "format": name, "clipping": clipping}
-            rows.append(
-                names
-                | {"quantscale": value, "seed": repetition}
-                | bits.last_epoch(history)
-                | {"entropy": codes.mean_entropy(model)}
-            )
-    return pd.DataFrame(rows)
+    variants = [
+        recipe.Variant(
+            name=f"{clipping}-{value}",
+            config=recipe.variant(training, scan, clipping={name: clipping}, seeds=scan["seeds"]),
+            weight_format=name,
+            labels={"clipping": clipping, "quantscale": value},
+            quantscale=None if math.isnan(value) else value,
+        )
+        for clipping, value in settings
+    ]
+    trained = recipe.train_variants(variants, data, seed=seed, progress=progress, fingerprint=fingerprint)
+    return pd.DataFrame([row | {"entropy": codes.mean_entropy(model)} for model, row in trained])
 
 
 def summarise(networks: pd.DataFrame) -> pd.DataFrame:

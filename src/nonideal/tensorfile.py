@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +74,27 @@ def _check_archive(path: Path) -> None:
             raise zipfile.BadZipFile("members announce more bytes than the file has")
         if damaged := archive.testzip():
             raise zipfile.BadZipFile(f"the checksum of {damaged} does not fit")
+
+
+def save_networks(networks: Mapping[int, Mapping[str, torch.Tensor]], path: str | os.PathLike[str]) -> None:
+    """Write the states of all repetitions into one file."""
+    save(dict(networks), path)
+
+
+def load_networks(path: str | os.PathLike[str]) -> dict[int, dict[str, torch.Tensor]]:
+    """Read what `save_networks` wrote; no code in the file is executed.
+
+    Raises
+    ------
+    TensorFileError
+        If the file is damaged or holds something else.
+    """
+    networks = load(path)
+    states = networks.values() if isinstance(networks, dict) else [None]
+    whole = all(
+        isinstance(state, dict) and all(isinstance(value, torch.Tensor) for value in state.values())
+        for state in states
+    )
+    if not whole or not all(type(key) is int for key in networks):
+        raise TensorFileError(f"{path}: holds no networks by repetition; delete it and train again")
+    return networks

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from nonideal import bits, codes, stats
+from nonideal import codes, recipe, stats
 from nonideal.layers import quant_layers
 
 
@@ -60,7 +60,7 @@ def first_layers(
     pandas.DataFrame
         Rows of table ``first_layer``.
     """
-    layer = quant_layers(bits.restore(config, weight_format, networks[0]))[0]
+    layer = quant_layers(recipe.restore(config, weight_format, networks[0]))[0]
     levels = layer.integer_weight()[:neurons].long()
     neuron, pixel = torch.meshgrid(*(torch.arange(n) for n in levels.shape), indexing="ij")
     return pd.DataFrame(
@@ -68,8 +68,8 @@ def first_layers(
             "dataset": config["dataset"],
             "format": weight_format,
             "neuron": neuron.flatten().numpy() + 1,
-            "row": pixel.flatten().numpy() // bits.PIXELS,
-            "column": pixel.flatten().numpy() % bits.PIXELS,
+            "row": pixel.flatten().numpy() // recipe.PIXELS,
+            "column": pixel.flatten().numpy() % recipe.PIXELS,
             "level": levels.flatten().numpy(),
             "relative": levels.flatten().double().numpy() / layer.format.largest,
         }

@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from nonideal import bits, training
+from nonideal import tensorfile, training
 from nonideal.commands import UsageError, networks
 from nonideal.models import saved
 from nonideal.models.cnn import cnn
@@ -34,7 +34,7 @@ def test_networks_of_a_run_take_their_format_from_the_folder(tmp_path, weight_fo
         for k in range(2)
     ]
     path = tmp_path / weight_format / "networks.pt"
-    bits.save_networks({k: model.state_dict() for k, model in enumerate(models)}, path)
+    tensorfile.save_networks({k: model.state_dict() for k, model in enumerate(models)}, path)
     same(networks.from_file(path).model, models[0])
     same(networks.from_file(path, repetition=1).model, models[1])
     with pytest.raises(UsageError, match=r"no repetition 2; --repetition is one of 0, 1"):
@@ -44,7 +44,7 @@ def test_networks_of_a_run_take_their_format_from_the_folder(tmp_path, weight_fo
 def test_elsewhere_the_format_must_be_given(tmp_path):
     model = fc(generator=torch_stream(1, "init"), widths=(5,), weight_format="2bitsym")
     path = tmp_path / "networks.pt"
-    bits.save_networks({0: model.state_dict()}, path)
+    tensorfile.save_networks({0: model.state_dict()}, path)
     with pytest.raises(saved.SavedNetworkError, match="give --weight-format, one of binary"):
         networks.from_file(path)
     same(networks.from_file(path, formats=("2bitsym",)).model, model)
@@ -65,7 +65,7 @@ def test_a_checkpoint_names_its_format(tmp_path):
 def test_cnn(tmp_path, formats):
     settings = dict(zip(("first_format", "weight_format"), formats, strict=False))
     model = cnn(generator=torch_stream(1, "init"), channels=2, widths=(5,), **settings)
-    bits.save_networks({0: model.state_dict()}, tmp_path / "networks.pt")
+    tensorfile.save_networks({0: model.state_dict()}, tmp_path / "networks.pt")
     same(networks.from_file(tmp_path / "networks.pt", formats=formats).model, model)
 
 

@@ -16,7 +16,7 @@ from hostile import damaged, few, only
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nonideal import bits, manifest, tables, tensorfile
+from nonideal import manifest, tables, tensorfile
 from nonideal.archives import ArchiveError, read_npz
 from nonideal.config import ConfigError, validate
 from nonideal.mcu import elf, export
@@ -76,7 +76,7 @@ def genuine(tmp_path_factory):
     frame = pd.DataFrame([row | {name: k if name == "epoch" else 0.5 for name in columns} for k in (1, 2, 3)])
     frame = frame.astype({name: str(column.dtype) for name, column in HISTORY.columns.items()})
     tables.write(frame, folder / "a.parquet", HISTORY, provenance={"rule": "train"})
-    bits.save_networks({0: {"weight": torch.arange(6.0).view(2, 3)}}, folder / "networks.pt")
+    tensorfile.save_networks({0: {"weight": torch.arange(6.0).view(2, 3)}}, folder / "networks.pt")
     checkpoint.save(folder / "checkpoint.pt", {"identity": {"seed": 1}, "model": {"w": torch.ones(3)}})
     weights = np.array([[1, 0, -1], [0, 1, 1]], np.int16)
     network = IntegerNetwork((IntegerLayer("ternary", weights),))
@@ -97,7 +97,7 @@ def test_tables(tmp_path, genuine, data):
 @given(data=st.data())
 def test_networks_and_checkpoints(tmp_path, genuine, data):
     (tmp_path / "a.pt").write_bytes(data.draw(damaged((genuine / "networks.pt").read_bytes())))
-    only(tensorfile.TensorFileError, bits.load_networks, tmp_path / "a.pt")
+    only(tensorfile.TensorFileError, tensorfile.load_networks, tmp_path / "a.pt")
     (tmp_path / "b.pt").write_bytes(data.draw(damaged((genuine / "checkpoint.pt").read_bytes())))
     only(ValueError, checkpoint.load, tmp_path / "b.pt", {"seed": 1})
 
@@ -106,7 +106,7 @@ def test_networks_and_checkpoints(tmp_path, genuine, data):
 def test_other_content_is_no_network(tmp_path, content):
     tensorfile.save(content, tmp_path / "a.pt")
     with pytest.raises(tensorfile.TensorFileError, match=r"a\.pt: holds no networks"):
-        bits.load_networks(tmp_path / "a.pt")
+        tensorfile.load_networks(tmp_path / "a.pt")
     with pytest.raises(ValueError, match=r"a\.pt is not a checkpoint"):
         checkpoint.load(tmp_path / "a.pt", {"seed": 1})
 
@@ -141,7 +141,7 @@ def test_no_function_in_a_tensor_file_is_called(tmp_path, genuine):
     torch.save({0: call}, tmp_path / "b.pt")
     (tmp_path / "c.pt").write_bytes(pickle.dumps({0: call}))
     for name in "abc":
-        assert only(tensorfile.TensorFileError, bits.load_networks, tmp_path / f"{name}.pt") is None
+        assert only(tensorfile.TensorFileError, tensorfile.load_networks, tmp_path / f"{name}.pt") is None
     assert not (tmp_path / "called").exists()
 
 
@@ -151,7 +151,7 @@ def test_a_tensor_larger_than_its_numbers_is_not_believed(tmp_path, genuine):
         return content.replace(b"K\x02K\x03\x86", b"J\x00\x00\x00\x70K\x03\x86")
 
     rewritten(tmp_path / "a.pt", genuine / "networks.pt", larger)
-    assert only(tensorfile.TensorFileError, bits.load_networks, tmp_path / "a.pt") is None
+    assert only(tensorfile.TensorFileError, tensorfile.load_networks, tmp_path / "a.pt") is None
 
 
 def test_a_compressed_tensor_file_is_refused(tmp_path, genuine):
@@ -159,7 +159,7 @@ def test_a_compressed_tensor_file_is_refused(tmp_path, genuine):
         members = {name: file.read(name) for name in file.namelist()}
     archive(tmp_path / "a.pt", members, zipfile.ZIP_DEFLATED)
     with pytest.raises(tensorfile.TensorFileError, match="compressed"):
-        bits.load_networks(tmp_path / "a.pt")
+        tensorfile.load_networks(tmp_path / "a.pt")
 
 
 @few

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pandera.errors import SchemaErrors
 
-from nonideal import bits, faults, tables
+from nonideal import faults, recipe, tables
 from nonideal.mcu import build, fault_study, flash
 from nonideal.mcu.export import export
 from nonideal.mcu.integer import from_model
@@ -53,7 +53,7 @@ def networks(examples, tmp_path_factory):
     states = {}
     for repetition in range(2):
         checkpoint = tmp_path_factory.mktemp("networks") / "a.pt"
-        model, _ = bits.train_network(
+        model, _ = recipe.train_network(
             CONFIG, "4bitsym", examples, 4, seed=1, repetition=repetition, checkpoint=checkpoint
         )
         states[repetition] = model.state_dict()
@@ -106,7 +106,7 @@ def test_each_training_has_its_own_recipe(job, networks, monkeypatch):
 
     monkeypatch.setattr(fault_study.training, "train", train)
     for method in ("passive", "trained"):
-        model = bits.restore(CONFIG, "4bitsym", networks[0])
+        model = recipe.restore(CONFIG, "4bitsym", networks[0])
         network = from_model(model)
         stuck = fault_study.stuck_bits(job, network, 0.3, 0)
         fault_study.with_faults(job, model, flash.cells(job.export(network), stuck), method)
@@ -127,7 +127,7 @@ def test_each_training_has_its_own_recipe(job, networks, monkeypatch):
 
 def test_untrained_networks_are_damaged_as_flash_says(job, runs, networks):
     """The rows of `unaware` from the export, the map and nothing else."""
-    network = from_model(bits.restore(CONFIG, "4bitsym", networks[0]))
+    network = from_model(recipe.restore(CONFIG, "4bitsym", networks[0]))
     made = export(network, job.examples.test_images, kernel="plain")
     stuck = fault_study.stuck_bits(job, network, 0.3, 0)
     _, held = flash.damage(made, stuck)
@@ -140,14 +140,14 @@ def test_untrained_networks_are_damaged_as_flash_says(job, runs, networks):
 
 
 def test_every_seed_has_a_map_of_its_own(job, networks):
-    network = from_model(bits.restore(CONFIG, "4bitsym", networks[0]))
+    network = from_model(recipe.restore(CONFIG, "4bitsym", networks[0]))
     first, second = (fault_study.stuck_bits(job, network, 0.3, repetition) for repetition in (0, 1))
     assert not torch.equal(first.stuck0, second.stuck0)
 
 
 def tampered(job, networks):
     """A network with stuck bits, and the map in its flash."""
-    model = bits.restore(CONFIG, "4bitsym", networks[0])
+    model = recipe.restore(CONFIG, "4bitsym", networks[0])
     network = from_model(model)
     stuck = fault_study.stuck_bits(job, network, 0.3, 0)
     return fault_study.with_faults(job, model, flash.cells(job.export(network), stuck), "unaware"), stuck
@@ -209,7 +209,7 @@ def test_quantisers_keep_scale_and_grid(job, networks):
         assert not list(quantiser.parameters())
     assert np.array_equal(
         fault_study.written(job, model).layers[0].weights,
-        from_model(bits.restore(CONFIG, "4bitsym", state)).layers[0].weights,
+        from_model(recipe.restore(CONFIG, "4bitsym", state)).layers[0].weights,
     )
 
 
@@ -218,7 +218,7 @@ def test_the_stored_map_is_that_of_the_flash(job, networks, tmp_path):
     tables.write(frame, tmp_path / "maps.parquet", regularised.CELL_MAP, provenance={})
     shapes = {"layers.0": (12, 256), "layers.1": (4, 12)}
     maps = faults.read_map(tmp_path / "maps.parquet", shapes, 4)
-    network = from_model(bits.restore(CONFIG, "4bitsym", networks[0]))
+    network = from_model(recipe.restore(CONFIG, "4bitsym", networks[0]))
     wanted = flash.cells(job.export(network), fault_study.stuck_bits(job, network, 0.3, 0))
     for found, fault in zip(maps.values(), wanted, strict=True):
         assert torch.equal(found.stuck0, fault.stuck0) and torch.equal(found.stuck1, fault.stuck1)
@@ -236,7 +236,7 @@ def test_summary(runs, tmp_path):
 
 
 def test_a_job_opens_with_its_engine(tmp_path, monkeypatch, examples, engine):
-    monkeypatch.setattr(bits, "tensors", lambda folder, fine: (examples, 4))
+    monkeypatch.setattr(recipe, "tensors", lambda folder, fine: (examples, 4))
     monkeypatch.setattr(build, "host_library", lambda folder: engine._library._name)
     job = fault_study.start(CONFIG, "4bit", "fast", "data", seed=1, progress=tmp_path, fingerprint="a" * 64)
     assert job.folder == tmp_path / ("a" * 16) and job.examples is examples

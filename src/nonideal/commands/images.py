@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nonideal import archives, bits, data, training
+from nonideal import archives, data, recipe, training
 from nonideal.commands import UsageError
 from nonideal.models.cnn import Cnn
 from nonideal.models.fc import FullyConnected
@@ -48,8 +48,8 @@ def load(arguments: argparse.Namespace, model: nn.Module) -> training.Tensors:
     """
     dataset = _dataset(arguments.data)
     own = isinstance(model, FullyConnected | Cnn)  # trained by this project's studies, with their moments
-    size = arguments.pixels or (bits.PIXELS if isinstance(model, Cnn) else _size(model, dataset))
-    mean, std = bits.PUBLISHED_MOMENTS.get(dataset.name, (None, None)) if own else (None, None)
+    size = arguments.pixels or (recipe.PIXELS if isinstance(model, Cnn) else _size(model, dataset))
+    mean, std = recipe.PUBLISHED_MOMENTS.get(dataset.name, (None, None)) if own else (None, None)
     try:
         tensors = training.prepare(dataset, size=size, mean=mean, std=std)
     except ValueError as error:

@@ -40,7 +40,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from nonideal import bits, faults, rng, training
+from nonideal import faults, recipe, rng, training
 from nonideal.mcu import build, flash, host, limits
 from nonideal.mcu.export import Export, export
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork, from_model, quantise_images
@@ -108,7 +108,7 @@ def start(
     (code, settings, seed, data) are discarded.
     """
     folder = folder_of(progress, fingerprint)
-    examples, _ = bits.tensors(data, fine=config["augment_fine"])
+    examples, _ = recipe.tensors(data, fine=config["augment_fine"])
     engine = host.HostEngine(build.host_library(folder))
     return Job(config, weight_format, kernel, examples, engine, seed, folder)
 
@@ -190,8 +190,8 @@ def fine_tune(job: Job, model: nn.Module, method: str, rate: float, repetition: 
     if method in STRAIGHT_THROUGH:  # the format's own recipe, its learning rate too
         recipe = job.config | {"epochs": config["epochs"]}
     else:
-        recipe = bits.variant(job.config, config, **BY_PENALTY)
-    settings = bits.settings_of(recipe)
+        recipe = recipe.variant(job.config, config, **BY_PENALTY)
+    settings = recipe.settings_of(recipe)
     with torch.no_grad():
         weights = attach.original(model)
         for layer, quantiser in attach.attached(model).items():
@@ -228,7 +228,7 @@ def run(job: Job, networks: Mapping[int, Mapping[str, torch.Tensor]]) -> Iterato
     job
         Format and kernel.
     networks
-        States of the trained networks by repetition, from `nonideal.bits.load_networks`.
+        States of the trained networks by repetition, from `nonideal.tensorfile.load_networks`.
     """
     config = job.config["flash"]
     for repetition, state in networks.items():
@@ -237,7 +237,7 @@ def run(job: Job, networks: Mapping[int, Mapping[str, torch.Tensor]]) -> Iterato
             for method in (*UNTRAINED, *config["modes"]):
                 kind = method if rate else training_of(method)
                 if kind not in done:
-                    model = bits.restore(job.config, job.weight_format, state)
+                    model = recipe.restore(job.config, job.weight_format, state)
                     network = from_model(model)
                     stuck = stuck_bits(job, network, rate, repetition)
                     model = with_faults(job, model, flash.cells(job.export(network), stuck), method)
@@ -257,7 +257,7 @@ def training_of(method: str) -> str:
 def stored_map(job: Job, networks: Mapping[int, Mapping[str, torch.Tensor]]) -> pd.DataFrame:
     """Map file of the first repetition's flash at the highest rate; maps of lower rates are parts of it."""
     repetition = min(networks)
-    model = bits.restore(job.config, job.weight_format, networks[repetition])
+    model = recipe.restore(job.config, job.weight_format, networks[repetition])
     network = from_model(model)
     stuck = stuck_bits(job, network, max(job.config["flash"]["rates"]), repetition)
     names = [name for name, layer in model.named_modules() if attach.weighted(name, layer)]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from nonideal import bits
+from nonideal import recipe
 from nonideal.mcu import build, host
 from nonideal.mcu.export import export
 from nonideal.mcu.integer import from_model, quantise_images
@@ -39,7 +39,7 @@ def run_format(
     weight_format
         Their format.
     networks
-        States by repetition, from `nonideal.bits.load_networks`; the first is used.
+        States by repetition, from `nonideal.tensorfile.load_networks`; the first is used.
     data
         Folder of a prepared data set.
     folder
@@ -61,8 +61,8 @@ def run_format(
     ValueError
         If the network does not fit the engine or the target; the message names layer and limit.
     """
-    examples, _ = bits.tensors(data)
-    network = from_model(bits.restore(config, weight_format, networks[REPETITION]))
+    examples, _ = recipe.tensors(data)
+    network = from_model(recipe.restore(config, weight_format, networks[REPETITION]))
     images = quantise_images(examples.test_images)
     accuracy = float((network.classify(images) == examples.test_labels.numpy()).mean())
     engine = host.HostEngine(build.host_library(Path(folder) / "host"))
