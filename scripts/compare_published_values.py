@@ -5,6 +5,7 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import compare, tables
+from nonideal.published import read_published
 from nonideal.schemas.crossbar import TRIALS
 from nonideal.schemas.published import COMPARISON
 from nonideal.schemas.registry import declared
@@ -13,7 +14,7 @@ ours = {
     name: tables.read(path, declared(tables.facts(path)["table"]))
     for name, path in zip(snakemake.params.tables, snakemake.input.tables, strict=True)
 }
-published = compare.read_published(snakemake.input.published)
+published = read_published(snakemake.input.published)
 trials = {"crossbar/summary.parquet": tables.read(snakemake.input.trials, TRIALS)}
 frame = compare.compare(published, ours, snakemake.params.scale, trials)
 tables.write(frame, snakemake.output[0], COMPARISON, provenance=provenance)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from nonideal import compare, stats, tables
-from nonideal.compare import PublishedError
+from nonideal.published import COLUMNS, KEY, PublishedError, read_published
 from nonideal.regularised import analysis
 from nonideal.schemas.crossbar import CROSSBAR_KEY
 from nonideal.schemas.registry import declared
@@ -42,10 +42,10 @@ def listed(tmp_path):
     def read(*changes):
         path = tmp_path / "published.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, compare.COLUMNS, lineterminator="\n")
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(LINE | change for change in changes)
-        return compare.read_published(path)
+        return read_published(path)
 
     return read
 
@@ -365,9 +365,9 @@ def test_malformed_line_is_named(listed, tmp_path, change, problem):
 def test_malformed_file_is_named(tmp_path, text, problem):
     path = tmp_path / "published.csv"
     line = ",".join(cell.replace(",", "") for cell in LINE.values())
-    path.write_text(text.format(header=",".join(compare.COLUMNS), line=line), encoding="utf-8")
+    path.write_text(text.format(header=",".join(COLUMNS), line=line), encoding="utf-8")
     with pytest.raises(PublishedError, match=problem):
-        compare.read_published(path)
+        read_published(path)
 
 
 @pytest.mark.parametrize(
@@ -393,12 +393,12 @@ def test_query_that_does_not_fit_names_the_line(listed, ours, change, problem):
 
 @pytest.fixture(scope="module")
 def shipped(root):
-    return compare.read_published(root / "config/published.csv")
+    return read_published(root / "config/published.csv")
 
 
 def test_shipped_list_is_sorted_and_fits_the_table(root, shipped):
     assert len(shipped) > 300
-    assert not shipped.duplicated(list(compare.KEY)).any()
+    assert not shipped.duplicated(list(KEY)).any()
     order = list(zip(shipped["track"], shipped["figure"], strict=True))
     assert order == sorted(order)
     assert set(shipped["track"]) == set(compare.TRACKS)

@@ -1,40 +1,20 @@
-"""Every published value beside ours.
-
-The list of published values is a CSV file, one value a line. Besides the value, its unit, its source and
-the difference that still counts as a reproduction, a line says how ours is found: the row that the query
-`where` selects in the file `table` of a run, divided by the row that the query `over` selects if there is
-one, times `factor`. Lines whose study does not exist yet leave these columns empty.
-"""
+"""Every published value beside ours, by the list that `nonideal.published` reads."""
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from nonideal.published import KEY, fail
 from nonideal.schemas.crossbar import CROSSBAR_KEY
-from nonideal.schemas.published import COMPARISON, KINDS, TRACKS
+from nonideal.schemas.published import COMPARISON
 from nonideal.stats import ratio_of_means
 
-COLUMNS = (
-    "track", "figure", "quantity", "unit", "kind", "published", "tolerance", "scale",
-    "table", "where", "value", "interval", "over", "factor", "source",
-)  # fmt: skip
-REQUIRED = ("track", "figure", "quantity", "kind", "published", "tolerance", "scale", "source")
-KEY = tuple(COMPARISON.unique)
 COPIED = (*KEY, "unit", "kind", "published", "tolerance", "source")  # as they are, into the result
-UNITS = (
-    "", "%", "points", "s", "ms", "cycles", "instructions", "MOPS", "bit", "byte", "kbyte", "LUT",
-    "nat", "images",
-)  # fmt: skip
-"""Units of published values; empty for ratios and counts, `points` for differences of percentages."""
-
 NORMAL_95 = 1.96  # standard errors in half of a 95 % interval, normal distribution
 ROUNDING = 1e-9  # relative; the binary rounding of decimal fractions must not decide a verdict
 
@@ -44,56 +24,6 @@ QUERY_ERRORS = (
 )  # fmt: skip
 
 Table = pd.DataFrame | Callable[[], pd.DataFrame]
-
-
-class PublishedError(ValueError):
-    """A malformed line of the list of published values; the message names line, column and remedy."""
-
-
-def read_published(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read and check the list of published values.
-
-    Parameters
-    ----------
-    path
-        CSV file in UTF-8 with the columns `COLUMNS`, in that order.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per value, indexed by its line in the file. `published`, `tolerance` and `factor` (1 where
-        the file leaves it empty) are numbers, everything else is text.
-
-    Raises
-    ------
-    PublishedError
-        If the header differs, a line is too long or too short, a required cell is empty, a name or unit is
-        unknown, a number is unreadable, a wiring is incomplete, or a key (track, figure, quantity) repeats.
-    """
-    rows: dict[int, dict[str, Any]] = {}
-    seen: dict[tuple[str, ...], int] = {}
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        reader = csv.reader(file, strict=True)
-        header = next(reader, [])
-        if header != list(COLUMNS):
-            _fail(path, 1, f"the columns must be {','.join(COLUMNS)}; found {','.join(header)}")
-        try:
-            for cells in reader:
-                line = reader.line_num
-                rows[line] = row = _parse(path, line, cells)
-                key = tuple(row[name] for name in KEY)
-                if key in seen:
-                    _fail(
-                        path,
-                        line,
-                        f"{' / '.join(key)} stands already on line {seen[key]}; rename or remove one",
-                    )
-                seen[key] = line
-        except csv.Error as error:
-            _fail(path, reader.line_num, f"not readable as CSV ({error}); check the quotes")
-    if not rows:
-        _fail(path, 2, "the list is empty; add a published value")
-    return pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="line"))
 
 
 def compare(
@@ -115,7 +45,7 @@ def compare(
     Parameters
     ----------
     published
-        Values as `read_published` returns them; the index is the line in the file.
+        Values as `nonideal.published.read_published` returns them; the index is the line in the file.
     tables
         Path below the run's results, as in column `table`, to the table, or to a function of no arguments
         that reads it (called at most once; FileNotFoundError means that the table does not exist).
@@ -132,7 +62,7 @@ def compare(
 
     Raises
     ------
-    PublishedError
+    nonideal.published.PublishedError
         If a query is not readable, selects more than one row or names an unknown column, a value is not a
         number, or the trials given for a table lack one of its means.
     """
@@ -187,55 +117,6 @@ def verdict(ours: float, half: float, *, kind: str, published: float, tolerance:
     return "undecided" if excess - half <= limit else "outside"
 
 
-def _fail(path: str | os.PathLike[str], line: int, problem: str) -> NoReturn:
-    raise PublishedError(f"{path}, line {line}: {problem}")
-
-
-def _parse(path: str | os.PathLike[str], line: int, cells: list[str]) -> dict[str, Any]:
-    """Cells of one line by column, numbers as numbers."""
-    if len(cells) != len(COLUMNS):
-        _fail(path, line, f"needs {len(COLUMNS)} cells, has {len(cells)}; quote cells that hold commas")
-    row: dict[str, Any] = dict(zip(COLUMNS, (cell.strip() for cell in cells), strict=True))
-    for name in REQUIRED:
-        if not row[name]:
-            _fail(path, line, f"{name} is empty; every published value needs one")
-    for name, known in (("track", TRACKS), ("kind", KINDS), ("unit", UNITS)):
-        if row[name] not in known:
-            _fail(path, line, f"{name} {row[name]!r} is not known; known are {', '.join(map(repr, known))}")
-    if not row["factor"]:
-        row["factor"] = "1"
-    elif not row["table"]:
-        _fail(path, line, "factor is given without table; fill table, where and value or none of them")
-    for name in ("published", "tolerance", "factor"):
-        row[name] = _number(path, line, name, row[name])
-    if row["tolerance"] < 0 or (row["kind"] != "value" and row["tolerance"] != 0):
-        wanted = "at least 0" if row["kind"] == "value" else "0 for a bound"
-        _fail(path, line, f"tolerance must be {wanted}, got {row['tolerance']}")
-    _check_wiring(path, line, row)
-    return row
-
-
-def _number(path: str | os.PathLike[str], line: int, name: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        _fail(path, line, f"{name} must be a number with a decimal point, got {text!r}")
-    return number
-
-
-def _check_wiring(path: str | os.PathLike[str], line: int, row: Mapping[str, Any]) -> None:
-    """Refuse a line that says only in part how our value is found."""
-    filled = {name for name in ("table", "where", "value") if row[name]}
-    stray = not filled and (row["interval"] or row["over"])
-    if stray or 0 < len(filled) < 3:
-        found = [name for name in ("table", "where", "value", "interval", "over") if row[name]]
-        _fail(path, line, f"only {', '.join(found)} given; fill table, where and value or none of them")
-    if row["interval"].count(",") > 1:
-        _fail(path, line, f"interval must name a standard error or 'low,high', got {row['interval']!r}")
-
-
 def _load(table: Table | None) -> pd.DataFrame | None:
     """Table itself; None if it does not exist."""
     if table is None or isinstance(table, pd.DataFrame):
@@ -268,7 +149,7 @@ def _ours(
             return None
         divisor, divisor_half = _value(line, row, below)
         if divisor == 0:
-            _fail(_place(row), line, f"{row['value']} of query over ({row['over']}) is 0; no ratio exists")
+            fail(_place(row), line, f"{row['value']} of query over ({row['over']}) is 0; no ratio exists")
         half = math.hypot(half / divisor, ours * divisor_half / divisor**2)
         ours /= divisor
         if trials is not None and row["value"] == "mean":
@@ -290,7 +171,7 @@ def _errors(line: int, row: Mapping[str, Any], found: pd.DataFrame, trials: pd.D
         return trials.loc[key].set_index("trial")["eta"]
     except KeyError:
         wanted = ", ".join(f"{name} {value}" for name, value in zip(CROSSBAR_KEY, key, strict=True))
-        _fail(_place(row), line, f"no trials of {wanted} given; make means and trials in one run")
+        fail(_place(row), line, f"no trials of {wanted} given; make means and trials in one run")
 
 
 def _select(line: int, row: Mapping[str, Any], which: str, frame: pd.DataFrame) -> pd.DataFrame | None:
@@ -299,12 +180,12 @@ def _select(line: int, row: Mapping[str, Any], which: str, frame: pd.DataFrame) 
     try:
         mask = frame.eval(query, engine="python", local_dict={}, global_dict={})
     except QUERY_ERRORS as error:
-        _fail(place, line, f"query {which} ({query}) fails: {error}; columns are {', '.join(frame.columns)}")
+        fail(place, line, f"query {which} ({query}) fails: {error}; columns are {', '.join(frame.columns)}")
     if not (isinstance(mask, pd.Series) and mask.dtype == bool):
-        _fail(place, line, f"query {which} ({query}) must be a condition; compare with ==, not =")
+        fail(place, line, f"query {which} ({query}) must be a condition; compare with ==, not =")
     selected = frame[mask]
     if len(selected) > 1:
-        _fail(place, line, f"query {which} ({query}) selects {len(selected)} rows; narrow it down to one")
+        fail(place, line, f"query {which} ({query}) selects {len(selected)} rows; narrow it down to one")
     return None if selected.empty else selected
 
 
@@ -314,9 +195,9 @@ def _value(line: int, row: Mapping[str, Any], found: pd.DataFrame) -> tuple[floa
     for name in (row["value"], *filter(None, (part.strip() for part in row["interval"].split(",")))):
         if name not in found.columns:
             problem = f"column {name!r} does not exist; columns are {', '.join(found.columns)}"
-            _fail(_place(row), line, problem)
+            fail(_place(row), line, problem)
         if not pd.api.types.is_numeric_dtype(found[name]):
-            _fail(_place(row), line, f"column {name!r} must hold numbers, it holds {found[name].dtype}")
+            fail(_place(row), line, f"column {name!r} must hold numbers, it holds {found[name].dtype}")
         values.append(float(found[name].iloc[0]))
     value, *ends = values
     if len(ends) == 2:

@@ -24,6 +24,7 @@ from snakemake.utils import update_config
 
 from nonideal import compare, manifest, provenance, scales, show, tables
 from nonideal.files import atomic, sha256, write_text
+from nonideal.published import read_published
 from nonideal.schemas.crossbar import TRIALS
 from nonideal.schemas.published import COMPARISON
 from nonideal.schemas.registry import declared
@@ -163,7 +164,7 @@ def compare_again(run: Path, reference: Path, *, root: Path = ROOT) -> pd.DataFr
         Top folder of the checkout.
     """
     listed = root / "config/published.csv"
-    published = compare.read_published(listed)
+    published = read_published(listed)
     paths = {name: reference / name for name in sorted(set(published["table"]) - {""})}
     paths = {name: path for name, path in paths.items() if path.exists()}
     ours = {name: tables.read(path, declared(tables.facts(path)["table"])) for name, path in paths.items()}
