@@ -12,6 +12,7 @@ from nonideal import compare, stats, tables
 from nonideal.published import COLUMNS, KEY, PublishedError, read_published
 from nonideal.regularised import analysis
 from nonideal.schemas.crossbar import CROSSBAR_KEY
+from nonideal.schemas.published import KINDS, TRACKS
 from nonideal.schemas.registry import declared
 
 LINE = {
@@ -161,7 +162,7 @@ def test_interval_counts_in_the_published_unit(listed, ours):
     assert only(listed, ours, **change | {"tolerance": "0.9"})["verdict"] == "undecided"
 
 
-@pytest.mark.parametrize("kind", compare.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_null_is_outside_not_missing(listed, ours, kind):
     ours["mean"] = math.nan
     row = only(listed, ours, kind=kind, tolerance="0")
@@ -401,7 +402,7 @@ def test_shipped_list_is_sorted_and_fits_the_table(root, shipped):
     assert not shipped.duplicated(list(KEY)).any()
     order = list(zip(shipped["track"], shipped["figure"], strict=True))
     assert order == sorted(order)
-    assert set(shipped["track"]) == set(compare.TRACKS)
+    assert set(shipped["track"]) == set(TRACKS)
     frame = compare.compare(shipped, {}, SCALE)
     assert tables.check(frame, declared("compare_published"))["verdict"].eq("not run").all()
     text = (root / "config/published.csv").read_bytes()

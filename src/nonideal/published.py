@@ -1,9 +1,9 @@
 """The list of published values: a CSV file, one value a line, checked when it is read.
 
 Besides the value, its unit, its source and the difference that still counts as a reproduction, a line says
-how ours is found: the row that the query `where` selects in the file `table` of a run, divided by the row that
-the query `over` selects if there is one, times `factor`. Lines whose study does not exist yet leave these
-columns empty.
+how ours is found: the row that the query `where` selects in the file `table` of a run, divided by the row
+that the query `over` selects if there is one, times `factor`. Lines whose study does not exist yet leave
+these columns empty.
 """
 
 from __future__ import annotations
