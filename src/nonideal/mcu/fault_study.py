@@ -188,10 +188,10 @@ def fine_tune(job: Job, model: nn.Module, method: str, rate: float, repetition: 
     """Train a network with stuck bits, in place, from what the flash holds of it."""
     config = job.config["flash"]
     if method in STRAIGHT_THROUGH:  # the format's own recipe, its learning rate too
-        recipe = job.config | {"epochs": config["epochs"]}
+        tuned = job.config | {"epochs": config["epochs"]}
     else:
-        recipe = recipe.variant(job.config, config, **BY_PENALTY)
-    settings = recipe.settings_of(recipe)
+        tuned = recipe.variant(job.config, config, **BY_PENALTY)
+    settings = recipe.settings_of(tuned)
     with torch.no_grad():
         weights = attach.original(model)
         for layer, quantiser in attach.attached(model).items():
