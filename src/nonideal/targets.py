@@ -56,6 +56,7 @@ CNN = ("train_cnn", "firmware_cnn", "cnn_tradeoff")
 NETWORKS = ("train_network", "network_references", "network_chips", "network_summary")
 REGULARISED = ("regularised_float", "regularised_qat", "regularised_summary")
 VARIABILITY = (*REGULARISED, "regularised_faults", "regularised_variability")
+SPIKING_CELLS = ("spiking_multiplier", "spiking_faults", "spiking_variability", "spiking_cells")
 SPIKING = ("spiking_float", "spiking_format", "spiking_precision")
 TARGETS = (
     Target(
@@ -177,7 +178,7 @@ TARGETS = (
         "figure_snn_faults",
         "spiking networks on stuck and varying cells",
         "",
-        ("spiking_float", "spiking_cells"),
+        (SPIKING[0], *SPIKING_CELLS),
     ),
     Target("table_snn_events", "event recordings, five-fold", "", ("spiking_events_format",)),
     Target("table_fpga", "spiking layers as circuits", "fpga", ("fpga_format",), "LUTs, ternary layer"),
