@@ -33,7 +33,7 @@ def made(parts, rows, **changes):
     run = page.Run(
         {
             "figure_4a": {"summary": "results/mine/crossbar/summary.parquet"},
-            "figure_new": {"summary": "results/mine/cnn/summary.parquet"},
+            "figure_new": {"summary": "results/mine/new_study/summary.parquet"},
         },
         {"table_one": "results/mine/crossbar/one.parquet"},
         CONFIG | changes,
@@ -45,6 +45,7 @@ def made(parts, rows, **changes):
 def test_everything_shown_is_on_the_page(parts):
     html = made(parts, [ROW])
     assert re.findall(r'<figure id="([^"]+)">', html) == ["figure_4a", "figure_new"]
+    assert '<section id="phase-change-memory-crossbars">' in html and '<section id="more">' in html
     assert html.count("data:image/svg+xml;base64,") == 2 and 'width="120" height="80"' in html
     assert html.count("Seed 7 of") == 2 and "<strong>Claim.</strong>" in html and "{{" not in html
     assert "results/mine/crossbar/one.parquet" in html and "Rows <em>of</em> something." in html
@@ -97,3 +98,9 @@ def test_mistakes_are_named(parts):
     with pytest.raises(ValueError, match=r"figure_4a\.rst: not valid reStructuredText"):
         made(parts, [ROW])
     assert not (results / "index.html").exists()
+
+
+def test_every_figure_of_the_workflow_has_a_heading(root):
+    rules = "".join(path.read_text() for path in sorted((root / "workflow/rules").glob("*.smk")))
+    folders = re.findall(r'"figure_\w+"\]? ?[:=] ?\{\s*"\w+": "(\w+)/', rules)
+    assert len(folders) > 20 and set(folders) <= set(page.TRACKS)

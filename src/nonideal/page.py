@@ -29,12 +29,14 @@ TRACKS = {
     "capacity": "Low-bit networks",
     "quantscale": "Low-bit networks",
     "firmware": "Microcontroller",
+    "flash": "Microcontroller",
     "cnn": "Microcontroller",
     "networks": "Networks on phase-change memory",
     "regularised": "Training for faults and variability",
     "spiking": "Spiking networks",
     "fpga": "Circuits",
 }
+OTHER = "More"  # figures of other folders
 # Verdict of table compare_published -> verdict of a claim, in the order of the page.
 VERDICTS = {
     "inside": "reproduced",
@@ -169,12 +171,12 @@ def _claim(row: Mapping[str, Any], shown: Collection[str]) -> dict[str, str]:
 def _tracks(run: Run, results: Path, report: Path) -> list[dict[str, Any]]:
     """Headings with their figures."""
     titles = {target.name: target.shows for target in TARGETS}
-    found: dict[str, list[Figure]] = {title: [] for title in TRACKS.values()}
+    found: dict[str, list[Figure]] = {title: [] for title in (*TRACKS.values(), OTHER)}
     for name, sources in run.figures.items():
         folder = next(iter(sources.values())).removeprefix(f"results/{run.config['run']}/").split("/")[0]
         title = titles.get(name, name.removeprefix("figure_").replace("_", " "))
         drawing = results / "figures" / f"{name}.svg"
-        found[TRACKS[folder]].append(
+        found[TRACKS.get(folder, OTHER)].append(
             Figure(
                 name,
                 title[0].upper() + title[1:],

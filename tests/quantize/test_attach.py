@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from nonideal.models import build
-from nonideal.quantize import attach, copies
+from nonideal.quantize import attach
 from nonideal.quantize.clipping import choose_scale
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
@@ -106,13 +106,3 @@ def test_refusals():
         attach.attach(layer, ternary)
     with pytest.raises(ValueError, match="not known"):
         attach.FormatQuantiser(torch.ones(2, 2), "3bit")
-
-
-def test_quantisers_of_a_copy_can_be_removed_without_breaking_the_model():
-    model, x = nn.Sequential(nn.Linear(4, 3)), torch.ones(2, 4)
-    attach.attach(model, ternary)
-    before = model(x)
-    copy = attach.detach(copies.copied(model))
-    assert not attach.attached(copy) and torch.equal(copy(x), before)
-    assert torch.equal(model(x), before) and list(attach.attached(model)) == ["0"]
-    assert type(model[0]) is not type(copy[0])

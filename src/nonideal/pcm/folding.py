@@ -7,13 +7,14 @@ saves a pass over the activations.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
-from nonideal.quantize.copies import copied
+from nonideal.quantize import attach
 
 LAYERS = (nn.Linear, nn.Conv2d)
 """Layers whose weights lie on crossbars."""
@@ -29,10 +30,10 @@ class Affine:
 
 def plain(model: nn.Module) -> nn.Module:
     """Copy of a model in evaluation mode whose weights are plain tensors: parametrisations are applied."""
-    model = copied(model).eval()
+    model = copy.deepcopy(model).eval()
     for module in list(model.modules()):
         if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+            attach.remove(module, leave=True)
     return model.requires_grad_(False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 from nonideal import faults as stuck
 from nonideal import variability as variable
 from nonideal.quantize import attach
-from nonideal.quantize.copies import copied
 from nonideal.regularised.networks import exchange, parameter_groups, quantise, shapes
 from nonideal.regularised.penalty import FLOAT_FORWARD, QUANTISER_LR, Course, Penalty
 from nonideal.training import Hook, Settings, Tensors, train
@@ -97,7 +97,7 @@ class Hardened:
 
     def finish(self) -> nn.Module:
         """Copy of the network, in evaluation mode and without quantisers, with the weights the chip holds."""
-        return attach.detach(copied(self.model).eval())
+        return attach.detach(copy.deepcopy(self.model).eval())
 
 
 class _Begin(Hook):

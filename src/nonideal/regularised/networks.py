@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from nonideal.quantize import attach
-from nonideal.quantize.copies import copied
 from nonideal.quantize.learned import LearnedQuantiser
 from nonideal.quantize.lsq import LSQ, quantise_input
 from nonideal.training import Hook
@@ -111,7 +111,7 @@ def shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     """Copy of a network, without quantisers, that computes with the given weights."""
-    result = copied(model)
+    result = copy.deepcopy(model)
     for name, weight in weights.items():
         layer = result.get_submodule(name)
         attach.remove(layer, leave=False)
