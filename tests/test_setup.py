@@ -1,5 +1,6 @@
 """Lock, environment.yml and pyproject.toml say the same."""
 
+import os
 import re
 import tomllib
 
@@ -72,7 +73,13 @@ def make(root, folder, *arguments):
 
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(root / name, folder)
-    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    # Not as a part of the `make` that runs the tests: it would ask that one for its jobs.
+    outside = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+    }
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=outside, capture_output=True, text=True, check=False
+    )
 
 
 def python_that_says(folder, script):
