@@ -40,7 +40,7 @@ CROSSBAR = {
     "table_ternarisation",
 }
 FIRMWARE = {"firmware_format", "firmware_tables", "formats", "table_formats", "table_kernels", "table_cycles"}
-END = {"compare_published_values", "compare_published", "provenance", "paper", "manifest", "all"}
+END = {"compare_published_values", "compare_published", "provenance", "page", "paper", "manifest", "all"}
 
 
 @contextlib.contextmanager
@@ -132,7 +132,7 @@ def test_a_broken_kernel_stops_the_workflow(tiny):
 def test_editing_what_only_draws_redraws_and_names_the_new_code(tiny):
     with edited(tiny.folder / "src/nonideal/plotting/labels.py", comment):
         due = tiny.due()
-    assert due == {*FIGURES, "provenance", "paper", "manifest", "all"}
+    assert due == {*FIGURES, "provenance", "page", "paper", "manifest", "all"}
 
 
 def test_editing_a_notebook_redraws_that_figure_only(tiny):
