@@ -28,15 +28,15 @@ setup: .venv/.synced  ## create .venv from requirements.lock
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The workflow's tests wait for its jobs much of the time, so the library's run beside them.
+# The workflow's tests wait for its jobs much of the time, so the library's run beside them; one thread each.
 test: setup  ## correctness tests, under ten minutes on two cores
 	@$(MAKE) --no-print-directory -j 2 test-library test-workflow
 
 test-library: setup  ## those of the library alone
-	pytest -q --ignore tests/workflow
+	OMP_NUM_THREADS=1 pytest -q --ignore tests/workflow
 
 test-workflow: setup  ## those that run the workflow on tiny settings
-	pytest -q tests/workflow
+	OMP_NUM_THREADS=1 pytest -q tests/workflow
 
 test-chaos: setup  ## kill runs at random moments and fill the disk; prints the table of outcomes (minutes)
 	pytest -m chaos tests/chaos
