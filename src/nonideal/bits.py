@@ -52,12 +52,8 @@ def train_format(
         Name of a format, or ``float``.
     data
         Folder of a prepared data set.
-    seed
-        Seed of the run.
-    progress
-        Folder for checkpoints; an interrupted call resumes from them, bit for bit.
-    fingerprint
-        What the checkpoints depend on (code, settings, seed, data); others are discarded.
+    seed, progress, fingerprint
+        As `nonideal.recipe.train_variants`.
 
     Returns
     -------

@@ -39,7 +39,7 @@ def train_scan(
     data
         Folder of a prepared data set.
     seed, progress, fingerprint
-        As `nonideal.bits.train_format`.
+        As `nonideal.recipe.train_variants`.
 
     Returns
     -------

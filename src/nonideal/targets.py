@@ -123,9 +123,9 @@ TARGETS = (
     Target(
         "figure_cnn_tradeoff",
         "convolutional networks: accuracy, flash, time",
-        "CNN training log",
+        "CNN verification log",
         CNN,
-        "test accuracy, 2-bit first dense layer",
+        "accuracy of the C engine, CNN",
     ),
     Target(
         "figure_5a", "networks on chips over a year", "Fig. 5a", NETWORKS, "accuracy, max-fill b=1, one year"
