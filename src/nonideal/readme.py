@@ -34,7 +34,7 @@ def parts(results: Path, benchmarks: Path) -> dict[str, str]:
     return {
         "targets": _targets(compared, seconds),
         "published": _published(compared),
-        "accuracy": _accuracy(pd.read_csv(results / "tables/table_bits.csv")),
+        "accuracy": _accuracy(results),
         "firmware": _firmware(pd.read_csv(results / "tables/table_kernels.csv")),
         "spiking": _spiking(results / "tables"),
         "networks": _networks(results / "networks"),
@@ -89,8 +89,13 @@ def _published(compared: pd.DataFrame) -> str:
     )
 
 
-def _accuracy(bits: pd.DataFrame) -> str:
+def _accuracy(results: Path) -> str:
+    bits = pd.read_csv(results / "tables/table_bits.csv")
+    epochs = pd.read_parquet(results / "training/float/history.parquet", columns=["epoch"])["epoch"].max()
     lines = [
+        f"Test accuracy after the last of {epochs} epochs, mean and half width of the 95 % interval over "
+        f"{bits['seeds'].min()} seeds:",
+        "",
         "| format | bits per weight | trained with it (QAT) | quantised afterwards (PTQ) |",
         "|---|---|---|---|",
     ]
