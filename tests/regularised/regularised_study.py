@@ -11,6 +11,7 @@ CONFIG = {
     "layers": "inner",
     "seeds": 2,
     "holdout": 0,
+    "train_images": 0,
     "batch_size": 16,
     "augmentation": "none",
     "precision": "float32",

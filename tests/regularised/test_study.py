@@ -106,6 +106,10 @@ def test_held_out_images_are_neither_trained_on_nor_the_test_images(tmp_path):
     assert torch.equal(part.test_labels, whole.test_labels)
     assert torch.equal(whole.tensors.test_images, whole.test_images)
     assert abs(float(part.tensors.train_images.mean())) < 1e-4
+    few = study.examples(CONFIG | {"holdout": 200, "train_images": 100}, tmp_path, seed=1)
+    assert len(few.tensors.train_labels) == 100
+    assert torch.equal(few.tensors.test_labels, part.tensors.test_labels)
+    assert abs(float(few.tensors.train_images.mean())) < 1e-4
 
 
 def test_curves_and_multipliers_fit_their_tables_and_integers_agree(run, states):

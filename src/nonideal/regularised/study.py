@@ -61,6 +61,8 @@ def examples(config: Mapping[str, Any], folder: str | os.PathLike[str], *, seed:
     """Prepared data set, normalised by the moments of what is trained on."""
     whole = data.load(folder)
     part = data.hold_out(whole, config["holdout"], seed=seed) if config["holdout"] else whole
+    if config["train_images"]:
+        part = data.subset(part, train=config["train_images"], seed=seed)
     mean, std = moments(torch.from_numpy(part.train_images))
     settings = {"size": whole.train_images.shape[-1], "mean": mean, "std": std}
     full = (
