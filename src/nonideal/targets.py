@@ -163,6 +163,12 @@ TARGETS = (
         "",
         (*REGULARISED[:2], "regularised_pcm"),
     ),
+    Target(
+        "table_headline",
+        "the main statements on the crossbars' network",
+        "",
+        ("train_network", "regularised_headline"),
+    ),
     Target("table_claims", "verdict on each claim about regularised training", "", VARIABILITY),
     Target("figure_quantiser", "levels, thresholds and loss of a quantiser", "", REGULARISED),
     Target("figure_level_sets", "levels that learned multipliers span", "", REGULARISED),

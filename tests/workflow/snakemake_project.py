@@ -65,6 +65,7 @@ TINY = {
         "faults": {"bits": [3], "rates": [0, 0.2], "p_stuck1": [0.5], "epochs": 1},
         "variability": {"bits": [3], "sigmas": [0.4], "epochs": 1},
         "pcm": {"bits": [3], "epochs": 1},
+        "headline": {"methods": ["multiplier"]},
     },
     "fpga": {"formats": ["twn"], "images": 1, "lanes": [1], "parallel": {"inputs": 8}},
 }

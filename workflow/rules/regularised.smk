@@ -5,9 +5,13 @@ REGULARISED = config["regularised"]
 REGULARISED_COMMON = {
     key: value
     for key, value in REGULARISED.items()
-    if key not in ("qat", "methods", "faults", "variability", "pcm", "tolerated_loss")
+    if key not in ("qat", "methods", "faults", "variability", "pcm", "headline", "tolerated_loss")
 }
 QAT_SETTINGS = REGULARISED_COMMON | {"qat": REGULARISED["qat"]}
+HEADLINE_SETTINGS = QAT_SETTINGS | {
+    **{key: REGULARISED[key] for key in ("faults", "variability", "headline")},
+    "networks": {key: NETWORKS[key] for key in ("dataset", "architecture", "width", "pixels")},
+}
 FIGURES |= {
     "figure_quantiser": {"curves": "regularised/curves.parquet", "levels": "regularised/levels.parquet"},
     "figure_level_sets": {"curves": "regularised/curves.parquet", "levels": "regularised/levels.parquet"},
@@ -20,6 +24,7 @@ TABLES |= {
     "table_qat": "regularised/qat.parquet",
     "table_bit_serial": "regularised/bit_serial.parquet",
     "table_claims": "regularised/claims.parquet",
+    "table_headline": "regularised/headline_summary.parquet",
 }
 
 
@@ -74,6 +79,32 @@ rule regularised_qat:
         "regularised: {wildcards.method}, every width and seed"
     script:
         adapter("regularised_qat")
+
+
+rule regularised_headline:
+    input:
+        **images(NETWORKS["dataset"]),
+        network=result("networks/float/network.pt"),
+        code=code("regularised_headline"),
+    output:
+        networks=result("regularised/headline.parquet"),
+        summary=result("regularised/headline_summary.parquet"),
+    log:
+        log_of("regularised_headline"),
+    benchmark:
+        timing_of("regularised_headline")
+    threads: REGULARISED["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=1200,
+    params:
+        seed=config["seed"],
+        settings=HEADLINE_SETTINGS,
+        progress=result("regularised/headline/progress"),
+    message:
+        "regularised: the main statements on the crossbars' network"
+    script:
+        adapter("regularised_headline")
 
 
 rule regularised_inspection:
@@ -143,4 +174,5 @@ rule regularised_summary:
 rule regularised:
     input:
         rules.regularised_summary.output,
+        rules.regularised_headline.output,
         rules.regularised_inspection.output,

@@ -83,6 +83,28 @@ PCM_RUNS = table(
 )
 PCM_SUMMARY = table("regularised_pcm_summary", list(PCM_KEY), PCM_KEY | SUMMARISED | OVER_FIXED)
 
+STUDIES = ("quantisation", "faults", "variability")
+HEADLINE_KEY = (
+    DATA
+    | {
+        "study": column("str", "what the network suffers", one_of(STUDIES)),
+        "method": column(
+            "str", "quantiser, mitigation or training", one_of((*METHODS, *FAULT_MODES, *VARIABILITY_METHODS))
+        ),
+        "p_stuck1": FAULTS["p_stuck1"],
+        "condition": column(
+            "float64", "share of stuck cells, or standard deviation over mean of the cells", at_least(0)
+        ),
+    }
+    | BITS
+)
+HEADLINE_RUNS = table(
+    "regularised_headline",
+    [*HEADLINE_KEY, "seed"],
+    HEADLINE_KEY | SEED | {name: MEASURED[name] for name in ("test_loss", "test_accuracy")},
+)
+HEADLINE_SUMMARY = table("regularised_headline_summary", list(HEADLINE_KEY), HEADLINE_KEY | SUMMARISED)
+
 
 def claims(name: str) -> pa.DataFrameSchema:
     """Table of claims and whether they hold."""

@@ -1,0 +1,144 @@
+"""The track's main statements on the deeper network that the crossbars carry too.
+
+Quantisers, maps, mitigations and course are those of `nonideal.regularised.study`. All repetitions start from
+the one float network of the study of crossbars; they differ in batches and in chips.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from nonideal import data
+from nonideal.pcm import network_training
+from nonideal.preprocessing import moments, prepare
+from nonideal.regularised import analysis, study
+from nonideal.schemas.regularised import HEADLINE_SUMMARY
+from nonideal.training.checkpoint import folder_of
+
+WATCHED = 500  # test images shown after every epoch; all of them count after the last
+
+
+class HeadlineRun(study.Run):
+    """What all runs of the job share; the network is one of the crossbars."""
+
+    def network(self, repetition: int) -> nn.Module:
+        """Untrained network; its weights are those of the float network in the end."""
+        channels = self.examples.test_images.shape[1]
+        return network_training.architecture(
+            self.config["networks"], channels, self.examples.classes, seed=self.child(repetition)
+        )
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the studies, with the one rate and the one sigma of section ``headline``."""
+    headline, networks = config["headline"], config["networks"]
+    epochs = {} if headline["epochs"] is None else {"epochs": headline["epochs"]}
+    return dict(config) | {
+        "dataset": networks["dataset"],
+        "model": networks["architecture"],
+        "qat": config["qat"] | epochs | {"bits": headline["bits"]},
+        "faults": config["faults"] | epochs | {"rates": [headline["rate"]]},
+        "variability": config["variability"]
+        | epochs
+        | {"bits": headline["bits"], "sigmas": [headline["sigma"]]},
+    }
+
+
+def start(
+    config: Mapping[str, Any],
+    arrays: str | os.PathLike[str],
+    *,
+    seed: int,
+    progress: str | os.PathLike[str],
+    fingerprint: str,
+) -> HeadlineRun:
+    """Open the job.
+
+    Parameters
+    ----------
+    config
+        Section ``regularised`` of the configuration, with the keys of section ``networks`` that name the data
+        set and the network under ``networks``.
+    arrays
+        Prepared data set of the crossbars' networks.
+    seed, progress, fingerprint
+        As `nonideal.regularised.study.start`.
+    """
+    settings = settings_of(config)
+    whole = data.load(arrays)
+    watched = min(WATCHED, len(whole.test_labels))
+    part = data.subset(whole, train=settings["train_images"] or None, test=watched, seed=seed)
+    # Normalised as the float network was: by the moments of the whole set.
+    mean, std = moments(torch.from_numpy(whole.train_images))
+    tensors, full = (
+        prepare(one, size=config["networks"]["pixels"], mean=mean, std=std) for one in (part, whole)
+    )
+    examples = study.Examples(tensors, full.test_images, full.test_labels, len(whole.class_names))
+    return HeadlineRun(settings, examples, seed, folder_of(progress, fingerprint))
+
+
+def rows(run: HeadlineRun, state: study.State) -> Iterator[dict[str, Any]]:
+    """Train and measure everything: rows of table ``regularised_headline``.
+
+    Parameters
+    ----------
+    run
+        The job.
+    state
+        State of the float network.
+    """
+    floats = dict.fromkeys(range(run.config["seeds"]), state)
+    plain = {"p_stuck1": 0.0, "condition": 0.0}
+    for repetition in floats:
+        model = run.network(repetition)
+        model.load_state_dict(state)
+        row = run.labels(repetition) | {"method": "float", "bits": analysis.FULL_PRECISION}
+        yield row | {"study": "quantisation", **plain} | run.measure(model)
+    states: dict[tuple[int, int], study.State] = {}
+    for method in run.config["headline"]["methods"]:
+        for bits, repetition, trained, row in study.qat(run, floats, method):
+            if method == "multiplier":
+                states[bits, repetition] = trained
+            yield row | {"study": "quantisation", **plain}
+    yield from _on_cells(run, states)
+
+
+def _on_cells(run: HeadlineRun, states: Mapping[tuple[int, int], study.State]) -> Iterator[dict[str, Any]]:
+    """Stuck and variable cells, from the networks trained with multipliers."""
+    p_stuck1 = run.config["headline"]["p_stuck1"]
+    for bits in run.config["headline"]["bits"]:
+        part = replace(run, folder=run.folder / f"faults-{bits}")
+        for row in study.with_faults(part, states, bits, p_stuck1):
+            yield _renamed(row, "faults", mode="method", rate="condition")
+    for method in ("chip_in_loop", "regularised"):
+        for row in study.with_variability(run, states, method):
+            yield _renamed(row | {"p_stuck1": 0.0}, "variability", sigma="condition")
+
+
+def _renamed(row: Mapping[str, Any], study_name: str, **names: str) -> dict[str, Any]:
+    """Row of one study in the columns of the common table."""
+    return {names.get(key, key): value for key, value in row.items()} | {"study": study_name}
+
+
+def frame(found: Iterator[dict[str, Any]]) -> pd.DataFrame:
+    """Table ``regularised_headline`` of the rows."""
+    return pd.DataFrame(found).drop(columns="validation_accuracy")
+
+
+def summary(networks: pd.DataFrame) -> pd.DataFrame:
+    """Rows of table ``regularised_headline_summary``: means over seeds, and what remains of the float network.
+
+    Parameters
+    ----------
+    networks
+        Table ``regularised_headline``.
+    """
+    floats = networks[networks["method"] == "float"]
+    return analysis.summary(networks, floats, HEADLINE_SUMMARY.unique)

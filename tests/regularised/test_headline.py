@@ -1,0 +1,60 @@
+"""The main statements on the crossbars' network."""
+
+import pytest
+import torch
+from regularised_study import CONFIG
+
+from nonideal import data, tables
+from nonideal.pcm import network_training
+from nonideal.regularised import headline
+from nonideal.schemas import regularised
+
+NETWORKS = {"dataset": "digits", "architecture": "resnet8", "width": 4, "pixels": 8}
+HEADLINE = {
+    "methods": ["multiplier", "multiplier_ste"],
+    "bits": [3],
+    "rate": 0.2,
+    "p_stuck1": 0.5,
+    "sigma": 0.4,
+    "epochs": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    data.prepare("digits", folder)
+    config = CONFIG | {"train_images": 128, "seeds": 2, "headline": HEADLINE, "networks": NETWORKS}
+    run = headline.start(config, folder, seed=1, progress=folder / "progress", fingerprint="a" * 64)
+    state = network_training.architecture(NETWORKS, 1, 10, seed=5).state_dict()
+    return run, state
+
+
+def test_settings_take_the_one_rate_and_the_network_of_the_crossbars(started):
+    run, _ = started
+    assert run.config["faults"]["rates"] == [0.2]
+    assert run.config["variability"]["sigmas"] == [0.4]
+    assert run.config["qat"]["bits"] == run.config["variability"]["bits"] == [3]
+    assert {run.config[part]["epochs"] for part in ("qat", "faults", "variability")} == {1}
+    assert run.labels(0) == {"dataset": "digits", "model": "resnet8", "seed": 0}
+    assert len(run.examples.tensors.train_labels) == 128
+    assert len(run.examples.tensors.test_labels) == min(headline.WATCHED, len(run.examples.test_labels))
+
+
+def test_every_condition_is_trained_from_the_one_float_network(started):
+    run, state = started
+    before = {name: value.clone() for name, value in state.items()}
+    frame = tables.check(headline.frame(headline.rows(run, state)), regularised.HEADLINE_RUNS)
+    assert all(torch.equal(before[name], state[name]) for name in state)
+    counted = frame.groupby("study")["method"].nunique().to_dict()
+    assert counted == {"quantisation": 3, "faults": 4, "variability": 3}
+    assert len(frame) == 2 * 10
+    floats = frame[frame["method"] == "float"]
+    assert floats["test_loss"].nunique() == 1
+    trained = frame[frame["method"] != "float"]
+    assert trained.groupby(["study", "method"])["test_loss"].nunique().min() == 2  # batches and chips differ
+    made = tables.check(headline.summary(frame), regularised.HEADLINE_SUMMARY)
+    first = made[(made["method"] == "basic")].iloc[0]
+    own = frame[frame["method"] == "basic"]["test_accuracy"]
+    assert first["change"] == pytest.approx(100 * (own.mean() - floats["test_accuracy"].iloc[0]))
+    assert (first["condition"], first["p_stuck1"]) == (0.2, 0.5)
