@@ -133,7 +133,7 @@ def frame(found: Iterator[dict[str, Any]]) -> pd.DataFrame:
 
 
 def summary(networks: pd.DataFrame) -> pd.DataFrame:
-    """Rows of table ``regularised_headline_summary``: means over seeds, and what remains of the float network.
+    """Rows of table ``regularised_headline_summary``: means over seeds, and changes against full precision.
 
     Parameters
     ----------
