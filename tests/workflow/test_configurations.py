@@ -43,3 +43,15 @@ def test_profiles_of_clusters_plan_the_run(tiny, name):
     profile = ("--dry-run", "--forceall", "--profile", f"workflow/profiles/{name}")
     output = tiny.snakemake("crossbar", options=profile)
     assert "crossbar: trials of shard 0001" in output
+
+
+def test_kubernetes_profile_plans_every_job(tiny):
+    """From a storage in place of the volume's folder. No cluster is asked: there is no address of one."""
+    whole = ("--dry-run", "--forceall")
+    profile = ("--profile", "workflow/profiles/kubernetes", "--default-storage-prefix", str(tiny.folder))
+    output = tiny.snakemake(options=(*whole, *profile), environment={"KUBECONFIG": "/nowhere/at/all"})
+    plans = [text.split("Job stats:")[1].split("\n\n")[0] for text in (output, tiny.snakemake(options=whole))]
+    assert plans[0] == plans[1] and "paper" in plans[0]
+    # Data, results and code are files of the storage.
+    for path in ("resources/data/digits/manifest.json", "results/tiny/paper.pdf", "src/nonideal/rng.py"):
+        assert f"{tiny.folder}/{path}" in output
