@@ -60,3 +60,21 @@ def test_profiles_of_clusters_plan_the_run(tiny, name):
     profile = ("--dry-run", "--forceall", "--profile", f"workflow/profiles/{name}")
     output = tiny.snakemake("crossbar", options=profile)
     assert "crossbar: trials of shard 0001" in output
+
+
+def test_kubernetes_profile_plans_every_job(tiny):
+    """From a storage in place of the volume's folder. No cluster is asked: there is no address of one."""
+    whole = ("--dry-run", "--forceall")
+    profile = ("--profile", "workflow/profiles/kubernetes", "--default-storage-prefix", str(tiny.folder))
+    output = tiny.snakemake(options=(*whole, *profile), environment={"KUBECONFIG": "/nowhere/at/all"})
+    # The storage holds data and results; code too, else inputs would be missing.
+    for path in ("resources/data/digits/manifest.json", "results/tiny/paper.pdf"):
+        assert f"{tiny.folder}/{path} (retrieve from storage)" in output
+    assert counts_of_jobs(output) == counts_of_jobs(tiny.snakemake(options=whole))
+
+
+def counts_of_jobs(output):
+    """Rows of the table a dry run prints."""
+    rows = sorted(output.split("Job stats:")[1].split("\n\n")[0].splitlines())
+    assert len(rows) > 50
+    return rows

@@ -109,7 +109,7 @@ rule spiking_cells:
     input:
         regularised=rules.spiking_multiplier.output.accuracy,
         faults=expand(
-            rules.spiking_faults.output.accuracy,
+            result("spiking/faults/{bits}-{p_stuck1}/accuracy.parquet"),
             bits=CELLS["faults"]["bits"],
             p_stuck1=CELLS["faults"]["p_stuck1"],
         ),
