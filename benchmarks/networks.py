@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from nonideal import files
 from nonideal.models import build
-from nonideal.pcm.deploy import Snapshot, deploy
+from nonideal.pcm.deploy import deploy
+from nonideal.pcm.deployed import Snapshot
 from nonideal.rng import torch_stream
 
 STEP = 32  # images
