@@ -49,10 +49,16 @@ def convert(values: Tensor, span: Tensor, bits: int) -> Tensor:
     Tensor
         Nearest code times step; ties go to the even code.
     """
+    return convert_(values.clone(), span, bits)
+
+
+def convert_(values: Tensor, span: Tensor, bits: int) -> Tensor:
+    """`convert` in place: new megabytes for every slice would cost more than its product."""
     limit = largest_code(bits)
     step = span / limit
-    codes = values / torch.where(step > 0, step, torch.ones_like(step))
-    return codes.round_().clamp(-limit, limit).mul_(step)
+    gain = torch.where(step > 0, 1 / step, torch.zeros_like(step))
+    # hardtanh_ is a clamp_ that works on all chips at once under vmap.
+    return functional.hardtanh_(values.mul_(gain).round_(), -limit, limit).mul_(step)
 
 
 def measured_span(values: Tensor, quantile: float) -> Tensor:
@@ -174,12 +180,14 @@ class ConvertedLayer(nn.Module):
         """Outputs of the layer on one chip."""
         if self.dac_bits is not None:
             inputs = convert(inputs, self.dac_span, self.dac_bits)
-        outputs = 0.0
+        outputs = None
         for weight, span in zip(self.weight.unbind(), self.span.unbind(), strict=True):
             column = products(self.layer, inputs, weight[None])
-            outputs = outputs + (column if self.adc_bits is None else convert(column, span, self.adc_bits))
+            if self.adc_bits is not None:
+                convert_(column, span, self.adc_bits)
+            outputs = column if outputs is None else outputs.add_(column)
         scale, shift = (along_channels(self.layer, values) for values in (self.scale, self.layer.bias))
-        return outputs * scale + shift
+        return outputs.mul_(scale).add_(shift)
 
 
 def insert(model: nn.Module, layers: dict[nn.Module, ConvertedLayer]) -> nn.Module:

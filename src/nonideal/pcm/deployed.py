@@ -158,7 +158,7 @@ class DeployedNetwork:
             part = converters.products(layer.module, layer.inputs, weights)
             if layer.spans is not None:
                 span = converters.along_channels(layer.module, layer.spans[j].repeat_interleave(outputs))
-                part = converters.convert(part, span, self.hardware.adc_bits)
+                converters.convert_(part, span, self.hardware.adc_bits)
             total = part if total is None else total.add_(part)
         sums = converters.channel_sums(layer.module, total.abs_()).view(chips, outputs)
         return sums if self.hardware.compensation == "column" else sums.sum(1, keepdim=True)
