@@ -82,7 +82,13 @@ def test_without_converters_not_a_bit_changes():
         assert torch.equal(weights[f"{name}.weight"], (held.sum(0) + noise) * layer.step * scale)
 
 
-CONFIGURATIONS = [("equal_fill", 1, 4), ("max_fill", 1, 4), ("max_fill_ec", 2, 3), ("digital", None, 2)]
+CONFIGURATIONS = [
+    ("max_fill", 1, 1),
+    ("equal_fill", 1, 4),
+    ("max_fill", 1, 4),
+    ("max_fill_ec", 2, 3),
+    ("digital", None, 2),
+]
 
 
 def _widen(deployed, factor):
