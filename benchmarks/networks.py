@@ -5,6 +5,7 @@ classifies the same images of 3 x 32 x 32 values on the same chips, in turn in o
 give chips times images per second and the ratio to the obvious loop: one copy of the model a chip, all images
 in one batch. The cases differ in the size of the steps, the order of the channels, where batch normalisation
 is applied, the precision of the products, and in whether all chips run in one call (grouped convolutions).
+The last one has converters: it takes a product a slice, and its deviation is what they do to the logits.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ from torch import Tensor, nn
 
 from nonideal import files
 from nonideal.models import build
-from nonideal.pcm.deploy import Snapshot, deploy
+from nonideal.pcm.deploy import deploy
+from nonideal.pcm.deployed import Snapshot
+from nonideal.pcm.hardware import Hardware
 from nonideal.rng import torch_stream
 
 STEP = 32  # images
 TARGET = 3.0  # ratio to the obvious loop
 REPEATS = 2  # the faster one counts
+SLICES = 8
+BITS = 8  # of converters, which read every slice by itself
 
 
 def copies(model: nn.Module, weights: dict[str, Tensor], chips: int) -> list[nn.Module]:
@@ -73,12 +78,16 @@ def main() -> None:
     model = build(arguments.architecture, generator=torch_stream(0, "init")).eval()
     images = torch.randn(arguments.images, 3, 32, 32, generator=torch_stream(0, "images"))
     start = time.perf_counter()
-    network = deploy(model, "max_fill", 1, 8, arguments.chips, seed=0, calibration=images[:16])
+    network = deploy(model, "max_fill", 1, SLICES, arguments.chips, seed=0, calibration=images[:16])
     programming = time.perf_counter() - start
     snapshot = network.at(20.0)
     start = time.perf_counter()
     snapshot = network.at(3600.0)
     reading = time.perf_counter() - start
+    hardware = Hardware(dac_bits=BITS, adc_bits=BITS)
+    converted = deploy(
+        model, "max_fill", 1, SLICES, arguments.chips, seed=0, calibration=images[:16], hardware=hardware
+    ).at(3600.0)
     # The models of the loop apply normalisation themselves, so it is taken out of the weights.
     weights = {}
     for name, value in snapshot.weights.items():
@@ -95,6 +104,7 @@ def main() -> None:
             "all chips in one call": lambda: snapshot._batched(images, STEP),
             "deployed network": lambda: snapshot(images),
             "deployed network, bfloat16": lambda: half(snapshot, images),
+            f"deployed network, {BITS}-bit converters": lambda: converted(images),
         }
         rows, expected = [], None
         for name, run in cases.items():

@@ -106,6 +106,39 @@ def test_deploy(command, taught, images, tmp_path):
     pd.testing.assert_frame_equal(tables.read(tmp_path / "t.parquet", DEPLOYMENT), frame)
 
 
+def test_deploy_behind_converters(command, taught, images, tmp_path):
+    place, state = taught
+    given = (
+        "deploy",
+        place,
+        "--state",
+        state,
+        "--data",
+        images,
+        "--chips",
+        3,
+        "--times",
+        "20s",
+        "--slices",
+        2,
+    )
+    errors = {}
+    for name, more in {
+        "ideal": (),
+        "fine": ("--dac-bits", 12, "--adc-bits", 12),
+        "coarse": ("--dac-bits", 12, "--adc-bits", 3),
+        "clipped": ("--dac-bits", 12, "--adc-bits", 3, "--converter-quantile", 0.5),
+    }.items():
+        status, out, _ = command(*given, *more, "--output", "t.csv")
+        frame = pd.read_csv(tmp_path / "t.csv")
+        assert status == 0 and ("converters: " in out) == bool(more)
+        errors[name] = frame["error_mean"][0]
+        assert frame["adc_bits"].isna().all() if not more else frame["adc_bits"][0] == more[3]
+    assert "converters: 12 bits for inputs, 3 bits for outputs of every slice" in out
+    assert errors["fine"] == pytest.approx(errors["ideal"], rel=0.1)
+    assert errors["coarse"] > 1.2 * errors["fine"] and errors["clipped"] != errors["coarse"]
+
+
 def test_deploy_of_one_chip_and_of_digital_slices(command, model_file, images):
     status, out, _ = command(
         "deploy", model_file, "--data", images, "--mapping", "digital", "--chips", 1, "--images", 5
@@ -120,6 +153,7 @@ def test_deploy_refuses(refused, model_file, taught, images, tmp_path):
     assert "'soon' is no time" in refused(*given, "--times", "soon")
     assert "n_slices must be an integer from 1 to 8" in refused(*given, "--slices", 9)
     assert "digital slicing derives its base" in refused(*given, "--mapping", "digital", "--base", 2)
+    assert "dac_bits must be None or an integer from 2 to 24, got 1" in refused(*given, "--dac-bits", 1)
     assert "--chips 0: must be at least 1" in refused(*given, "--chips", 0)
     assert "the network refuses images [1, 4, 4]" in refused(*given, "--pixels", 4)
     assert "does not fit Sequential" in refused("deploy", taught[0], "--state", model_file, "--data", images)

@@ -30,7 +30,7 @@ CONFIG = {
     },
     "deployment": {
         "n_slices": [1, 2], "last_s": 31536000, "points": 3, "images": 40, "calibration_images": 8,
-        "ablation_chips": 2,
+        "ablation_chips": 2, "dac_bits": None, "adc_bits": None, "converter_quantile": 1,
     },
 }  # fmt: skip
 
@@ -92,6 +92,19 @@ def test_chips_differ_and_errors_grow(chips):
     assert one[one["time_s"] == 20]["logit_error"].nunique() == 3
     mean = one.groupby("time_s")["logit_error"].mean()
     assert mean.iloc[-1] > mean.iloc[0] > 0
+
+
+def test_converters_of_the_configuration_reach_the_chips(digits, states, chips):
+    deployment = CONFIG["deployment"] | {"dac_bits": 4, "adc_bits": 4}
+    found = networks.run(
+        CONFIG | {"deployment": deployment}, "ternary", states[0]["ternary"], digits, range(1), seed=3
+    )
+    ideal = chips.query("network == 'ternary' and chip == 0")
+    key = ["mapping", "base", "n_slices", "time_s"]
+    both = found.merge(ideal, on=key, suffixes=("", "_ideal"))
+    assert len(both) == len(ideal) == len(found)
+    assert (both["logit_error"] != both["logit_error_ideal"]).all()
+    assert both["logit_error"].mean() > both["logit_error_ideal"].mean()
 
 
 def test_summary_is_mean_and_interval(digits, states, chips):
@@ -162,6 +175,7 @@ def test_options_change_what_they_should(digits, states, monkeypatch):
         assert change["compensation", kind, 20.0] == pytest.approx(0, abs=1e-6)  # nothing to compensate at t0
     assert change["compensation", "none", networks.MONTH_S] > 0.5
     assert (change.xs("read noise at t0") != 0).any()
+    assert change["converters of inputs and outputs", "8 bits", 20.0] != 0
 
 
 def test_learning_curves_and_weights(states):

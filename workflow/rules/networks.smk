@@ -3,6 +3,8 @@
 NETWORKS = config["networks"]
 NETWORK_NAMES = ["float", "noise_aware", "ternary"]
 CHIPS = NETWORKS["deployment"]
+# The references have no converters, and the study of options chooses its own.
+CONVERTERS = ("dac_bits", "adc_bits", "converter_quantile")
 
 FIGURES |= {
     "figure_5a": {
@@ -110,7 +112,7 @@ rule network_references:
     params:
         seed=config["seed"],
         networks=NETWORK_NAMES,
-        settings=chip_settings(("chips", "shards", "ablation_chips")),
+        settings=chip_settings(("chips", "shards", "ablation_chips", *CONVERTERS)),
     message:
         "networks: accuracy without hardware"
     script:
@@ -163,7 +165,7 @@ rule network_options:
         runtime=600,
     params:
         seed=config["seed"],
-        settings=chip_settings(("chips", "shards")),
+        settings=chip_settings(("chips", "shards", *CONVERTERS)),
     message:
         "networks: cost of the options the literature leaves open"
     script:

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         default=100,
-        help="training images that set the compensation (default: 100)",
+        help="training images that set the compensation and the ranges of converters (default: 100)",
     )
     parser.add_argument(
         "--seed",
@@ -99,6 +99,25 @@ def _add_hardware(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compensation", choices=COMPENSATIONS, default="layer", help="of drift (default: layer)"
     )
+    parser.add_argument(
+        "--dac-bits",
+        type=int,
+        metavar="N",
+        help="of the converters of a layer's inputs (default: ideal ones)",
+    )
+    parser.add_argument(
+        "--adc-bits",
+        type=int,
+        metavar="N",
+        help="of the converters of every slice's outputs (default: ideal ones, which are faster)",
+    )
+    parser.add_argument(
+        "--converter-quantile",
+        type=float,
+        metavar="SHARE",
+        default=1.0,
+        help="of calibration values within a converter's range; the others saturate (default: 1)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -116,12 +135,22 @@ def run(arguments: argparse.Namespace) -> int:
         plan(arguments),
         arguments.chips,
         seed=arguments.seed,
-        hardware=Hardware(compensation=arguments.compensation),
+        hardware=hardware(arguments),
     )
     if arguments.output:
         writing.table(frame, arguments.output, DEPLOYMENT, command="deploy")
     print(layout(frame))
     return 0
+
+
+def hardware(arguments: argparse.Namespace) -> Hardware:
+    """Options of the chips."""
+    return Hardware(
+        compensation=arguments.compensation,
+        dac_bits=arguments.dac_bits,
+        adc_bits=arguments.adc_bits,
+        converter_quantile=arguments.converter_quantile,
+    )
 
 
 def plan(arguments: argparse.Namespace) -> Plan:
@@ -177,6 +206,8 @@ def table(
         mapping=plan.mapping,
         base=slicing.slice_base(plan.mapping, plan.base, plan.n_slices),
         n_slices=plan.n_slices,
+        dac_bits=_bits(hardware.dac_bits),
+        adc_bits=_bits(hardware.adc_bits),
         accuracy_without_hardware=(reference.argmax(1) == chosen.labels).double().mean().item(),
         chips=chips,
         images=len(chosen.labels),
@@ -196,6 +227,11 @@ def _over_chips(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def _bits(bits: int | None) -> float:
+    """Bits as a table holds them: a missing value for ideal converters."""
+    return math.nan if bits is None else float(bits)
+
+
 def layout(frame: pd.DataFrame) -> str:
     """The table as text."""
     first = frame.iloc[0]
@@ -212,10 +248,18 @@ def layout(frame: pd.DataFrame) -> str:
     return (
         f"{first['mapping']}, base {first['base']}, {first['n_slices']} devices a weight: "
         f"{chips} chip{'s' * (chips > 1)}, {first['images']:,} images\n"
-        f"without hardware errors: {100 * first['accuracy_without_hardware']:.2f} %\n"
+        + _converters(first)
+        + f"without hardware errors: {100 * first['accuracy_without_hardware']:.2f} %\n"
         + writing.columns(cells, right=("time", "accuracy", "logit error"))
         + ("\nmean and half width of the 95 % interval over chips" if chips > 1 else "")
     )
+
+
+def _converters(row: pd.Series) -> str:
+    """Line about converters, if there are any."""
+    bits = {"inputs": row["dac_bits"], "outputs of every slice": row["adc_bits"]}
+    found = [f"{count:.0f} bits for {where}" for where, count in bits.items() if not math.isnan(count)]
+    return f"converters: {', '.join(found)}\n" if found else ""
 
 
 def _with_interval(value: float, half: float, digits: int) -> str:

@@ -22,6 +22,9 @@ READ_NOISE_NORMS = ("slice_max", "g_max")
 COMPENSATIONS = ("layer", "column", "fixed", "none")
 EXPONENTS = ("folded_normal", "clipped")
 
+CONVERTER_BITS = (2, 24)
+"""Fewest and most bits of a converter: two give the codes -1, 0 and 1, and float32 holds no more than 24."""
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -51,11 +54,15 @@ class Hardware:
     compensation
         Drift compensation: one measured factor a layer ("layer"), one a column, that is an output ("column"),
         one a layer from the mean drift exponents of the targets without a measurement ("fixed"), or "none".
+    dac_bits, adc_bits
+        Bits of the converters before the rows and behind the columns, see `converters`; None is ideal.
+    converter_quantile
+        Share of the magnitudes in the calibration batch that lies within a converter's range; 1 is all.
 
     Raises
     ------
     ValueError
-        If a name is unknown.
+        If a name is unknown or a number out of range.
     """
 
     ec_targets: str = "unbounded"
@@ -67,6 +74,9 @@ class Hardware:
     pairs: bool = False
     non_negative: bool = False
     compensation: str = "layer"
+    dac_bits: int | None = None
+    adc_bits: int | None = None
+    converter_quantile: float = 1.0
 
     def __post_init__(self) -> None:
         for key, known in (
@@ -78,6 +88,19 @@ class Hardware:
         ):
             if getattr(self, key) not in known:
                 raise ValueError(f"{key} must be one of {', '.join(known)}, got {getattr(self, key)!r}")
+        low, high = CONVERTER_BITS
+        for key in ("dac_bits", "adc_bits"):
+            bits = getattr(self, key)
+            whole = isinstance(bits, int) and not isinstance(bits, bool)
+            if bits is not None and not (whole and low <= bits <= high):
+                raise ValueError(f"{key} must be None or an integer from {low} to {high}, got {bits!r}")
+        if not 0 < self.converter_quantile <= 1:
+            raise ValueError(f"converter_quantile must lie in (0, 1], got {self.converter_quantile!r}")
+
+    @property
+    def converting(self) -> bool:
+        """Whether there are converters of finite resolution."""
+        return self.dac_bits is not None or self.adc_bits is not None
 
 
 NOISELESS = Hardware(read_noise="off", programming_noise=False, drift=False, compensation="none")
@@ -157,6 +180,10 @@ class Devices:
         it once a weight is exact, and cheaper than once a device.
         """
         return (held * self.noise).square_().sum(dim=0).sqrt_()
+
+    def by_slice(self, values: Tensor) -> Tensor:
+        """Sum over the devices of each slice, (slices, chips, *weights): the two of a pair share a column."""
+        return values.unflatten(0, (-1, len(self.targets))).sum(dim=0)
 
     def fixed_factor(self, t: float) -> Tensor:
         """Compensation expected from the targets and their mean exponents alone, (chips,)."""

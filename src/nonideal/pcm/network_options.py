@@ -16,7 +16,7 @@ from nonideal.pcm.device import T0_S
 from nonideal.pcm.hardware import Hardware
 
 STANDARD = Hardware()
-"""What the other values are compared with: the choices of the published crossbar runs."""
+"""What the other values are compared with: the choices of the published crossbar runs, ideal converters."""
 
 ALTERNATIVES: tuple[tuple[str, str, Hardware], ...] = (
     ("read noise at t0", "off", replace(STANDARD, read_noise="after_t0")),
@@ -29,6 +29,8 @@ ALTERNATIVES: tuple[tuple[str, str, Hardware], ...] = (
     ("compensation", "column", replace(STANDARD, compensation="column")),
     ("compensation", "fixed", replace(STANDARD, compensation="fixed")),
     ("compensation", "none", replace(STANDARD, compensation="none")),
+    ("converters of inputs and outputs", "8 bits", replace(STANDARD, dac_bits=8, adc_bits=8)),
+    ("converters of inputs and outputs", "6 bits", replace(STANDARD, dac_bits=6, adc_bits=6)),
 )
 
 CONFIGURATIONS = (("max_fill", 1), ("max_fill_ec", 1), ("max_fill_ec", 2))

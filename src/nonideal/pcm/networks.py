@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from nonideal import rng
 from nonideal.pcm import network_training
-from nonideal.pcm.deploy import DeployedNetwork, deploy, logit_error, quantised
+from nonideal.pcm.deploy import deploy, logit_error, quantised
+from nonideal.pcm.deployed import DeployedNetwork
 from nonideal.pcm.device import T0_S
 from nonideal.pcm.hardware import Hardware
 from nonideal.training import evaluate
@@ -30,6 +31,9 @@ MONTH_S = 30 * 24 * 3600.0
 
 FIVE = (("equal_fill", 1), ("max_fill", 1), ("max_fill_ec", 1), ("max_fill", 2), ("max_fill_ec", 2))
 """Mappings and bases of Fig. 5c."""
+
+CONVERTERS = ("dac_bits", "adc_bits", "converter_quantile")
+"""Keys of section ``networks.deployment`` that describe converters."""
 
 GROUP = 5  # chips programmed at once; bounds memory
 
@@ -179,16 +183,22 @@ def run(
         model = restore(config, state, channels, classes)
         images = Images(*(part.to(_device()) for part in (images.test, images.labels, images.calibration)))
         reference = reference_logits(model, images)
+        hardware = converters_of(config["deployment"])
         rows = []
         with tqdm(total=len(chips) * len(plans(config["deployment"], network)), unit="chip") as bar:
             for first in range(chips.start, chips.stop, GROUP):
                 group = range(first, min(first + GROUP, chips.stop))
                 for plan in plans(config["deployment"], network):
                     named = {"mapping": plan.mapping, "base": plan.base, "n_slices": plan.n_slices}
-                    found = simulate(model, plan, group, images, reference, seed=seed, hardware=Hardware())
+                    found = simulate(model, plan, group, images, reference, seed=seed, hardware=hardware)
                     rows += [{"network": network} | named | row for row in found]
                     bar.update(len(group))
     return pd.DataFrame(rows)
+
+
+def converters_of(settings: Mapping[str, Any]) -> Hardware:
+    """Hardware of the published crossbar runs with the converters of section ``networks.deployment``."""
+    return Hardware(**{key: settings[key] for key in CONVERTERS})
 
 
 def reference_logits(model: nn.Module, images: Images) -> Tensor:

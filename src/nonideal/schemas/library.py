@@ -14,6 +14,12 @@ DEPLOYMENT = table(
         "mapping": column("str", "how a weight is split over slices", one_of(MAPPINGS)),
         "base": column("int64", "ratio of significance of neighbouring slices, b_W", at_least(1)),
         "n_slices": column("int64", "devices per weight, n_W", at_least(1)),
+        "dac_bits": column(
+            "float64", "bits of the converters of inputs; missing: ideal", at_least(2), nullable=True
+        ),
+        "adc_bits": column(
+            "float64", "bits of the converters of outputs; missing: ideal", at_least(2), nullable=True
+        ),
         "time_s": column("float64", "time after programming", above(0), unit="s"),
         "accuracy_mean": column("float64", "mean accuracy over chips", SHARE),
         "accuracy_half_width": column("float64", STUDENT, at_least(0), nullable=True),

@@ -1,0 +1,54 @@
+"""The configuration of the published scale, one step of it."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from snakemake.utils import update_config
+
+from nonideal.data.splits import Dataset
+from nonideal.pcm import network_training, networks
+from nonideal.pcm.device import T0_S
+from nonideal.pcm.hardware import Hardware
+
+
+@pytest.fixture
+def config(root):
+    """Section ``networks`` of the published scale, with epochs of one step."""
+    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    update_config(config, yaml.safe_load((root / "config/paper.yaml").read_text()))
+    section = config["networks"]
+    section["float"] |= {"epochs": 1, "warmup_epochs": 0}
+    section["noise"] |= {"epochs": 1}
+    section["deployment"] |= {"images": 4, "calibration_images": 2}
+    return section
+
+
+def test_the_published_scale_trains_one_step_and_reads_a_chip(config, tmp_path, monkeypatch):
+    assert config["architecture"] == "resnet32" and config["deployment"]["chips"] == 100
+    assert config["float"]["precision"] == "bfloat16" and config["float"]["channels_last"]
+    rng = np.random.default_rng(1)
+    parts = [(rng.integers(256, size=(n, 3, 32, 32), dtype=np.uint8), np.arange(n)) for n in (10, 4)]
+    images = Dataset("cifar10", *parts[0], *parts[1], class_names=tuple("abcdefghij"))
+    monkeypatch.setattr(network_training, "load", lambda folder: images)
+    states = {}
+    for name in ("float", "noise_aware"):
+        states[name], history = network_training.train_network(
+            config,
+            name,
+            "cifar10",
+            initial=states.get("float"),
+            seed=3,
+            progress=tmp_path,
+            fingerprint="a" * 64,
+        )
+        assert len(history) == 1 and np.isfinite(history["train_loss"]).all()
+    before, after = (states[name]["classifier.weight"] for name in states)
+    assert torch.isfinite(after).all() and not torch.equal(before, after)
+    seen, channels, classes = networks.choose_images(config, "cifar10", seed=3)
+    model = networks.restore(config, states["noise_aware"], channels, classes).cpu()
+    plan = networks.Plan("max_fill", 1, max(config["deployment"]["n_slices"]), (T0_S,))
+    reference = networks.reference_logits(model, seen)
+    rows = list(networks.simulate(model, plan, [99], seen, reference, seed=3, hardware=Hardware()))
+    assert [(row["chip"], row["time_s"]) for row in rows] == [(99, T0_S)]
+    assert 0 < rows[0]["logit_error"] < 1
