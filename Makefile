@@ -10,7 +10,7 @@ OUTSIDE := $(PATH)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := all
-.PHONY: all setup test test-library test-workflow test-chaos test-slurm status audit lint format bench reference lock clean help
+.PHONY: all setup test test-library test-workflow test-chaos test-slurm test-kubernetes status audit lint format bench reference lock clean help
 
 all: setup  ## set up the environment, build the default artefact and its report page
 	snakemake --cores $(CORES)
@@ -44,6 +44,11 @@ test-chaos: setup  ## kill runs at random moments and fill the disk; prints the 
 test-slurm: setup  ## run through a Slurm on this computer (root; apt-get install slurm-wlm munge)
 	pytest -m slurm tests/slurm
 
+# In a folder of their own: Snakemake loads every plugin it finds at each job's start, and this one takes seconds.
+test-kubernetes: setup  ## plan a run through the Kubernetes profile (installs its plugins, contacts no cluster)
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --target .venv/kubernetes --no-deps --require-hashes -r requirements-kubernetes.lock
+	PYTHONPATH=.venv/kubernetes pytest -q tests/workflow -k kubernetes
+
 status: setup  ## what of each run is done, running, failed or interrupted
 	@python -m nonideal status
 
@@ -76,7 +81,7 @@ reference: setup  ## commit the reduced run and the benchmarks as reference, the
 	mkdir -p benchmarks/reference && cp benchmarks/out/*.csv benchmarks/reference/
 	python -m nonideal.readme
 
-lock:  ## resolve pyproject.toml again into requirements.lock (needs the network)
+lock:  ## resolve pyproject.toml again into requirements.lock (needs the network); requirements-kubernetes.lock by hand
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --generate-hashes --python-version 3.11 --quiet --output-file requirements.lock
 
 clean:  ## remove the default run's results (the environment stays)

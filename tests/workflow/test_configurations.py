@@ -64,6 +64,8 @@ def test_profiles_of_clusters_plan_the_run(tiny, name):
 
 def test_kubernetes_profile_plans_every_job(tiny):
     """From a storage in place of the volume's folder. No cluster is asked: there is no address of one."""
+    reason = "the plugins are not installed: make test-kubernetes installs them and runs this test"
+    pytest.importorskip("snakemake_executor_plugin_kubernetes", reason=reason)
     whole = ("--dry-run", "--forceall")
     profile = ("--profile", "workflow/profiles/kubernetes", "--default-storage-prefix", str(tiny.folder))
     output = tiny.snakemake(options=(*whole, *profile), environment={"KUBECONFIG": "/nowhere/at/all"})
