@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from nonideal import rng, stats, training
+from nonideal import rng, stats, tensorfile, training
 from nonideal.layers import quant_layers
 from nonideal.mcu import build, host
 from nonideal.mcu.cycles import CLOCK_HZ
@@ -113,7 +113,7 @@ def train_width(
             history.rename(columns={"lr": "learning_rate"}).drop(columns="seconds").assign(**names)
         )
         results.append(names | _result(model, examples))
-        networks[repetition] = {key: value.cpu() for key, value in model.state_dict().items()}
+        networks[repetition] = tensorfile.state_of(model)
     return networks, pd.concat(histories, ignore_index=True), pd.DataFrame(results)
 
 

@@ -178,4 +178,4 @@ def save(chip: nn.Module, network: networks.Network, path: Path) -> None:
     if network.name is not None:
         saved.save(chip, path, network.name, **(network.settings or {}))
         return
-    tensorfile.save({key: value.detach().cpu() for key, value in chip.state_dict().items()}, path)
+    tensorfile.save(tensorfile.state_of(chip), path)
