@@ -10,11 +10,7 @@ from nonideal import tables, tensorfile
 from nonideal.regularised import cell_study, job
 from nonideal.schemas import regularised
 
-run = job.Run.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
-)
+run = job.Run.start(snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance))
 states = tensorfile.load(snakemake.input.networks[0])
 bits, p_stuck1 = int(snakemake.wildcards.bits), float(snakemake.wildcards.p_stuck1)
 frame = pd.DataFrame(cell_study.with_faults(run, states, bits, p_stuck1))

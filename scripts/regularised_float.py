@@ -10,11 +10,7 @@ from nonideal import tables, tensorfile
 from nonideal.regularised import job, study
 from nonideal.schemas import regularised
 
-run = job.Run.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
-)
+run = job.Run.start(snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance))
 states, rows = {}, []
 for repetition, state, row in study.full_precision(run):
     states[repetition] = state

@@ -9,9 +9,7 @@ from nonideal.regularised import headline
 from nonideal.schemas import regularised
 
 run = headline.HeadlineRun.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
+    snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance)
 )
 frame = headline.frame(headline.rows(run, tensorfile.load(snakemake.input.network)))
 tables.write(frame, snakemake.output.networks, regularised.HEADLINE_RUNS, provenance=provenance)

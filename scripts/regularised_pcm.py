@@ -10,11 +10,7 @@ from nonideal import tables, tensorfile
 from nonideal.regularised import job, pcm_cells
 from nonideal.schemas import regularised
 
-run = job.Run.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
-)
+run = job.Run.start(snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance))
 states = tensorfile.load(snakemake.input.networks[0])
 frame = pd.DataFrame(pcm_cells.with_pcm(run, states, snakemake.wildcards.levels))
 tables.write(frame, snakemake.output.accuracy, regularised.PCM_RUNS, provenance=provenance)

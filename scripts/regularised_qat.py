@@ -10,11 +10,7 @@ from nonideal import tables, tensorfile
 from nonideal.regularised import job, study
 from nonideal.schemas import regularised
 
-run = job.Run.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
-)
+run = job.Run.start(snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance))
 floats = tensorfile.load(snakemake.input.networks[0])
 states, rows = {}, []
 for bits, repetition, state, row in study.qat(run, floats, snakemake.wildcards.method):

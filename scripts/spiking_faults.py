@@ -12,9 +12,7 @@ from nonideal.schemas import regularised, spiking_cells
 from nonideal.spiking import hardening
 
 run = hardening.SpikingRun.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
+    snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance)
 )
 states = tensorfile.load(snakemake.input.networks)
 bits, p_stuck1 = int(snakemake.wildcards.bits), float(snakemake.wildcards.p_stuck1)

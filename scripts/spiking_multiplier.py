@@ -9,9 +9,7 @@ from nonideal.schemas import spiking_cells
 from nonideal.spiking import hardening
 
 run = hardening.SpikingRun.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
+    snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance)
 )
 states, rows = hardening.with_multipliers(run, tensorfile.load_networks(snakemake.input.networks))
 tensorfile.save(states, snakemake.output.networks)

@@ -12,9 +12,7 @@ from nonideal.schemas import spiking_cells
 from nonideal.spiking import hardening
 
 run = hardening.SpikingRun.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
+    snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance)
 )
 states = tensorfile.load(snakemake.input.networks)
 frame = pd.DataFrame(cell_study.with_variability(run, states, snakemake.wildcards.method))
