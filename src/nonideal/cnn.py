@@ -16,17 +16,16 @@ import torch
 
 from nonideal import rng, tensorfile, training
 from nonideal.layers import quant_layers
-from nonideal.mcu import build, host
-from nonideal.mcu.export import export
+from nonideal.mcu import build, host, study
 from nonideal.mcu.integer import from_model, quantise_images
 from nonideal.mcu.packing import LAYOUTS
-from nonideal.mcu.verify import measure
 from nonideal.models.cnn import Cnn, cnn
 from nonideal.recipe import settings_of, tensors
 from nonideal.training.checkpoint import folder_of
 
 REPETITION = 0  # of the trained networks: one program a width
-PLAIN_SHARE = 10  # the plain kernel is the baseline: the emulator runs this part of the images on it
+# The plain kernel is the baseline: the emulator runs this part of the images on it.
+EMULATED_PART = {"plain": 10, "fast": 1}
 # Images whose cycles are counted, which takes seconds each; they differ little, as no convolution is skipped.
 CYCLE_IMAGES = {"plain": 2, "fast": 20}
 
@@ -168,22 +167,18 @@ def run_width(
     images = quantise_images(examples.test_images)
     decided = integers.classify(images)
     engine = host.HostEngine(build.host_library(Path(folder) / "host"))
+    counts = {
+        kernel: {
+            "cycle_images": CYCLE_IMAGES[kernel],
+            "emulated_images": max(1, config["emulated_images"] // EMULATED_PART[kernel]),
+        }
+        for kernel in LAYOUTS
+    }
     kernels, cycles = [], []
-    for kernel in LAYOUTS:
-        emulated = config["emulated_images"] if kernel == "fast" else config["emulated_images"] // PLAIN_SHARE
-        print(f"{channels} channels, {kernel} kernel: building, verifying {len(images)} images", flush=True)
-        made = export(integers, images, kernel=kernel)
-        made.write(Path(folder) / kernel)
-        measured = measure(
-            made,
-            images,
-            Path(folder) / kernel,
-            engine=engine,
-            seed=seed,
-            cycle_images=CYCLE_IMAGES[kernel],
-            emulated_images=max(1, emulated),
-        )
-        other = int((engine.infer(integers, images, kernel=kernel)[1] != decided).sum())
+    for made, measured in study.verified(
+        integers, images, folder, name=f"{channels} channels", engine=engine, seed=seed, counts=counts
+    ):
+        other = int((engine.infer(integers, images, kernel=made.kernel)[1] != decided).sum())
         row = {key: value for key, value in measured.row(made).items() if key not in ("format", "sizes")}
         kernels.append(labels(config, channels) | row | {"mismatches": other})
         counted = measured.classes(made).drop(columns="format")
