@@ -44,6 +44,29 @@ def test_image_folders_must_agree_and_be_filled(tmp_path, monkeypatch):
         data.open_folders(tmp_path)
 
 
+def test_image_folders_are_scaled_down_once(tmp_path):
+    write_folders(tmp_path, ["n01", "n02"])
+    manifest = data.prepare("imagenet64", tmp_path / "out", root=tmp_path)
+    assert manifest["classes"] == ["n01", "n02"] and manifest["counts"] == {"train": 2, "test": 2}
+    made = data.load(tmp_path / "out")
+    assert made.train_images.shape == (2, 3, 64, 64)
+    assert made.test_labels.tolist() == [0, 1]
+    for k in range(2):  # a plain image stays plain; JPEG may shift it by a step or two
+        assert np.abs(made.train_images[k].astype(int) - 40 * k).max() <= 2
+    recorded = data.recorded_files(tmp_path / "out" / "manifest.json")
+    assert recorded == [["train", 2], ["val", 2]]
+    source = data.locate("imagenet64", tmp_path)
+    assert recorded == sorted([path.name, data.extent(path)] for path in source.files)
+
+
+def test_a_damaged_image_is_named(tmp_path):
+    write_folders(tmp_path, ["n01", "n02"])
+    (tmp_path / "val/n02/a.JPEG").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"val/n02/a\.JPEG"):
+        data.prepare("imagenet64", tmp_path / "out", root=tmp_path)
+    assert not (tmp_path / "out").exists()
+
+
 def test_one_split_alone_is_an_error(tmp_path):
     write_folders(tmp_path / "imagenet", ["n01"], splits=["train"])
     with pytest.raises(DataError, match=r"imagenet/val: expected"):

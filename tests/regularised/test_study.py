@@ -159,13 +159,16 @@ def test_claims_of_a_run_fit_their_table(run, states):
         tables.check(frame, schema)
 
 
-def test_the_published_scale_trains_one_step():
-    model = build("vgg13", generator=torch_stream(1, "x"), width=64)
+@pytest.mark.parametrize(
+    "name, pixels, classes", [("vgg13", 32, 10), ("resnet18", 64, 1000), ("resnet50", 64, 1000)]
+)
+def test_the_published_scale_trains_one_step(name, pixels, classes):
+    model = build(name, generator=torch_stream(1, "x"), width=64, classes=classes)
     networks.quantise(model, "multiplier", 4, activation_bits=4)
     penalty = Penalty(Course(100, 2000, 200))
     groups = networks.parameter_groups(0.01, 1e-6)(model)
     optimiser = torch.optim.SGD([{k: v for k, v in g.items() if k != "lr_factor"} for g in groups], lr=1e-4)
-    images = torch.rand(2, 3, 32, 32, generator=torch_stream(1, "images"))
+    images = torch.rand(2, 3, pixels, pixels, generator=torch_stream(1, "images"))
     before = [penalty(model, 0).item()]
     loss = torch.nn.functional.cross_entropy(model(images), torch.tensor([0, 1])) + penalty(model, 0)
     loss.backward()

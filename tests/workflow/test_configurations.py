@@ -37,6 +37,23 @@ def test_every_target_is_listed(tiny):
     assert wanted <= set(output.split())
 
 
+def test_imagenet_is_planned_from_its_folders(tiny, tmp_path):
+    for part in ("train", "val"):
+        for name in ("n01", "n02"):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            (folder / "a.JPEG").write_bytes(b"")
+    output = tiny.snakemake(
+        "table_qat",
+        "figure_faults",
+        options=("--dry-run",),
+        config="config/paper_imagenet.yaml",
+        environment={"NONIDEAL_DATA": str(tmp_path)},
+    )
+    assert "data: verify and convert imagenet64" in output
+    assert "results/paper_imagenet/tables/table_qat.csv" in output
+
+
 @pytest.mark.parametrize("name", ["slurm", "cluster-generic"])
 def test_profiles_of_clusters_plan_the_run(tiny, name):
     pytest.importorskip(f"snakemake_executor_plugin_{name.replace('-', '_')}")

@@ -88,7 +88,7 @@ def files_of(wildcards):
     except data.DataError as error:
         raise WorkflowError(str(error)) from None
     if found:
-        return sorted([path.name, path.stat().st_size] for path in found.files)
+        return sorted([path.name, data.extent(path)] for path in found.files)
     return data.recorded_files(dataset(wildcards.dataset, "manifest.json"))
 
 

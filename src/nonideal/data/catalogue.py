@@ -127,6 +127,7 @@ SPECS = MappingProxyType(
                 },
             ),
             Spec("imagenet", None, ()),
+            Spec("imagenet64", (3, 64, 64), ()),
         )
     }
 )

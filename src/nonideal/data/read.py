@@ -9,6 +9,7 @@ import numpy as np
 
 from nonideal.data.catalogue import MNIST_SHA256, Spec
 from nonideal.data.errors import DataError
+from nonideal.data.folders import read_scaled
 from nonideal.data.idx import idx_sha256, read_idx
 from nonideal.data.sources import Source
 from nonideal.data.splits import stratified_choice
@@ -57,6 +58,10 @@ def read_source(
         splits, findings = _from_idx(spec, source), _unknown()
     elif source.kind == "pickle":
         splits, findings = _from_pickles(spec, source, accept_unknown)
+    elif source.kind == "folders":
+        assert spec.image_shape is not None
+        splits = read_scaled(source, spec.image_shape[-1], progress=progress)
+        findings = _unknown()
     else:
         splits, findings = _from_parquet(spec, source, progress)
     for split, files in (("train", source.train), ("test", source.test)):

@@ -13,6 +13,7 @@ from nonideal.data.catalogue import Spec, spec_of
 from nonideal.data.errors import DataError
 
 ROOT_VARIABLE = "NONIDEAL_DATA"
+FOLDERS = ("imagenet", "imagenet64")  # as it lies, and scaled down to 64 pixels
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet$")
 
 
@@ -115,7 +116,7 @@ def layouts(name: str) -> list[str]:
     found = [f"{path}[.gz]" for pair in spec.idx.values() for path in pair]
     found += [path for paths in spec.pickles.values() for path in paths]
     found += [f"{folder}/{part}-*-of-*.parquet" for folder in spec.parquet for part in ("train", "test")]
-    if name == "imagenet":
+    if name in FOLDERS:
         found += [
             f"{prefix}{part}/<class>/*.JPEG" for prefix in ("imagenet/", "") for part in ("train", "val")
         ]
@@ -176,7 +177,7 @@ def _shards(folder: Path, split: str) -> tuple[Path, ...]:
 
 
 def _find_folders(spec: Spec, root: Path) -> Source | None:
-    if spec.name != "imagenet":
+    if spec.name not in FOLDERS:
         return None
     for base in (root / "imagenet", root):
         train, val = base / "train", base / "val"
@@ -211,7 +212,7 @@ def download(name: str, cache: str | os.PathLike[str] | None = None) -> Source:
     folder = Path(cache) if cache is not None else cache_folder()
     if folder.is_dir() and (source := locate(name, folder)) is not None:
         return source
-    if name == "imagenet":
+    if name in FOLDERS:
         raise DataError(folder, "ImageNet in local folders", "none; it has no free download", provide(name))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from nonideal import archives, files
 from nonideal.data.catalogue import Spec, spec_of
 from nonideal.data.errors import DataError
+from nonideal.data.folders import class_names
 from nonideal.data.read import Findings, Splits, read_source
 from nonideal.data.sources import Source, data_root, download, locate, provide
 from nonideal.data.splits import Dataset
@@ -36,6 +39,9 @@ def prepare(
 
     The arrays (see `Dataset`) lie uncompressed in the ``.npz`` file, which loads many times faster than the
     original files; two runs on the same files write the same bytes.
+
+    ImageNet's folders become ``"imagenet64"``: every image scaled to 64 pixels on its shorter side and
+    cropped to its centre, 16 GB in all.
 
     Parameters
     ----------
@@ -75,6 +81,8 @@ def prepare(
     if source is None:
         where = data_root(root) or "no data root"
         raise DataError(where, f"the files of {name}", "none, and downloading is off", provide(name))
+    if source.kind == "folders":
+        spec = replace(spec, class_names=class_names(source))
     splits, findings = read_source(spec, source, accept_unknown=accept_unknown, progress=progress)
     return _write(Path(folder), spec, source, splits, findings)
 
@@ -89,12 +97,7 @@ def _write(folder: Path, spec: Spec, source: Source, splits: Splits, findings: F
         "source": source.kind,
         # Paths relative to the root: a manifest does not depend on where the data lie.
         "files": [
-            {
-                "path": path.relative_to(source.root).as_posix(),
-                "bytes": path.stat().st_size,
-                "sha256": files.sha256(path),
-            }
-            for path in source.files
+            {"path": path.relative_to(source.root).as_posix()} | _identity(path) for path in source.files
         ],
         **findings,
         "counts": {split: len(labels) for split, (_, labels) in splits.items()},
@@ -106,6 +109,20 @@ def _write(folder: Path, spec: Spec, source: Source, splits: Splits, findings: F
         manifest["arrays_sha256"] = files.sha256(temporary)
     files.write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     return manifest
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a file; of a folder with classes their number, and paths and sizes for contents."""
+    if path.is_file():
+        return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
+    inside = sorted((entry.relative_to(path).as_posix(), entry.stat().st_size) for entry in path.glob("*/*"))
+    listed = hashlib.sha256(json.dumps(inside).encode()).hexdigest()
+    return {"bytes": sum(size for _, size in inside), "classes": extent(path), "sha256_of_list": listed}
+
+
+def extent(path: Path) -> int:
+    """Size of a file in bytes, or number of classes of a folder: cheap to read again before every run."""
+    return path.stat().st_size if path.is_file() else len(list(path.iterdir()))
 
 
 def load(folder: str | os.PathLike[str], *, check: bool = True) -> Dataset:
@@ -154,13 +171,15 @@ def load(folder: str | os.PathLike[str], *, check: bool = True) -> Dataset:
 
 
 def recorded_files(manifest: str | os.PathLike[str]) -> list[list[Any]]:
-    """Names and sizes, sorted, of the files a prepared data set was made from; none without a manifest."""
+    """Names and extents, sorted, of what a prepared data set was made from; none without a manifest."""
     path = Path(manifest)
     if not path.exists():
         return []
     entries = _manifest(path).get("files")
     try:
-        return sorted([Path(entry["path"]).name, int(entry["bytes"])] for entry in entries)
+        return sorted(
+            [Path(entry["path"]).name, int(entry.get("classes", entry["bytes"]))] for entry in entries
+        )
     except (TypeError, KeyError, ValueError) as error:
         raise DataError(path, "a list of names and sizes under 'files'", repr(error), AGAIN) from error
 
