@@ -28,9 +28,9 @@ from torch.utils.data import Dataset as Samples
 from torchvision import transforms
 
 from nonideal import data, files
-from nonideal.augment import MNIST_MEAN, MNIST_STD, prepare
 from nonideal.data import Dataset
 from nonideal.models import build
+from nonideal.preprocessing import MNIST_MEAN, MNIST_STD, prepare
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
 from nonideal.training import Settings, train

@@ -4,16 +4,12 @@ from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
-from nonideal import capacity, tables
+from nonideal import capacity, recipe, tables
 from nonideal.schemas import capacity as schemas
 
-settings, study = snakemake.params.settings, snakemake.params.capacity
-networks = capacity.train_networks(
-    settings,
-    study,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
-)
+wanted = capacity.variants(snakemake.params.settings, snakemake.params.capacity)
+trained = recipe.train_variants(wanted, snakemake.input.arrays, **resume(snakemake, provenance))
+networks = capacity.measured(trained)
 tables.write(networks, snakemake.output.networks, schemas.CAPACITY, provenance=provenance)
 tables.write(capacity.fit(networks), snakemake.output.fit, schemas.CAPACITY_FIT, provenance=provenance)
 tables.write(

@@ -4,7 +4,7 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import cnn, tables
+from nonideal import cnn_tradeoff, tables
 from nonideal.schemas import cnn as schemas
 from nonideal.schemas import mcu, training
 
@@ -12,7 +12,7 @@ parts = (("accuracy", schemas.ACCURACY), ("kernels", schemas.KERNELS_TABLE), ("c
 frames = {name: tables.read(snakemake.input[name], schema) for name, schema in parts}
 for name, schema in parts:
     tables.write(frames[name], snakemake.output[name], schema, provenance=provenance)
-table = cnn.tradeoff(
+table = cnn_tradeoff.tradeoff(
     frames["accuracy"],
     frames["kernels"],
     tables.read(snakemake.input.formats, training.ACCURACY_SUMMARY),

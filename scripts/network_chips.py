@@ -4,15 +4,14 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import tables, tensorfile
 from nonideal.pcm import networks
-from nonideal.pcm.network_training import read
 from nonideal.schemas.networks import NETWORK_CHIPS
 
 frame = networks.run(
     snakemake.params.settings,
     snakemake.wildcards.network,
-    read(snakemake.input.network),
+    tensorfile.load(snakemake.input.network),
     snakemake.input.arrays,
     range(*snakemake.params.chips),
     seed=snakemake.params.seed,

@@ -4,14 +4,13 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import tables, tensorfile
 from nonideal.pcm.network_options import compare_options
-from nonideal.pcm.network_training import read
 from nonideal.schemas.networks import NETWORK_OPTIONS
 
 frame = compare_options(
     snakemake.params.settings,
-    read(snakemake.input.network),
+    tensorfile.load(snakemake.input.network),
     snakemake.input.arrays,
     seed=snakemake.params.seed,
 )

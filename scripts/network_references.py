@@ -4,14 +4,13 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import tables, tensorfile
 from nonideal.pcm import networks
-from nonideal.pcm.network_training import read
 from nonideal.schemas.network_history import NETWORK_HISTORY
 from nonideal.schemas.networks import NETWORK_CURVES, NETWORK_REFERENCES
 
 names, paths = snakemake.params.networks, snakemake.input.networks
-states = {name: read(path) for name, path in zip(names, paths, strict=True)}
+states = {name: tensorfile.load(path) for name, path in zip(names, paths, strict=True)}
 frame = networks.references(
     snakemake.params.settings, states, snakemake.input.arrays, seed=snakemake.params.seed
 )

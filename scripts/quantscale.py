@@ -4,16 +4,12 @@ from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
-from nonideal import quantscale, tables
+from nonideal import quantscale, recipe, tables
 from nonideal.schemas import capacity as schemas
 
-settings, scan = snakemake.params.settings, snakemake.params.scan
-networks = quantscale.train_scan(
-    settings,
-    scan,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
-)
+wanted = quantscale.variants(snakemake.params.settings, snakemake.params.scan)
+trained = recipe.train_variants(wanted, snakemake.input.arrays, **resume(snakemake, provenance))
+networks = quantscale.measured(trained)
 summary = quantscale.summarise(networks)
 tables.write(networks, snakemake.output.networks, schemas.QUANTSCALE, provenance=provenance)
 tables.write(summary, snakemake.output.summary, schemas.QUANTSCALE_SUMMARY, provenance=provenance)

@@ -6,19 +6,15 @@ provenance = start(snakemake)
 
 import pandas as pd
 
-from nonideal import tables
-from nonideal.regularised import study
+from nonideal import tables, tensorfile
+from nonideal.regularised import cell_study, job
 from nonideal.schemas import regularised
 
-run = study.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
-)
-states = study.load(snakemake.input.networks[0])
+run = job.Run.start(snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance))
+states = tensorfile.load(snakemake.input.networks[0])
 bits, p_stuck1 = int(snakemake.wildcards.bits), float(snakemake.wildcards.p_stuck1)
-frame = pd.DataFrame(study.with_faults(run, states, bits, p_stuck1))
+frame = pd.DataFrame(cell_study.with_faults(run, states, bits, p_stuck1))
 tables.write(frame, snakemake.output.accuracy, regularised.FAULT_RUNS, provenance=provenance)
-maps = study.stored_maps(run, states, bits, p_stuck1)
+maps = cell_study.stored_maps(run, states, bits, p_stuck1)
 tables.write(maps, snakemake.output.maps, regularised.CELL_MAP, provenance=provenance)
 finish(snakemake)

@@ -6,19 +6,15 @@ provenance = start(snakemake)
 
 import pandas as pd
 
-from nonideal import tables
-from nonideal.regularised import study
+from nonideal import tables, tensorfile
+from nonideal.regularised import job, study
 from nonideal.schemas import regularised
 
-run = study.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
-)
+run = job.Run.start(snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance))
 states, rows = {}, []
 for repetition, state, row in study.full_precision(run):
     states[repetition] = state
     rows.append(row)
-study.save(states, snakemake.output.networks)
+tensorfile.save(states, snakemake.output.networks)
 tables.write(pd.DataFrame(rows), snakemake.output.accuracy, regularised.QAT, provenance=provenance)
 finish(snakemake)

@@ -4,17 +4,14 @@ from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
-from nonideal import tables
-from nonideal.pcm import network_training
+from nonideal import tables, tensorfile
 from nonideal.regularised import headline
 from nonideal.schemas import regularised
 
-run = headline.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
+run = headline.HeadlineRun.start(
+    snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance)
 )
-frame = headline.frame(headline.rows(run, network_training.read(snakemake.input.network)))
+frame = headline.frame(headline.rows(run, tensorfile.load(snakemake.input.network)))
 tables.write(frame, snakemake.output.networks, regularised.HEADLINE_RUNS, provenance=provenance)
 tables.write(
     headline.summary(frame), snakemake.output.summary, regularised.HEADLINE_SUMMARY, provenance=provenance

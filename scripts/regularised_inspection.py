@@ -6,14 +6,14 @@ provenance = start(snakemake)
 
 from pathlib import Path
 
-from nonideal import tables
-from nonideal.regularised import inspection, study
+from nonideal import tables, tensorfile
+from nonideal.regularised import inspection, job, study
 from nonideal.schemas import regularised
 
 settings, seed = snakemake.params.settings, snakemake.params.seed
-examples = study.examples(settings, snakemake.input.arrays, seed=seed)
-run = study.Run(settings, examples, seed, folder=Path())  # nothing is trained: no checkpoints
-states = study.load(snakemake.input.networks[0])
+examples = job.examples(settings, snakemake.input.arrays, seed=seed)
+run = job.Run(settings, examples, seed, folder=Path())  # nothing is trained: no checkpoints
+states = tensorfile.load(snakemake.input.networks[0])
 bits = max(settings["qat"]["bits"])
 curves, levels = inspection.curves(study.trained(run, states, bits, 0), bits, seed=seed)
 made = {

@@ -6,16 +6,12 @@ provenance = start(snakemake)
 
 import pandas as pd
 
-from nonideal import tables
-from nonideal.regularised import pcm_cells, study
+from nonideal import tables, tensorfile
+from nonideal.regularised import job, pcm_cells
 from nonideal.schemas import regularised
 
-run = study.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
-)
-states = study.load(snakemake.input.networks[0])
+run = job.Run.start(snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance))
+states = tensorfile.load(snakemake.input.networks[0])
 frame = pd.DataFrame(pcm_cells.with_pcm(run, states, snakemake.wildcards.levels))
 tables.write(frame, snakemake.output.accuracy, regularised.PCM_RUNS, provenance=provenance)
 finish(snakemake)

@@ -6,20 +6,16 @@ provenance = start(snakemake)
 
 import pandas as pd
 
-from nonideal import tables
-from nonideal.regularised import study
+from nonideal import tables, tensorfile
+from nonideal.regularised import job, study
 from nonideal.schemas import regularised
 
-run = study.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
-)
-floats = study.load(snakemake.input.networks[0])
+run = job.Run.start(snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance))
+floats = tensorfile.load(snakemake.input.networks[0])
 states, rows = {}, []
 for bits, repetition, state, row in study.qat(run, floats, snakemake.wildcards.method):
     states[bits, repetition] = state
     rows.append(row)
-study.save(states, snakemake.output.networks)
+tensorfile.save(states, snakemake.output.networks)
 tables.write(pd.DataFrame(rows), snakemake.output.accuracy, regularised.QAT, provenance=provenance)
 finish(snakemake)

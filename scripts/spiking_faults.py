@@ -6,20 +6,18 @@ provenance = start(snakemake)
 
 import pandas as pd
 
-from nonideal import tables
-from nonideal.regularised import study
+from nonideal import tables, tensorfile
+from nonideal.regularised import cell_study
 from nonideal.schemas import regularised, spiking_cells
 from nonideal.spiking import hardening
 
-run = hardening.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
+run = hardening.SpikingRun.start(
+    snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance)
 )
-states = study.load(snakemake.input.networks)
+states = tensorfile.load(snakemake.input.networks)
 bits, p_stuck1 = int(snakemake.wildcards.bits), float(snakemake.wildcards.p_stuck1)
-frame = pd.DataFrame(study.with_faults(run, states, bits, p_stuck1))
+frame = pd.DataFrame(cell_study.with_faults(run, states, bits, p_stuck1))
 tables.write(frame, snakemake.output.accuracy, spiking_cells.FAULT_RUNS, provenance=provenance)
-maps = study.stored_maps(run, states, bits, p_stuck1)
+maps = cell_study.stored_maps(run, states, bits, p_stuck1)
 tables.write(maps, snakemake.output.maps, regularised.CELL_MAP, provenance=provenance)
 finish(snakemake)

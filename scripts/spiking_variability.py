@@ -6,17 +6,15 @@ provenance = start(snakemake)
 
 import pandas as pd
 
-from nonideal import tables
-from nonideal.regularised import study
+from nonideal import tables, tensorfile
+from nonideal.regularised import cell_study
 from nonideal.schemas import spiking_cells
 from nonideal.spiking import hardening
 
-run = hardening.start(
-    snakemake.params.settings,
-    snakemake.input.arrays,
-    **resume(snakemake, provenance),
+run = hardening.SpikingRun.start(
+    snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance)
 )
-states = study.load(snakemake.input.networks)
-frame = pd.DataFrame(study.with_variability(run, states, snakemake.wildcards.method))
+states = tensorfile.load(snakemake.input.networks)
+frame = pd.DataFrame(cell_study.with_variability(run, states, snakemake.wildcards.method))
 tables.write(frame, snakemake.output.accuracy, spiking_cells.VARIABILITY_RUNS, provenance=provenance)
 finish(snakemake)

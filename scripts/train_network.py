@@ -4,7 +4,7 @@ from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import tables, tensorfile
 from nonideal.pcm import network_training
 from nonideal.schemas import network_history
 
@@ -14,9 +14,9 @@ state, history = network_training.train_network(
     settings,
     snakemake.wildcards.network,
     snakemake.input.arrays,
-    initial=network_training.read(initial) if initial else None,
+    initial=tensorfile.load(initial) if initial else None,
     **resume(snakemake, provenance),
 )
-network_training.save(state, snakemake.output.network)
+tensorfile.save(state, snakemake.output.network)
 tables.write(history, snakemake.output.history, network_history.NETWORK_HISTORY, provenance=provenance)
 finish(snakemake)

@@ -7,7 +7,7 @@ import scipy.optimize
 import scipy.stats
 from test_bits import CONFIG
 
-from nonideal import capacity, data, quantscale, tables, weights
+from nonideal import capacity, data, quantscale, recipe, tables, weights
 from nonideal.quantize.formats import FORMATS
 from nonideal.schemas import capacity as schemas
 from nonideal.schemas.training import CODE_ENTROPY, ENTROPY_SUMMARY
@@ -104,15 +104,9 @@ def digits(tmp_path_factory):
 
 def test_every_format_and_width_is_trained(digits, tmp_path):
     study = {"formats": ["4bitsym", "ternary"], "widths": [3, 5], "seeds": 2, "epochs": 1}
-    rows = capacity.train_networks(
-        CONFIG | {"widths": [9, 9]},
-        study | {"augmented_copies": 0},
-        digits,
-        seed=1,
-        progress=tmp_path,
-        fingerprint="a" * 64,
-    )
-    found = tables.check(rows, schemas.CAPACITY)
+    wanted = capacity.variants(CONFIG | {"widths": [9, 9]}, study | {"augmented_copies": 0})
+    trained = recipe.train_variants(wanted, digits, seed=1, progress=tmp_path, fingerprint="a" * 64)
+    found = tables.check(capacity.measured(trained), schemas.CAPACITY)
     assert len(found) == 8
     wide = found.query("format == 'ternary' and width == 5")
     assert wide["weights"].tolist() == [256 * 5 + 5 * 5 + 5 * 10] * 2
@@ -122,8 +116,9 @@ def test_every_format_and_width_is_trained(digits, tmp_path):
 
 def test_the_scan_trains_every_scale(digits, tmp_path):
     scan = {"format": "4bitsym", "values": [0.05, 0.4], "references": ["octav"], "seeds": 2, "epochs": 2}
-    arguments = {"seed": 1, "progress": tmp_path, "fingerprint": "a" * 64}
-    rows = tables.check(quantscale.train_scan(CONFIG, scan, digits, **arguments), schemas.QUANTSCALE)
+    wanted = quantscale.variants(CONFIG, scan)
+    trained = recipe.train_variants(wanted, digits, seed=1, progress=tmp_path, fingerprint="a" * 64)
+    rows = tables.check(quantscale.measured(trained), schemas.QUANTSCALE)
     assert len(rows) == 6
     entropy = rows.groupby(["clipping", "quantscale"], dropna=False)["entropy"].mean()
     assert entropy["proportional", 0.05] < entropy["proportional", 0.4] - 1  # narrow: few levels in use

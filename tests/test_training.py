@@ -14,7 +14,7 @@ from nonideal.preprocessing import Tensors, prepare
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
 from nonideal.training import Settings, evaluate, train
-from nonideal.training.loop import _Run
+from nonideal.training.batches import batches
 
 DETERMINISTIC = ["epoch", "lr", "train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 
@@ -172,21 +172,20 @@ def test_an_epoch_is_each_image_once_clean_and_once_per_copy():
     labels = torch.arange(50)
     tensors = Tensors(images, labels, images, labels, torch.zeros(1, 1, 1))
     settings = short(batch_size=12, augmented_copies=2, degrees=0.0, translate=0.0, scale_range=(2.0, 2.0))
-    run = _Run(tiny(), tensors, settings, 0, None)
-    batches = list(run._batches())
-    clean = torch.cat([labels[: len(labels) // 3] for _, _, labels in batches])
-    copies = torch.cat([labels[len(labels) // 3 :] for _, _, labels in batches])
+    found = list(batches(tensors, settings, 0, 0))
+    clean = torch.cat([labels[: len(labels) // 3] for _, _, labels in found])
+    copies = torch.cat([labels[len(labels) // 3 :] for _, _, labels in found])
     assert clean.sort().values.tolist() == list(range(50))
     assert copies.sort().values.tolist() == sorted(list(range(50)) * 2)
     for (
         _,
         pictures,
         names,
-    ) in batches:  # pictures and labels stay together; magnified pictures keep the centre
+    ) in found:  # pictures and labels stay together; magnified pictures keep the centre
         torch.testing.assert_close(pictures[:, 0, 2, 2], names + 1.0)
-    assert [fraction for fraction, _, _ in batches] == [start / 50 for start in range(0, 50, 4)]
-    run.epoch = 1
-    assert not torch.equal(torch.cat([labels for _, _, labels in run._batches()])[:4], clean[:4])
+    assert [fraction for fraction, _, _ in found] == [start / 50 for start in range(0, 50, 4)]
+    later = [labels for _, _, labels in batches(tensors, settings, 0, 1)]
+    assert not torch.equal(torch.cat(later)[:4], clean[:4])
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])

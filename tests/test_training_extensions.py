@@ -13,7 +13,7 @@ from nonideal.preprocessing import Tensors
 from nonideal.quantize import attach
 from nonideal.rng import torch_stream
 from nonideal.training import Hook, Settings, evaluate, train
-from nonideal.training.loop import _Run
+from nonideal.training.batches import batches
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +90,11 @@ def test_crops_are_uniform_over_all_corners():
 
 def test_an_epoch_is_every_image_once(coloured):
     for augmentation in ("none", "crop_flip"):
-        run = _Run(net(), coloured, short(augmentation=augmentation), 0)
-        batches = list(run._batches())
-        assert [len(labels) for _, _, labels in batches] == [16, 16, 8]
-        assert sorted(torch.cat([b[2] for b in batches]).tolist()) == sorted(coloured.train_labels.tolist())
-    plain = list(_Run(net(), coloured, short(), 0)._batches())
-    moved = torch.cat([images for _, images, _ in batches])
+        found = list(batches(coloured, short(augmentation=augmentation), 0, 0))
+        assert [len(labels) for _, _, labels in found] == [16, 16, 8]
+        assert sorted(torch.cat([b[2] for b in found]).tolist()) == sorted(coloured.train_labels.tolist())
+    plain = list(batches(coloured, short(), 0, 0))
+    moved = torch.cat([images for _, images, _ in found])
     clean = torch.cat([images for _, images, _ in plain])
     assert torch.equal(clean.sum(0).sort().values, clean.sum(0).sort().values)
     assert not torch.equal(moved, clean)
@@ -155,8 +154,8 @@ def test_parameter_groups_have_their_own_rate_and_decay(coloured):
     settings = short(epochs=1, schedule="constant", momentum=0.0, batch_size=40)
     train(model, coloured, settings, seed=0, parameter_groups=groups, progress=False)
     reference = net().train()
-    order = torch.cat([b[2] for b in _Run(net(), coloured, settings, 0)._batches()])
-    images = next(_Run(net(), coloured, settings, 0)._batches())[1]
+    order = torch.cat([b[2] for b in batches(coloured, settings, 0, 0)])
+    images = next(batches(coloured, settings, 0, 0))[1]
     functional.cross_entropy(reference(images), order).backward()
     for name, parameter in model.named_parameters():
         if name.startswith("classifier"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -75,34 +75,3 @@ def _read(stream: BinaryIO, key: str, size: int) -> np.ndarray:
         raise ArchiveError(f"array {key!r} of shape {shape} does not take {size - start} bytes")
     values = np.frombuffer(bytearray(stream.read()), dtype)  # reads to the end: the checksum is compared
     return values.reshape(shape, order="F" if fortran_order else "C")
-
-
-def read_export(path: str | os.PathLike[str], readers: Mapping[str, Callable[[Path], Any]]) -> Any:
-    """Read an exported network, whatever is wrong with the file.
-
-    Parameters
-    ----------
-    path
-        File that another program may have written or changed.
-    readers
-        What reads a file, by its ending.
-
-    Raises
-    ------
-    ValueError
-        If no reader is made for the ending, or the file is no export; the message names the file.
-    FileNotFoundError
-        If there is no such file.
-    """
-    path = Path(path)
-    if path.suffix not in readers:
-        raise ValueError(f"{path}: expected a file ending in .npz or .json; the C header is for compilers")
-    try:
-        return readers[path.suffix](path)
-    except (FileNotFoundError, MemoryError):
-        raise
-    except Exception as error:  # a file of another kind fails anywhere: AttributeError, OverflowError ...
-        if isinstance(error, ValueError) and str(path) in str(error):
-            raise
-        reason = repr(error)[:200]
-        raise ValueError(f"{path}: no export of this program ({reason}); write it again") from error

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 
-from nonideal import codes, recipe, training
+from nonideal import codes, recipe, tensorfile, training
 from nonideal.quantize.formats import get_format
 from nonideal.quantize.post_training import post_training_quantise
 from nonideal.training.checkpoint import folder_of
@@ -83,7 +83,7 @@ def train_format(
         )
         usages.append(usage.assign(**names))
         results.append(names | _result(model, examples))
-        networks[repetition] = {key: value.cpu() for key, value in model.state_dict().items()}
+        networks[repetition] = tensorfile.state_of(model)
     tables = (pd.concat(parts, ignore_index=True) for parts in (histories, usages))
     return Trained(networks, *tables, pd.DataFrame(results))
 

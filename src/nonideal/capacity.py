@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.stats
+import torch
 
 from nonideal import recipe
 from nonideal.quantize.formats import get_format
@@ -25,33 +25,16 @@ POOLED = "pooled"
 POOLED_BITS = 4.0  # BitNetMCU: formats of up to 4 bit lie on one line
 
 
-def train_networks(
-    training: Mapping[str, Any],
-    capacity: Mapping[str, Any],
-    data: str | os.PathLike[str],
-    *,
-    seed: int,
-    progress: str | os.PathLike[str],
-    fingerprint: str,
-) -> pd.DataFrame:
-    """Train networks of every width at every weight format.
+def variants(training: Mapping[str, Any], capacity: Mapping[str, Any]) -> list[recipe.Variant]:
+    """Networks of every width at every weight format, to be trained by `nonideal.recipe.train_variants`.
 
     Parameters
     ----------
     training, capacity
         Sections of the configuration; what `capacity` does not name is as in `training`.
-    data
-        Folder of a prepared data set.
-    seed, progress, fingerprint
-        As `nonideal.recipe.train_variants`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of table ``capacity``.
     """
     depth = len(training["widths"])
-    variants = [
+    return [
         recipe.Variant(
             name=f"{name}-width-{width}",
             config=recipe.variant(training, capacity, widths=[width] * depth, seeds=capacity["seeds"]),
@@ -60,7 +43,10 @@ def train_networks(
         )
         for name, width in itertools.product(capacity["formats"], capacity["widths"])
     ]
-    trained = recipe.train_variants(variants, data, seed=seed, progress=progress, fingerprint=fingerprint)
+
+
+def measured(trained: Iterable[tuple[torch.nn.Module, dict[str, Any]]]) -> pd.DataFrame:
+    """Rows of table ``capacity`` of trained networks and what is known of them."""
     rows = []
     for model, row in trained:
         weights = recipe.count_weights(model)

@@ -29,7 +29,6 @@ import pyarrow.parquet
 from nonideal.files import atomic
 
 PLACE = ("layer", "row", "column", "bit")
-VALUES = ("stuck", "factor")
 
 
 class CellMapError(ValueError):

@@ -1,45 +1,33 @@
-"""Convolutional networks on the microcontroller: trained at several widths, verified, and compared.
+"""Convolutional networks on the microcontroller: trained at several widths, and verified.
 
 The recipe is one for all widths. A width's first repetition is exported and run on the emulated CH32V003.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
-from nonideal import rng, stats, training
+from nonideal import rng, tensorfile, training
 from nonideal.layers import quant_layers
-from nonideal.mcu import build, host
-from nonideal.mcu.cycles import CLOCK_HZ
-from nonideal.mcu.export import export
+from nonideal.mcu import build, host, study
 from nonideal.mcu.integer import from_model, quantise_images
 from nonideal.mcu.packing import LAYOUTS
-from nonideal.mcu.verify import measure
 from nonideal.models.cnn import Cnn, cnn
 from nonideal.recipe import settings_of, tensors
 from nonideal.training.checkpoint import folder_of
 
 REPETITION = 0  # of the trained networks: one program a width
-PLAIN_SHARE = 10  # the plain kernel is the baseline: the emulator runs this part of the images on it
+# The plain kernel is the baseline: the emulator runs this part of the images on it.
+EMULATED_PART = {"plain": 10, "fast": 1}
 # Images whose cycles are counted, which takes seconds each; they differ little, as no convolution is skipped.
 CYCLE_IMAGES = {"plain": 2, "fast": 20}
-MS = 1000.0  # in a second
-# Published accuracy beside the published size or time of the same network: quantities of published.csv.
-PUBLISHED = {
-    "CNN": ("accuracy of the C engine, CNN", "size of the weights, CNN", None),
-    "4bitsym": (
-        "accuracy on the device, 4bitsym", None, "cycles per image, 4bitsym, loop over weights"
-    ),
-}  # fmt: skip
 
 
 def network(config: Mapping[str, Any], channels: int, classes: int, *, seed: int) -> Cnn:
@@ -113,7 +101,7 @@ def train_width(
             history.rename(columns={"lr": "learning_rate"}).drop(columns="seconds").assign(**names)
         )
         results.append(names | _result(model, examples))
-        networks[repetition] = {key: value.cpu() for key, value in model.state_dict().items()}
+        networks[repetition] = tensorfile.state_of(model)
     return networks, pd.concat(histories, ignore_index=True), pd.DataFrame(results)
 
 
@@ -179,138 +167,20 @@ def run_width(
     images = quantise_images(examples.test_images)
     decided = integers.classify(images)
     engine = host.HostEngine(build.host_library(Path(folder) / "host"))
+    counts = {
+        kernel: {
+            "cycle_images": CYCLE_IMAGES[kernel],
+            "emulated_images": max(1, config["emulated_images"] // EMULATED_PART[kernel]),
+        }
+        for kernel in LAYOUTS
+    }
     kernels, cycles = [], []
-    for kernel in LAYOUTS:
-        emulated = config["emulated_images"] if kernel == "fast" else config["emulated_images"] // PLAIN_SHARE
-        print(f"{channels} channels, {kernel} kernel: building, verifying {len(images)} images", flush=True)
-        made = export(integers, images, kernel=kernel)
-        made.write(Path(folder) / kernel)
-        measured = measure(
-            made,
-            images,
-            Path(folder) / kernel,
-            engine=engine,
-            seed=seed,
-            cycle_images=CYCLE_IMAGES[kernel],
-            emulated_images=max(1, emulated),
-        )
-        other = int((engine.infer(integers, images, kernel=kernel)[1] != decided).sum())
+    for made, measured in study.verified(
+        integers, images, folder, name=f"{channels} channels", engine=engine, seed=seed, counts=counts
+    ):
+        other = int((engine.infer(integers, images, kernel=made.kernel)[1] != decided).sum())
         row = {key: value for key, value in measured.row(made).items() if key not in ("format", "sizes")}
         kernels.append(labels(config, channels) | row | {"mismatches": other})
         counted = measured.classes(made).drop(columns="format")
         cycles.append(counted.assign(**labels(config, channels)))
     return pd.DataFrame(kernels), pd.concat(cycles, ignore_index=True)
-
-
-def tradeoff(
-    accuracy: pd.DataFrame,
-    kernels: pd.DataFrame,
-    formats: pd.DataFrame,
-    programs: pd.DataFrame,
-    published: str | os.PathLike[str],
-) -> pd.DataFrame:
-    """Accuracy, size and modelled time of every CNN, every fully connected network, and what was published.
-
-    Parameters
-    ----------
-    accuracy, kernels
-        Tables ``cnn_accuracy`` and ``cnn_kernels``.
-    formats, programs
-        Tables ``accuracy_summary`` and ``mcu_kernels`` of the fully connected networks.
-    published
-        The list of published values, for those on MNIST.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of table ``cnn_tradeoff``.
-    """
-    dataset = str(accuracy["dataset"].iloc[0])
-    rows = [_cnn_row(group, kernels) for _, group in accuracy.groupby("channels")]
-    rows += _fully_connected_rows(formats, programs, dataset)
-    rows += _published_rows(published) if dataset == "mnist" else []
-    return pd.DataFrame(rows)
-
-
-def _cnn_row(group: pd.DataFrame, kernels: pd.DataFrame) -> dict[str, Any]:
-    first = group.iloc[0]
-    programs = kernels[kernels["channels"] == first["channels"]].set_index("kernel")
-    summary = stats.summarise(group, ["dataset"], "test_accuracy").iloc[0]
-    half = stats.half_width(summary["sem"], summary["count"])  # NaN for a single seed
-    low, high = np.clip((summary["mean"] - half, summary["mean"] + half), 0, 1)
-    return {
-        "family": "cnn",
-        "network": f"{first['channels']} channels",
-        "dataset": first["dataset"],
-        "channels": int(first["channels"]),
-        "test_accuracy": float(summary["mean"]),
-        "low": float(low),
-        "high": float(high),
-        "seeds": len(group),
-        "integer_accuracy": group["integer_accuracy"].mean(),
-        "weight_bits": float(first["weight_bits"]),
-        "mismatches": float(programs["mismatches"].sum()),
-    } | _program(programs)
-
-
-def _program(programs: pd.DataFrame) -> dict[str, float]:
-    """Costs of one network's two programs, indexed by kernel."""
-    fast = programs.loc["fast"]
-    return {
-        "flash_bytes": float(fast["flash_bytes"]),
-        "ram_bytes": float(fast["ram_bytes"] + fast["stack_bytes"]),
-        "cycles": float(fast["cycles"]),
-        "plain_cycles": float(programs.loc["plain", "cycles"]),
-        "time_ms": float(fast["cycles"]) / CLOCK_HZ * MS,
-        "verified_images": float(fast["verified_images"]),
-    }
-
-
-def _fully_connected_rows(
-    formats: pd.DataFrame, programs: pd.DataFrame, dataset: str
-) -> list[dict[str, Any]]:
-    rows = []
-    trained = formats[(formats["method"] == "qat") & (formats["dataset"] == dataset)].set_index("format")
-    for name, group in programs[programs["dataset"] == dataset].groupby("format"):
-        if name not in trained.index:
-            continue
-        row = trained.loc[name]
-        rows.append(
-            {
-                "family": "fully connected",
-                "network": str(name),
-                "dataset": dataset,
-                "channels": 0,
-                "test_accuracy": float(row["mean"]),
-                "low": row["low"],
-                "high": row["high"],
-                "seeds": int(row["seeds"]),
-            }
-            | _program(group.set_index("kernel"))
-        )
-    return rows
-
-
-def _published_rows(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        values = {
-            row["quantity"]: float(row["published"])
-            for row in csv.DictReader(file)
-            if row["track"] == "microcontroller"
-        }
-    rows = []
-    for name, (accuracy, bits, cycles) in PUBLISHED.items():
-        rows.append(
-            {
-                "family": "published",
-                "network": name,
-                "dataset": "mnist",
-                "channels": 0,
-                "test_accuracy": values[accuracy] / 100,
-                "seeds": 0,
-                "weight_bits": values[bits] if bits else None,
-                "cycles": values[cycles] if cycles else None,
-                "time_ms": values[cycles] / CLOCK_HZ * MS if cycles else None,
-            }
-        )
-    return rows

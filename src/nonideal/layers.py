@@ -218,46 +218,6 @@ class QuantLinear(QuantLayer):
         return functional.linear(x, weight)
 
 
-class QuantConv2d(QuantLayer):
-    """Two-dimensional convolution without bias: [n, in, h, w] -> [n, out, h', w'].
-
-    Parameters
-    ----------
-    inputs, outputs
-        Numbers of channels.
-    kernel
-        Height and width of the filters.
-    stride, padding, groups
-        As `torch.nn.Conv2d`.
-    **settings
-        As `QuantLayer`.
-    """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        kernel: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        groups: int = 1,
-        **settings,
-    ) -> None:
-        if inputs % groups or outputs % groups:
-            raise ValueError(f"groups must divide the channels, got {inputs} -> {outputs} in {groups} groups")
-        super().__init__((outputs, inputs // groups, kernel, kernel), **settings)
-        self.stride, self.padding, self.groups = stride, padding, groups
-
-    def operate(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Convolve x [n, in, h, w] with weight [out, in / groups, k, k]."""
-        return functional.conv2d(x, weight, stride=self.stride, padding=self.padding, groups=self.groups)
-
-    def extra_repr(self) -> str:
-        """Settings of the layer."""
-        return f"{super().extra_repr()}, stride={self.stride}, padding={self.padding}, groups={self.groups}"
-
-
 def quant_layers(model: nn.Module) -> list[QuantLayer]:
     """Quantised layers of a network, in the order they were added."""
     return [module for module in model.modules() if isinstance(module, QuantLayer)]

@@ -7,12 +7,12 @@ tail and use all levels, small ones keep the tail and leave the outer levels emp
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 import scipy.stats
+import torch
 
 from nonideal import codes, recipe, stats
 from nonideal.quantize.formats import get_format
@@ -20,36 +20,19 @@ from nonideal.quantize.formats import get_format
 SIGNIFICANCE = 1 - stats.CONFIDENCE
 
 
-def train_scan(
-    training: Mapping[str, Any],
-    scan: Mapping[str, Any],
-    data: str | os.PathLike[str],
-    *,
-    seed: int,
-    progress: str | os.PathLike[str],
-    fingerprint: str,
-) -> pd.DataFrame:
-    """Train a network at every value of quantscale, and with every other clipping named.
+def variants(training: Mapping[str, Any], scan: Mapping[str, Any]) -> list[recipe.Variant]:
+    """A network at every value of quantscale and with every other clipping, for `recipe.train_variants`.
 
     Parameters
     ----------
     training, scan
         Sections ``training`` and ``quantscale`` of the configuration; what `scan` does not name is as in
         `training`.
-    data
-        Folder of a prepared data set.
-    seed, progress, fingerprint
-        As `nonideal.recipe.train_variants`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of table ``quantscale``.
     """
     name = scan["format"]
     settings = [("proportional", value) for value in scan["values"]]
     settings += [(clipping, math.nan) for clipping in scan["references"]]
-    variants = [
+    return [
         recipe.Variant(
             name=f"{clipping}-{value}",
             config=recipe.variant(training, scan, clipping={name: clipping}, seeds=scan["seeds"]),
@@ -59,7 +42,10 @@ def train_scan(
         )
         for clipping, value in settings
     ]
-    trained = recipe.train_variants(variants, data, seed=seed, progress=progress, fingerprint=fingerprint)
+
+
+def measured(trained: Iterable[tuple[torch.nn.Module, dict[str, Any]]]) -> pd.DataFrame:
+    """Rows of table ``quantscale`` of trained networks and what is known of them."""
     return pd.DataFrame([row | {"entropy": codes.mean_entropy(model)} for model, row in trained])
 
 

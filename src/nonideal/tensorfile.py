@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from nonideal.files import atomic
 
@@ -74,6 +75,11 @@ def _check_archive(path: Path) -> None:
             raise zipfile.BadZipFile("members announce more bytes than the file has")
         if damaged := archive.testzip():
             raise zipfile.BadZipFile(f"the checksum of {damaged} does not fit")
+
+
+def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """State of a network on the CPU, as it is written."""
+    return {key: value.cpu() for key, value in model.state_dict().items()}
 
 
 def save_networks(networks: Mapping[int, Mapping[str, torch.Tensor]], path: str | os.PathLike[str]) -> None:

@@ -12,7 +12,6 @@ from nonideal.models.cnn import cnn
 from nonideal.models.fc import fc
 from nonideal.models.resnet import resnet8, resnet20
 from nonideal.models.vgg import vgg_narrow
-from nonideal.pcm import network_training
 from nonideal.rng import torch_stream
 
 
@@ -72,7 +71,7 @@ def test_cnn(tmp_path, formats):
 @pytest.mark.parametrize("make", [resnet8, resnet20, vgg_narrow])
 def test_networks_of_ordinary_layers(tmp_path, make):
     model = make(generator=torch_stream(1, "init"), channels=2, classes=7, width=4)
-    network_training.save(model.state_dict(), tmp_path / "network.pt")
+    tensorfile.save(model.state_dict(), tmp_path / "network.pt")
     found = networks.from_file(tmp_path / "network.pt")
     assert (found.name, found.settings) == (make.__name__, {"channels": 2, "width": 4, "classes": 7})
     same(found.model, model, channels=2)

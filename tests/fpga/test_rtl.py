@@ -6,8 +6,9 @@ import pytest
 from amaranth.hdl import Mux
 
 from nonideal import rng
-from nonideal.fpga import rtl, simulate
-from nonideal.fpga.rtl import WEIGHT_BITS, Parallel, TimeMultiplexed
+from nonideal.fpga import arithmetic, rtl, simulate
+from nonideal.fpga.arithmetic import WEIGHT_BITS
+from nonideal.fpga.rtl import Parallel, TimeMultiplexed
 from nonideal.spiking.integer import SpikingLayer, SpikingNetwork
 
 STEPS = 5
@@ -75,7 +76,7 @@ def test_cycles_follow_from_the_sizes():
 
 def test_a_broken_neuron_is_caught(monkeypatch):
     made = layer("q2.2", 8)
-    monkeypatch.setattr(rtl, "LEAK_SHIFT", 1)
+    monkeypatch.setattr(arithmetic, "LEAK_SHIFT", 1)
     with pytest.raises(simulate.MismatchError, match=r"spikes differ from the integers.*inference"):
         simulate.verify(TimeMultiplexed(made), samples(made), STEPS)
 
@@ -89,7 +90,7 @@ def test_a_broken_product_is_caught(monkeypatch):
 
 def test_too_narrow_a_sum_is_caught(monkeypatch):
     made = layer("q8.8", 8)
-    wide = rtl.sum_shape
+    wide = arithmetic.sum_shape
     monkeypatch.setattr(rtl, "sum_shape", lambda made: type(wide(made))(wide(made).width - 1, signed=True))
     with pytest.raises(simulate.MismatchError, match="spikes differ"):
         simulate.verify(TimeMultiplexed(made), samples(made), STEPS)
@@ -104,20 +105,20 @@ def test_a_design_that_hangs_is_caught(monkeypatch):
 
 
 def test_codes():
-    assert rtl.encode(np.array([-1, 1]), "binary").tolist() == [0, 1]
-    assert rtl.encode(np.array([-1, 0, 1]), "ternary").tolist() == [3, 0, 1]
-    assert rtl.encode(np.array([-8, 7]), "q2.2").tolist() == [8, 7]
+    assert arithmetic.encode(np.array([-1, 1]), "binary").tolist() == [0, 1]
+    assert arithmetic.encode(np.array([-1, 0, 1]), "ternary").tolist() == [3, 0, 1]
+    assert arithmetic.encode(np.array([-8, 7]), "q2.2").tolist() == [8, 7]
 
 
 @pytest.mark.parametrize(("value", "name"), [(0, "binary"), (2, "ternary"), (8, "q2.2"), (-129, "q4.4")])
 def test_a_weight_that_is_no_level_is_refused(value, name):
     with pytest.raises(ValueError, match=rf"{value} is no level of format '{name}'"):
-        rtl.encode(np.array([value]), name)
+        arithmetic.encode(np.array([value]), name)
 
 
 def test_unknown_formats_and_impossible_lanes_are_refused():
     with pytest.raises(ValueError, match="no hardware; known are binary"):
-        rtl.encode(np.array([1]), "nf4")
+        arithmetic.encode(np.array([1]), "nf4")
     for lanes in (0, SHAPE[0] + 1):
         with pytest.raises(ValueError, match=r"lanes must be 1 \.\. 5"):
             TimeMultiplexed(layer("ternary", 0), lanes=lanes)

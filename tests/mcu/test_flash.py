@@ -1,12 +1,11 @@
 """Stuck bits in flash: where they lie, what they do, and that training sees the same."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from mcu_networks import images, layer, network
 
-from nonideal import cellmaps, faults
+from nonideal import faults
 from nonideal.mcu import flash
 from nonideal.mcu.build import firmware
 from nonideal.mcu.emulate import Emulator
@@ -124,19 +123,6 @@ def test_maps_are_nested_seeded_and_made_of_both_values():
     assert sum(count) / 32000 == pytest.approx(0.2, abs=0.01)
     assert count[1] / sum(count) == pytest.approx(0.25, abs=0.03)
     assert not torch.equal(flash.draw(4000, 0.2, p_stuck1=0.25, seed=6).stuck0, high.stuck0)
-
-
-@pytest.mark.parametrize("kernel", LAYOUTS)
-def test_a_measured_map_of_cells_reaches_the_flash(tmp_path, kernel):
-    written = made("4bit", kernel, 6, 10, 3)
-    rows = [("a", 0, 5, 3, 1), ("a", 9, 0, 0, 0), ("b", 2, 9, 1, 1)]
-    cellmaps.write(pd.DataFrame(rows, columns=[*cellmaps.PLACE, "stuck"]), tmp_path / "map.csv")
-    shapes = {"a": (10, 6), "b": (3, 10)}
-    maps = faults.read_map(tmp_path / "map.csv", shapes, 4)
-    stuck = flash.from_cells(written, list(maps.values()))
-    for found, wanted in zip(flash.cells(written, stuck), maps.values(), strict=True):
-        assert torch.equal(found.stuck0, wanted.stuck0) and torch.equal(found.stuck1, wanted.stuck1)
-    assert [int(np.unpackbits(m.numpy()).sum()) for m in (stuck.stuck0, stuck.stuck1)] == [1, 2]
 
 
 def test_the_program_carries_the_damaged_words(engine, tmp_path):

@@ -25,7 +25,9 @@ def started(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     data.prepare("digits", folder)
     config = CONFIG | {"train_images": 128, "seeds": 2, "headline": HEADLINE, "networks": NETWORKS}
-    run = headline.start(config, folder, seed=1, progress=folder / "progress", fingerprint="a" * 64)
+    run = headline.HeadlineRun.start(
+        config, folder, seed=1, progress=folder / "progress", fingerprint="a" * 64
+    )
     state = network_training.architecture(NETWORKS, 1, 10, seed=5).state_dict()
     return run, state
 

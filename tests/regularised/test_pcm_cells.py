@@ -11,7 +11,7 @@ from regularised_study import CONFIG
 from nonideal import tables, variability
 from nonideal.pcm import device
 from nonideal.quantize import attach
-from nonideal.regularised import networks, pcm_cells, study
+from nonideal.regularised import job, networks, pcm_cells, study
 from nonideal.schemas import regularised
 
 MONTH_S = 2592000.0
@@ -77,12 +77,12 @@ def test_times_before_t0_are_refused():
 
 @pytest.fixture
 def pcm_run(examples, tmp_path):
-    return study.Run(CONFIG | {"pcm": PCM}, examples, 11, tmp_path)
+    return job.Run(CONFIG | {"pcm": PCM}, examples, 11, tmp_path)
 
 
 @pytest.fixture(scope="module")
 def states_by_levels(examples, states, tmp_path_factory):
-    run = study.Run(CONFIG, examples, 11, tmp_path_factory.mktemp("fixed"))
+    run = job.Run(CONFIG, examples, 11, tmp_path_factory.mktemp("fixed"))
     fixed = {(bits, rep): state for bits, rep, state, _ in study.qat(run, states[0], "fixed")}
     return {"fixed": fixed, "multiplier": states[1]}
 
@@ -91,7 +91,7 @@ def states_by_levels(examples, states, tmp_path_factory):
 def runs(examples, states_by_levels, tmp_path_factory):
     rows = []
     for levels, states in states_by_levels.items():
-        run = study.Run(CONFIG | {"pcm": PCM}, examples, 11, tmp_path_factory.mktemp(levels))
+        run = job.Run(CONFIG | {"pcm": PCM}, examples, 11, tmp_path_factory.mktemp(levels))
         rows += pcm_cells.with_pcm(run, states, levels)
     return pd.DataFrame(rows)
 
@@ -131,7 +131,7 @@ def test_training_fits_the_network_to_the_measured_chip(pcm_run, states_by_level
 
 def test_half_precision_trains_too(examples, states_by_levels, tmp_path):
     """Filters innermost, as half precision wants them, beside factors with an axis more than filters."""
-    run = study.Run(CONFIG | {"pcm": PCM, "precision": "bfloat16"}, examples, 11, tmp_path)
+    run = job.Run(CONFIG | {"pcm": PCM, "precision": "bfloat16"}, examples, 11, tmp_path)
     model = pcm_cells.fitted(run, states_by_levels["fixed"], "fixed", "regularised", 3, 0)
     name, quantiser = next(iter(attach.attached(model).items()))
     weight = attach.original(model)[name]
@@ -173,7 +173,7 @@ def test_an_interrupted_job_resumes(pcm_run, states_by_levels, runs, monkeypatch
     rows = pcm_cells.with_pcm(pcm_run, states, "fixed")
     started = [next(rows) for _ in range(6)]
     with monkeypatch.context() as patched:
-        patched.setattr(study, "train", stop)
+        patched.setattr(job, "train", stop)
         with pytest.raises(StoppedError):
             list(rows)
     trained = sorted(path.name for path in pcm_run.folder.glob("*.pt"))

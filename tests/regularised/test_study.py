@@ -6,10 +6,11 @@ from regularised_study import CONFIG
 from nonideal import faults, tables
 from nonideal.models.registry import build
 from nonideal.quantize import attach
-from nonideal.regularised import analysis, inspection, networks, study
+from nonideal.regularised import analysis, cell_study, inspection, job, networks, study
 from nonideal.regularised.penalty import Course, Penalty
 from nonideal.rng import torch_stream
 from nonideal.schemas import regularised
+from nonideal.training import loop
 from nonideal.training.checkpoint import folder_of
 
 
@@ -46,22 +47,22 @@ def test_training_draws_weights_to_their_levels(run, states):
 
 
 def test_rows_of_faults_fit_their_table_and_modes_agree_without_faults(run, states):
-    rows = pd.DataFrame(study.with_faults(run, states[1], 3, 0.5))
+    rows = pd.DataFrame(cell_study.with_faults(run, states[1], 3, 0.5))
     table = tables.check(rows, regularised.FAULT_RUNS)
     assert len(table) == 2 * 2 * len(faults.MODES)
     sound = table[table["rate"] == 0].groupby("seed")["test_loss"].nunique()
     assert sound.tolist() == [1, 1]
     assert table[table["rate"] > 0].groupby("seed")["test_loss"].nunique().min() == len(faults.MODES)
-    stored = study.stored_maps(run, states[1], 3, 0.5)
+    stored = cell_study.stored_maps(run, states[1], 3, 0.5)
     model = study.trained(run, states[1], 3, 0)
-    maps = study.fault_maps(run, model, 3, 0.3, 0.5, 0)
+    maps = cell_study.fault_maps(run, model, 3, 0.3, 0.5, 0)
     back = faults.from_frame(stored, networks.shapes(model))
     assert all(torch.equal(back[name].stuck1, maps[name].stuck1) for name in maps)
 
 
 def test_rows_of_variability_fit_their_table_and_hold_the_control(run, states):
-    rows = [*study.with_variability(run, states[1], "regularised")]
-    rows += study.with_variability(run, states[1], "chip_in_loop")
+    rows = [*cell_study.with_variability(run, states[1], "regularised")]
+    rows += cell_study.with_variability(run, states[1], "chip_in_loop")
     table = tables.check(pd.DataFrame(rows), regularised.VARIABILITY_RUNS)
     assert table.groupby("method").size().to_dict() == {"chip_in_loop": 2, "regularised": 2, "unseen_map": 2}
     losses = table.set_index(["method", "seed"])["test_loss"]
@@ -70,7 +71,7 @@ def test_rows_of_variability_fit_their_table_and_hold_the_control(run, states):
 
 def test_an_interrupted_job_resumes_bit_for_bit(run, states, examples, tmp_path, monkeypatch):
     floats, trained = states
-    advance, calls = study.train.__globals__["_Run"].advance, []
+    advance, calls = loop._Run.advance, []
 
     def dies(self):
         calls.append(1)
@@ -78,9 +79,9 @@ def test_an_interrupted_job_resumes_bit_for_bit(run, states, examples, tmp_path,
             raise KeyboardInterrupt
         return advance(self)
 
-    other = study.Run(CONFIG, examples, 11, tmp_path / "interrupted")
+    other = job.Run(CONFIG, examples, 11, tmp_path / "interrupted")
     with monkeypatch.context() as patch:
-        patch.setattr(study.train.__globals__["_Run"], "advance", dies)
+        patch.setattr(loop._Run, "advance", dies)
         with pytest.raises(KeyboardInterrupt):
             list(study.qat(other, floats, "multiplier"))
     ((_, _, state, _), *_) = study.qat(other, floats, "multiplier")
@@ -99,14 +100,14 @@ def test_held_out_images_are_neither_trained_on_nor_the_test_images(tmp_path):
     from nonideal import data
 
     data.prepare("digits", tmp_path)
-    whole = study.examples(CONFIG, tmp_path, seed=1)
-    part = study.examples(CONFIG | {"holdout": 200}, tmp_path, seed=1)
+    whole = job.examples(CONFIG, tmp_path, seed=1)
+    part = job.examples(CONFIG | {"holdout": 200}, tmp_path, seed=1)
     assert len(part.tensors.train_labels) + 200 == len(whole.tensors.train_labels)
     assert len(part.tensors.test_labels) == 200
     assert torch.equal(part.test_labels, whole.test_labels)
     assert torch.equal(whole.tensors.test_images, whole.test_images)
     assert abs(float(part.tensors.train_images.mean())) < 1e-4
-    few = study.examples(CONFIG | {"holdout": 200, "train_images": 100}, tmp_path, seed=1)
+    few = job.examples(CONFIG | {"holdout": 200, "train_images": 100}, tmp_path, seed=1)
     assert len(few.tensors.train_labels) == 100
     assert torch.equal(few.tensors.test_labels, part.tensors.test_labels)
     assert abs(float(few.tensors.train_images.mean())) < 1e-4
@@ -143,8 +144,8 @@ def test_claims_of_a_run_fit_their_table(run, states):
     )
     full = qat[qat["method"] == "fixed"].assign(method="float", bits=32)
     qat = pd.concat([qat, full], ignore_index=True)
-    rows = pd.DataFrame(study.with_faults(run, trained, 3, 0.5))
-    cells = pd.DataFrame([*study.with_variability(run, trained, "regularised")])
+    rows = pd.DataFrame(cell_study.with_faults(run, trained, 3, 0.5))
+    cells = pd.DataFrame([*cell_study.with_variability(run, trained, "regularised")])
     claims = tables.check(analysis.claims(qat, rows, cells, 1.0), regularised.CLAIMS)
     same = claims[(claims["name"] == "multiplier_over_step") & (claims["statistic"] == "mean")].iloc[0]
     assert (same["value"], same["verdict"]) == (0.0, "holds")

@@ -10,9 +10,10 @@ import torch
 from nonideal import data, faults, tables
 from nonideal.quantize import attach
 from nonideal.quantize.learned import LearnedQuantiser
-from nonideal.regularised import networks, study
+from nonideal.regularised import cell_study, networks, study
 from nonideal.schemas import spiking_cells as schemas
 from nonideal.spiking import hardening, precision
+from nonideal.training import loop
 
 STEP = {"epochs": 2, "learning_rate": 0.02, "ramp": 0.5}
 CONFIG = {
@@ -40,7 +41,7 @@ def digits(tmp_path_factory):
 def open_run(digits, tmp_path_factory):
     def open_run(name="run", config=CONFIG):
         progress = tmp_path_factory.getbasetemp() / name
-        return hardening.start(config, digits, seed=5, progress=progress, fingerprint="a" * 20)
+        return hardening.SpikingRun.start(config, digits, seed=5, progress=progress, fingerprint="a" * 20)
 
     return open_run
 
@@ -66,9 +67,9 @@ def made(open_run, trained):
     cells = [
         row
         for method in ("regularised", "chip_in_loop")
-        for row in study.with_variability(run, states, method)
+        for row in cell_study.with_variability(run, states, method)
     ]
-    return trained[1], pd.DataFrame(study.with_faults(run, states, 3, 0.5)), pd.DataFrame(cells)
+    return trained[1], pd.DataFrame(cell_study.with_faults(run, states, 3, 0.5)), pd.DataFrame(cells)
 
 
 def test_study_starts_from_the_float_networks(open_run, floats, trained):
@@ -115,16 +116,16 @@ def test_modes_agree_without_faults_and_differ_with_them(made):
 def test_a_network_holds_what_its_cells_can_hold(open_run, trained):
     run = open_run("held")
     model = study.trained(run, trained[0], 3, 0)
-    maps = study.fault_maps(run, model, 3, 0.3, 0.5, 0)
+    maps = cell_study.fault_maps(run, model, 3, 0.3, 0.5, 0)
     networks.exchange(model, lambda name, q: faults.FaultyQuantiser(q, maps[name], "active+passive"))
     model.eval()
     for name, quantiser in attach.attached(model).items():
         weight, levels = model.get_submodule(name).weight.detach(), quantiser.levels().detach()
         codes = (weight[..., None] - levels).abs().argmin(-1)
         assert torch.equal(maps[name].apply(codes), codes)  # stuck cells hold their value
-        other = study.fault_maps(run, model, 3, 0.3, 0.5, 1)[name]
+        other = cell_study.fault_maps(run, model, 3, 0.3, 0.5, 1)[name]
         assert not torch.equal(other.apply(codes), codes)  # those of another chip do not
-    stored = study.stored_maps(run, trained[0], 3, 0.5)
+    stored = cell_study.stored_maps(run, trained[0], 3, 0.5)
     back = faults.from_frame(stored, networks.shapes(model))
     assert all(torch.equal(back[name].stuck1, maps[name].stuck1) for name in maps)
 
@@ -157,8 +158,7 @@ def test_summaries_are_paired_and_leave_out_what_is_not_measured(made):
 
 
 def test_an_interrupted_job_resumes_bit_for_bit(open_run, trained, made, monkeypatch):
-    loop = study.train.__globals__["_Run"]
-    advance, calls = loop.advance, []
+    advance, calls = loop._Run.advance, []
 
     def dies(self):
         calls.append(1)
@@ -168,14 +168,14 @@ def test_an_interrupted_job_resumes_bit_for_bit(open_run, trained, made, monkeyp
 
     run = open_run("interrupted")
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "advance", dies)
+        patch.setattr(loop._Run, "advance", dies)
         with pytest.raises(KeyboardInterrupt):
-            list(study.with_faults(run, trained[0], 3, 0.5))
+            list(cell_study.with_faults(run, trained[0], 3, 0.5))
     left = len(list(run.folder.iterdir()))
     counted = []
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "advance", lambda self: counted.append(1) or advance(self))
-        again = pd.DataFrame(study.with_faults(open_run("interrupted"), trained[0], 3, 0.5))
+        patch.setattr(loop._Run, "advance", lambda self: counted.append(1) or advance(self))
+        again = pd.DataFrame(cell_study.with_faults(open_run("interrupted"), trained[0], 3, 0.5))
     # Two epochs of each of ten networks, less the three that were done.
     assert left == 2 and len(counted) == 2 * 10 - 3
     pd.testing.assert_frame_equal(again, made[1])

@@ -14,6 +14,7 @@ from torch import nn
 
 from nonideal import stats, training
 from nonideal.commands import UsageError, images, networks, writing
+from nonideal.commands.arguments import add_count
 from nonideal.pcm import slicing
 from nonideal.pcm.device import T0_S
 from nonideal.pcm.hardware import COMPENSATIONS, Hardware
@@ -58,20 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", type=int, metavar="N", help="test images each chip classifies (default: all)"
     )
-    parser.add_argument(
-        "--calibration",
-        type=int,
-        metavar="N",
-        default=100,
-        help="training images that set the compensation and the ranges of converters (default: 100)",
+    add_count(
+        parser, "--calibration", 100, "training images that set the compensation and the ranges of converters"
     )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        metavar="N",
-        default=0,
-        help="names the random streams of the devices (default: 0)",
-    )
+    add_count(parser, "--seed", 0, "names the random streams of the devices")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the table as .csv or .parquet")
 
 
@@ -86,8 +77,8 @@ def _add_hardware(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base", type=int, metavar="N", help="ratio of neighbouring slices (default: 1; digital has its own)"
     )
-    parser.add_argument("--slices", type=int, metavar="N", default=4, help="devices per weight (default: 4)")
-    parser.add_argument("--chips", type=int, metavar="N", default=10, help="number of chips (default: 10)")
+    add_count(parser, "--slices", 4, "devices per weight")
+    add_count(parser, "--chips", 10, "number of chips")
     parser.add_argument(
         "--times",
         type=seconds,

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from nonideal.commands import UsageError, images, networks
+from nonideal.exports import SUFFIXES
 from nonideal.mcu import limits
-from nonideal.mcu.export import SUFFIXES, export
+from nonideal.mcu.export import export
 from nonideal.mcu.packing import LAYOUTS
 from nonideal.models.cnn import Cnn
 from nonideal.models.fc import FullyConnected

@@ -13,6 +13,7 @@ from torch import nn
 import nonideal
 from nonideal import faults, tensorfile, training
 from nonideal.commands import UsageError, images, networks, writing
+from nonideal.commands.arguments import add_count
 from nonideal.models import saved
 from nonideal.quantize.losses import ALPHAS
 from nonideal.regularised.hardening import Hardened
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     networks.add_arguments(parser)
     images.add_arguments(parser, required=False)
-    parser.add_argument("--bits", type=int, metavar="N", default=4, help="bit cells of a weight (default: 4)")
+    add_count(parser, "--bits", 4, "bit cells of a weight")
     hardware = parser.add_mutually_exclusive_group()
     hardware.add_argument(
         "--faults",
@@ -73,26 +74,16 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--alpha", choices=ALPHAS, default="paper", help="factor of the penalty (default: paper)"
     )
-    parser.add_argument(
-        "--epochs", type=int, metavar="N", default=20, help="of the fine-tuning (default: 20)"
-    )
+    add_count(parser, "--epochs", 20, "of the fine-tuning")
     parser.add_argument(
         "--learning-rate", type=float, metavar="RATE", default=0.01, help="at the start (default: 0.01)"
     )
-    parser.add_argument("--batch-size", type=int, metavar="N", default=128, help="(default: 128)")
+    add_count(parser, "--batch-size", 128)
     parser.add_argument(
         "--augmentation", choices=AUGMENTATIONS, default="none", help="of the training images (default: none)"
     )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        metavar="N",
-        default=1,
-        help="of the training; its last digits depend on it (default: 1)",
-    )
-    parser.add_argument(
-        "--seed", type=int, metavar="N", default=0, help="of cells drawn and of the batches (default: 0)"
-    )
+    add_count(parser, "--threads", 1, "of the training; its last digits depend on it")
+    add_count(parser, "--seed", 0, "of cells drawn and of the batches")
 
 
 def share_or_map(text: str) -> float | Path:
@@ -178,4 +169,4 @@ def save(chip: nn.Module, network: networks.Network, path: Path) -> None:
     if network.name is not None:
         saved.save(chip, path, network.name, **(network.settings or {}))
         return
-    tensorfile.save({key: value.detach().cpu() for key, value in chip.state_dict().items()}, path)
+    tensorfile.save(tensorfile.state_of(chip), path)

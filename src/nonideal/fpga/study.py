@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nonideal.fpga.rtl import WEIGHT_BITS, Parallel, TimeMultiplexed
+from nonideal.fpga.arithmetic import WEIGHT_BITS
+from nonideal.fpga.rtl import Parallel, TimeMultiplexed
 from nonideal.fpga.simulate import Design, verify
 from nonideal.fpga.synthesise import synthesise
 from nonideal.spiking.export import Export

@@ -25,7 +25,6 @@ LAYERS = 3
 TAPS = 9  # of a 3x3 filter, row by row
 SIDE = 16  # height and width of an image
 PIXELS = SIDE**2
-OUTPUT_SIDES = (14, 12, 4)  # of the accumulators of each layer
 FEATURES = 4  # per channel
 CEILING = 255  # largest activation between convolutions: the fast kernel sums two in a word
 MAX_SHIFT = 31

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from nonideal.archives import read_export, read_npz
-from nonideal.files import atomic, write_text
+from nonideal import exports
+from nonideal.exports import Views
 from nonideal.mcu import limits
 from nonideal.mcu.cheader import render
 from nonideal.mcu.convolutions import WEIGHT_FORMAT as CONVOLUTION_FORMAT
@@ -32,11 +32,10 @@ from nonideal.quantize.formats import FORMATS
 
 VERSION = 1
 GOLDEN_IMAGES = 4  # kept of the images given
-SUFFIXES = ("h", "npz", "json")
 
 
 @dataclass(frozen=True)
-class Export:
+class Export(Views):
     """A network ready for the engine.
 
     Parameters
@@ -103,20 +102,6 @@ class Export:
             result["convolutions"] = result["convolutions"] | {"weights": convolutions.weights.tolist()}
             golden["convolutions"] = [y.tolist() for y in convolutions.accumulators(self.images)]
         return result
-
-    def write(
-        self, folder: str | os.PathLike[str], name: str = "model", suffixes: Sequence[str] = SUFFIXES
-    ) -> dict[str, Path]:
-        """Write ``name.h``, ``name.npz``, ``name.json``, or some of them; returns paths by suffix."""
-        paths = {suffix: Path(folder) / f"{name}.{suffix}" for suffix in suffixes}
-        if "h" in paths:
-            write_text(paths["h"], self.header())
-        if "npz" in paths:
-            with atomic(paths["npz"]) as temporary:
-                np.savez(temporary, **self.arrays())
-        if "json" in paths:
-            write_text(paths["json"], json.dumps(self.document(), sort_keys=True) + "\n")
-        return paths
 
     def _meta(self) -> dict[str, Any]:
         layers = [
@@ -195,30 +180,19 @@ def load(path: str | os.PathLike[str]) -> Export:
     ValueError
         If the file is no export of this version, or its parts contradict each other.
     """
-    return read_export(path, {".npz": _from_npz, ".json": _from_json})
+    return exports.read(path, _from_arrays, _from_document)
 
 
-def _from_npz(path: Path) -> Export:
-    arrays = read_npz(path)
-    meta = json.loads(str(arrays["meta"]))
+def _from_arrays(path: Path, meta: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Export:
     weights = [arrays[f"layer_{k}_weights"] for k in range(1, len(meta["layers"]) + 1)]
-    result = _assemble(path, meta, weights, arrays.get("convolution_weights"), arrays["golden_images"])
-    expected = result.arrays()
-    for key in sorted(arrays.keys() | expected.keys()):
-        if key not in arrays or key not in expected or not np.array_equal(arrays[key], expected[key]):
-            raise ValueError(f"{path}: {key} contradicts the weights; write the export again")
-    return result
+    return _assemble(path, meta, weights, arrays.get("convolution_weights"), arrays["golden_images"])
 
 
-def _from_json(path: Path) -> Export:
-    document = json.loads(path.read_text(encoding="utf-8"))
+def _from_document(path: Path, document: dict[str, Any]) -> Export:
     weights = [np.array(layer["weights"], np.int16) for layer in document["layers"]]
     filters = document.get("convolutions", {}).get("weights")
     filters = None if filters is None else np.array(filters, np.int16)
-    result = _assemble(path, document, weights, filters, np.array(document["golden"]["images"], np.int8))
-    if result.document() != document:
-        raise ValueError(f"{path}: packing or golden vectors contradict the weights; write the export again")
-    return result
+    return _assemble(path, document, weights, filters, np.array(document["golden"]["images"], np.int8))
 
 
 def _assemble(

@@ -56,7 +56,6 @@ from nonideal.training.checkpoint import folder_of
 UNTRAINED = {"unaware": "basic", "nearest": "passive"}
 STRAIGHT_THROUGH = {"trained": "passive"}
 BY_PENALTY = {"optimiser": "sgd", "weight_decay": 0}  # differs from the recipe of the format
-TRAINED = (*faults.MODES, *STRAIGHT_THROUGH)
 
 
 @dataclass(frozen=True)

@@ -127,19 +127,6 @@ def cells(export: Export, flash: faults.FaultMap) -> list[faults.FaultMap]:
     return maps
 
 
-def from_cells(export: Export, maps: Sequence[faults.FaultMap]) -> faults.FaultMap:
-    """Stuck bits of the image from maps of the layers; the inverse of `cells`, filling bits are sound."""
-    first = starts(export.packed)
-    image = np.zeros((2, BYTE_BITS * first[-1]), np.uint8)
-    for layer, packed, start, fault in zip(export.network.layers, export.packed, first, maps, strict=False):
-        where = addresses(
-            layer.outputs, layer.inputs, layer.weight_format, export.kernel, packed.stride, start=start
-        )
-        for plane, mask in zip(image, (fault.stuck0, fault.stuck1), strict=True):
-            plane[where] = mask.numpy()[..., None] >> np.arange(where.shape[-1]) & 1
-    return faults.FaultMap(*(torch.from_numpy(np.packbits(plane, bitorder="little")) for plane in image))
-
-
 def damage(export: Export, flash: faults.FaultMap) -> tuple[list[Packed], IntegerNetwork]:
     """What the flash holds after an export was written to it.
 

@@ -12,19 +12,7 @@ from nonideal.mcu.convolutions import FEATURES, LAYERS, PIXELS, Convolutions
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork
 from nonideal.mcu.limits import convolution_bytes, image_bytes, padded
 from nonideal.mcu.packing import LAYOUTS, Packed, pack
-
-
-class _Layer(ctypes.Structure):
-    """`ni_layer` of nonideal.h."""
-
-    _fields_ = (
-        ("kernel", ctypes.c_void_p),
-        ("weights", ctypes.c_void_p),
-        ("row_sums", ctypes.c_void_p),
-        ("inputs", ctypes.c_uint16),
-        ("outputs", ctypes.c_uint16),
-        ("stride", ctypes.c_uint16),
-    )
+from nonideal.mcu.records import Layer, record
 
 
 class _Network(ctypes.Structure):
@@ -87,10 +75,10 @@ class HostEngine:
         """
         if x.dtype != np.int8 or x.ndim != 2 or x.shape[1] != layer.inputs:
             raise ValueError(f"inputs must be int8 [n, {layer.inputs}], got {x.dtype} {list(x.shape)}")
-        record, _kept = self._record(layer, kernel, signed)
+        made, _kept = self._record(layer, kernel, signed)
         x = np.ascontiguousarray(x)
         y = np.zeros((len(x), padded(layer.outputs)), np.int32)
-        self._library.ni_batch_layer(ctypes.byref(record), _pointer(x), _pointer(y), len(x), y.shape[1])
+        self._library.ni_batch_layer(ctypes.byref(made), _pointer(x), _pointer(y), len(x), y.shape[1])
         return y[:, : layer.outputs]
 
     def shift_norm(self, y: np.ndarray) -> np.ndarray:
@@ -144,7 +132,7 @@ class HostEngine:
             self._record(layer, kernel, signed and k == 0, given)
             for k, (layer, given) in enumerate(zip(network.layers, words, strict=True))
         ]
-        records = (_Layer * len(made))(*(record for record, _ in made))
+        records = (Layer * len(made))(*(layer for layer, _ in made))
         filters, pointer, width = None, None, padded(max(network.sizes[1:]))
         if network.convolutions is not None:
             filters = self._filters(network.convolutions, kernel)
@@ -179,14 +167,14 @@ class HostEngine:
         """
         if images.dtype != np.int8 or images.ndim != 2 or images.shape[1] != PIXELS:
             raise ValueError(f"images must be int8 [n, {PIXELS}], got {images.dtype} {list(images.shape)}")
-        record, _kept = self._filters(convolutions, kernel)
+        made, _kept = self._filters(convolutions, kernel)
         count = FEATURES * convolutions.channels
         x = np.zeros((len(images), max(PIXELS, 2 * count)), np.int8)
         x[:, :PIXELS] = images
         found = np.empty((len(images), count), np.uint16)
         work = np.zeros(convolution_bytes(convolutions, kernel), np.uint8)
         self._library.ni_batch_features(
-            ctypes.byref(record), _pointer(x), _pointer(found), _pointer(work), *x.shape
+            ctypes.byref(made), _pointer(x), _pointer(found), _pointer(work), *x.shape
         )
         return found.astype(np.int32)
 
@@ -216,20 +204,11 @@ class HostEngine:
 
     def _record(
         self, layer: IntegerLayer, kernel: str, signed: bool, packed: Packed | None = None
-    ) -> tuple[_Layer, tuple[np.ndarray, np.ndarray]]:
+    ) -> tuple[Layer, tuple[np.ndarray, np.ndarray]]:
         """`ni_layer` of a layer, with the arrays it points to."""
         if kernel not in LAYOUTS:
             raise ValueError(f"kernel {kernel!r} is not known; kernels are {', '.join(LAYOUTS)}")
         if packed is None:
             packed = pack(layer.weights, layer.weight_format, kernel)
-        sums = layer.weights.sum(axis=1, dtype=np.int32)
         function = getattr(self._library, f"ni_{kernel}_{layer.weight_format}")
-        record = _Layer(
-            ctypes.cast(function, ctypes.c_void_p),
-            packed.words.ctypes.data,
-            sums.ctypes.data if signed else None,
-            layer.inputs,
-            layer.outputs,
-            packed.stride,
-        )
-        return record, (packed.words, sums)
+        return record(function, layer.weights, packed, sums=signed)

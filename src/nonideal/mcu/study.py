@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from nonideal import recipe
 from nonideal.mcu import build, host
-from nonideal.mcu.export import export
-from nonideal.mcu.integer import from_model, quantise_images
+from nonideal.mcu.export import Export, export
+from nonideal.mcu.integer import IntegerNetwork, from_model, quantise_images
 from nonideal.mcu.packing import LAYOUTS
-from nonideal.mcu.verify import measure
+from nonideal.mcu.verify import Measurement, measure
 
 REPETITION = 0  # of the trained networks: one program a format
 BOARD_KERNEL = "fast"  # of the program for a real board
@@ -67,14 +68,55 @@ def run_format(
     accuracy = float((network.classify(images) == examples.test_labels.numpy()).mean())
     engine = host.HostEngine(build.host_library(Path(folder) / "host"))
     kernels, cycles = [], []
-    for kernel in LAYOUTS:
-        print(f"{weight_format}, {kernel} kernel: building, verifying {len(images)} images", flush=True)
-        made = export(network, images, kernel=kernel)
-        made.write(Path(folder) / kernel)
-        measured = measure(made, images, Path(folder) / kernel, engine=engine, seed=seed)
+    for made, measured in verified(network, images, folder, name=weight_format, engine=engine, seed=seed):
         named = {"dataset": config["dataset"]}
         kernels.append(named | {"test_accuracy": accuracy} | measured.row(made))
         cycles.append(measured.classes(made).assign(**named))
-        if kernel == BOARD_KERNEL:
+        if made.kernel == BOARD_KERNEL:
             build.firmware(made, Path(folder) / "board", board=True)
     return pd.DataFrame(kernels), pd.concat(cycles, ignore_index=True)
+
+
+def verified(
+    network: IntegerNetwork,
+    images: np.ndarray,
+    folder: str | os.PathLike[str],
+    *,
+    name: str,
+    engine: host.HostEngine,
+    seed: int,
+    counts: Mapping[str, Mapping[str, int]] | None = None,
+) -> Iterator[tuple[Export, Measurement]]:
+    """Export a network for one kernel after the other, build it, and verify and count it.
+
+    Parameters
+    ----------
+    network
+        Integers.
+    images
+        int8 [n, inputs].
+    folder
+        For a folder of each kernel, with the export and the firmware.
+    name
+        Of the network, in the log.
+    engine, seed
+        As `nonideal.mcu.verify.measure`.
+    counts
+        Numbers of images, by kernel and by their names there; its own where none are given.
+
+    Yields
+    ------
+    tuple
+        The export and what was measured.
+
+    Raises
+    ------
+    nonideal.mcu.verify.MismatchError
+        If Python, host C and emulated firmware differ in one value.
+    """
+    for kernel in LAYOUTS:
+        print(f"{name}, {kernel} kernel: building, verifying {len(images)} images", flush=True)
+        made = export(network, images, kernel=kernel)
+        made.write(Path(folder) / kernel)
+        few = (counts or {}).get(kernel, {})
+        yield made, measure(made, images, Path(folder) / kernel, engine=engine, seed=seed, **few)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 import pandas as pd
 
@@ -90,22 +88,7 @@ def crossover_table(trials: pd.DataFrame, *, rng: np.random.Generator) -> pd.Dat
             mapping: of_mapping.pivot(index="trial", columns="time_s", values="eta")
             for mapping, of_mapping in group.groupby("mapping")
         }
-        for a, b in combinations(sorted(errors), 2):
-            first, second = (a, b) if errors[a].iloc[:, 0].mean() <= errors[b].iloc[:, 0].mean() else (b, a)
-            times = list(errors[a].columns)
-            found = crossovers.crossover(times, errors[first].to_numpy(), errors[second].to_numpy(), rng=rng)
-            named = {"first": first, "second": second, "weights": weights, "base": base, "n_slices": n_slices}
-            rows.append(
-                named
-                | {
-                    "time_s": found.time_s,
-                    "low_s": found.low_s,
-                    "high_s": found.high_s,
-                    "share_with_crossover": found.share,
-                    "verdict": found.statement,
-                }
-            )
-    table = pd.DataFrame(rows)
-    times = ["time_s", "low_s", "high_s"]
-    # An interval open below or above has no end to report.
-    return table.assign(**table[times].astype(float).replace([0.0, np.inf], np.nan))
+        named = {"weights": weights, "base": base, "n_slices": n_slices}
+        for first, second, row in crossovers.pairs(errors, rng=rng):
+            rows.append({"first": first, "second": second} | named | row)
+    return crossovers.table(rows)

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import rng
 from . import device, kernel, slicing
+from .trials import Times, Trials, check
 
 WEIGHTS = ("gaussian", "ternary")
 READ_NOISE_NORMS = ("slice_max", "g_max")
@@ -123,71 +123,6 @@ def converter_gain(n_slices: int, rows: int) -> float:
     return CONVERTER_LIMIT / slicing.INPUT_SPAN / (slicing.MAX_WEIGHT * math.sqrt(rows)) * spans
 
 
-@dataclass(frozen=True)
-class _Times:
-    """Times to read at, t0 first, and where in them the requested times are."""
-
-    log_ratio: np.ndarray  # logarithm of each time over the one before
-    growth: np.ndarray
-    words: np.ndarray  # a time's name in the random counter: its bits as float32
-    index: np.ndarray
-
-    @classmethod
-    def of(cls, times_s: Sequence[float]) -> _Times:
-        requested = np.asarray(times_s, dtype=np.float64)
-        if requested.ndim != 1 or requested.size == 0:
-            raise ValueError(f"times_s must be a non-empty list of times in seconds, got {times_s!r}")
-        if not (np.isfinite(requested) & (requested >= device.T0_S)).all():
-            raise ValueError(f"times_s must be finite and at least t0 = {device.T0_S} s, got {times_s!r}")
-        # Times within a part in a billion are one: 20 s stays t0 after a logspace.
-        grid = np.unique(np.round(np.log(requested / device.T0_S), 9))
-        grid = np.union1d(grid, [0.0])
-        steps = np.diff(grid, prepend=0.0)
-        # Equal steps are made exactly equal: the kernel then reuses the decay of the step before.
-        for i in range(2, steps.size):
-            if abs(steps[i] - steps[i - 1]) < 1e-8:
-                steps[i] = steps[i - 1]
-        times = device.T0_S * np.exp(grid)
-        growth = np.array([device.read_noise_growth(t) for t in times], np.float32)
-        index = np.searchsorted(grid, np.round(np.log(requested / device.T0_S), 9))
-        return cls(steps.astype(np.float32), growth, times.astype(np.float32).view(np.uint32), index)
-
-
-class _Trials:
-    """Weights, input and all noise of one trial at a time, shared by the configurations."""
-
-    def __init__(self, n_slices: int, times: _Times, seed: int, options: Options) -> None:
-        n = options.rows
-        self._seed, self._times, self._rows = seed, times, n
-        # Made once: fresh megabytes for every trial would cost as much as their random numbers.
-        self._weights = np.empty((2, (n * n + 1) // 2), np.float32)
-        self._inputs = np.empty((2, (n + 1) // 2), np.float32)
-        self.devices = np.empty((2, n_slices, n, n), np.float32)
-        self.reads = np.empty((2, n_slices, times.words.size, n), np.float32)
-
-    def draw(self, trial: int) -> None:
-        """Draw one trial in place of the last."""
-        n = self._rows
-        word = int(rng.key64(self._seed, "crossbar", trial)[0])
-        devices = self.devices.reshape(2, -1, n * n)
-        kernel.draw_trial(
-            np.uint32(word & 0xFFFFFFFF), np.uint32(word >> 32), self._times.words,
-            self._weights, self._inputs, devices, self.reads,
-        )  # fmt: skip
-        self.inputs = slicing.quantise(self._inputs.ravel()[:n], slicing.INPUT_SPAN)
-        self._integers: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-
-    def problem(self, weights: str) -> tuple[np.ndarray, np.ndarray]:
-        """Integer weights of one kind and their exact product with the input."""
-        if weights not in self._integers:
-            n = self._rows
-            values = self._weights.ravel()[: n * n].reshape(n, n)
-            values = slicing.ternarise(values) if weights == "ternary" else values
-            integers = slicing.quantise(values, slicing.WEIGHT_SPAN)
-            self._integers[weights] = integers, integers.astype(np.float64) @ self.inputs.astype(np.float64)
-        return self._integers[weights]
-
-
 class _Plan:
     """A configuration as the kernel wants it."""
 
@@ -213,7 +148,7 @@ class _Plan:
         lower = self.range * np.cumsum([0, *powers[:-1]])
         self.slices = np.stack([powers, scale, step, lower], axis=1).astype(np.float32)
 
-    def run(self, trial: _Trials, times: _Times) -> np.ndarray:
+    def run(self, trial: Trials, times: Times) -> np.ndarray:
         """Relative error at every requested time."""
         weights, target = trial.problem(self.configuration.weights)
         inputs = trial.inputs
@@ -270,12 +205,12 @@ def simulate_many(
     options = options or Options()
     if len(configurations) == 0:
         raise ValueError("configurations must name at least one configuration, got none")
-    _check_trials(trials)
-    times = _Times.of(times_s)
+    check(trials)
+    times = Times.of(times_s)
     plans = [_Plan(configuration, options) for configuration in configurations]
     most = max(configuration.n_slices for configuration in configurations)
     eta = np.empty((len(plans), len(trials), len(times_s)))
-    drawn = _Trials(most, times, seed, options)
+    drawn = Trials(most, times, seed, options.rows)
     for k, trial in enumerate(trials):
         drawn.draw(trial)
         for c, plan in enumerate(plans):
@@ -306,16 +241,11 @@ def ternarisation_error(trials: range, *, seed: int, options: Options | None = N
         |W_ternary x - W x| / |W x| with integer weights and inputs, float64 (trials,).
     """
     options = options or Options()
-    _check_trials(trials)
-    drawn = _Trials(0, _Times.of([device.T0_S]), seed, options)
+    check(trials)
+    drawn = Trials(0, Times.of([device.T0_S]), seed, options.rows)
     errors = np.empty(len(trials))
     for k, trial in enumerate(trials):
         drawn.draw(trial)
         (_, exact), (_, ternary) = drawn.problem("gaussian"), drawn.problem("ternary")
         errors[k] = np.linalg.norm(ternary - exact) / np.linalg.norm(exact)
     return errors
-
-
-def _check_trials(trials: range) -> None:
-    if not isinstance(trials, range) or len(trials) == 0 or min(trials) < 0:
-        raise ValueError(f"trials must be a non-empty range of numbers from 0 on, got {trials!r}")

@@ -5,11 +5,14 @@ The differences are paired: both errors come from common random numbers.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nonideal import stats
 
@@ -131,3 +134,45 @@ def _interval(low: float, high: float) -> str:
     if bounded_above:
         return f"95 % interval up to {high:.3g} s, not bounded below within the simulated time"
     return "95 % interval not bounded within the simulated time"
+
+
+def pairs(
+    errors: Mapping[Any, pd.DataFrame], *, rng: np.random.Generator
+) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
+    """Crossover of every pair of configurations.
+
+    Parameters
+    ----------
+    errors
+        By configuration: errors, a row a trial and a column a time in seconds.
+    rng
+        Generator for the bootstrap over trials.
+
+    Yields
+    ------
+    first, second
+        The configuration with the lower error at the first time, and the other one.
+    row : dict
+        Crossover by column, for `table`.
+    """
+    for a, b in itertools.combinations(sorted(errors), 2):
+        first, second = (a, b) if errors[a].iloc[:, 0].mean() <= errors[b].iloc[:, 0].mean() else (b, a)
+        found = crossover(
+            list(errors[a].columns), errors[first].to_numpy(), errors[second].to_numpy(), rng=rng
+        )
+        row = {
+            "time_s": found.time_s,
+            "low_s": found.low_s,
+            "high_s": found.high_s,
+            "share_with_crossover": found.share,
+            "verdict": found.statement,
+        }
+        yield first, second, row
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Table of rows with the columns of `pairs`."""
+    found = pd.DataFrame(rows)
+    times = ["time_s", "low_s", "high_s"]
+    # An interval open below or above has no end to report.
+    return found.assign(**found[times].astype(float).replace([0.0, np.inf], np.nan))

@@ -104,23 +104,7 @@ def crossover_table(chips: pd.DataFrame, *, rng: np.random.Generator) -> pd.Data
             configuration: group.pivot(index="chip", columns="time_s", values=value)
             for configuration, group in chips.groupby(CONFIGURATION)
         }
-        for a, b in combinations(sorted(errors), 2):
-            first, second = (a, b) if errors[a].iloc[:, 0].mean() <= errors[b].iloc[:, 0].mean() else (b, a)
-            times = list(errors[a].columns)
-            found = crossovers.crossover(times, errors[first].to_numpy(), errors[second].to_numpy(), rng=rng)
-            rows.append(
-                {
-                    "measure": measure,
-                    **_names("first", first),
-                    **_names("second", second),
-                    "time_s": found.time_s,
-                    "low_s": found.low_s,
-                    "high_s": found.high_s,
-                    "share_with_crossover": found.share,
-                    "verdict": found.statement,
-                }
-            )
-    table = pd.DataFrame(rows)
-    limits = ["time_s", "low_s", "high_s"]
-    # An interval open below or above has no end to report.
-    return table.assign(**table[limits].astype(float).replace([0.0, np.inf], np.nan))
+        for first, second, row in crossovers.pairs(errors, rng=rng):
+            named = {"measure": measure, **_names("first", first), **_names("second", second)}
+            rows.append(named | row)
+    return crossovers.table(rows)

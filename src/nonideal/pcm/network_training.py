@@ -13,7 +13,6 @@ from torch import nn
 
 from nonideal import rng, training
 from nonideal.data import load
-from nonideal.files import atomic
 from nonideal.models.resnet import resnet8, resnet20, resnet32
 from nonideal.pcm import noise_training
 from nonideal.training.checkpoint import folder_of
@@ -138,14 +137,3 @@ def train_network(
         network=network, architecture=config["architecture"], dataset=config["dataset"]
     )
     return {key: value.cpu().contiguous() for key, value in state.items()}, rows
-
-
-def save(state: Mapping[str, torch.Tensor], path: str | os.PathLike[str]) -> None:
-    """Write the state of a network."""
-    with atomic(path) as temporary:
-        torch.save(dict(state), temporary)
-
-
-def read(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
-    """Read what `save` wrote; no code in the file is executed."""
-    return torch.load(path, map_location="cpu", weights_only=True)

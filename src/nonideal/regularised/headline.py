@@ -1,6 +1,6 @@
 """The track's main statements on the deeper network that the crossbars carry too.
 
-Quantisers, maps, mitigations and course are those of `nonideal.regularised.study`. All repetitions start from
+Quantisers, maps, mitigations and course are those of the other studies. All repetitions start from
 the one float network of the study of crossbars; they differ in batches and in chips.
 """
 
@@ -18,15 +18,42 @@ from torch import nn
 from nonideal import data
 from nonideal.pcm import network_training
 from nonideal.preprocessing import moments, prepare
-from nonideal.regularised import analysis, study
+from nonideal.regularised import analysis, cell_study, job, study
 from nonideal.schemas.regularised import HEADLINE_SUMMARY
-from nonideal.training.checkpoint import folder_of
 
 WATCHED = 500  # test images shown after every epoch; all of them count after the last
 
 
-class HeadlineRun(study.Run):
+class HeadlineRun(job.Run):
     """What all runs of the job share; the network is one of the crossbars."""
+
+    @classmethod
+    def prepared(
+        cls, config: Mapping[str, Any], arrays: str | os.PathLike[str], *, seed: int
+    ) -> tuple[Mapping[str, Any], job.Examples]:
+        """Settings and data of the job.
+
+        Parameters
+        ----------
+        config
+            Section ``regularised`` of the configuration, with the keys of section ``networks`` that name the
+            data set and the network under ``networks``.
+        arrays
+            Prepared data set of the crossbars' networks.
+        seed
+            Seed of the workflow's run.
+        """
+        settings = settings_of(config)
+        whole = data.load(arrays)
+        watched = min(WATCHED, len(whole.test_labels))
+        part = data.subset(whole, train=settings["train_images"] or None, test=watched, seed=seed)
+        # Normalised as the float network was: by the moments of the whole set.
+        mean, std = moments(torch.from_numpy(whole.train_images))
+        tensors, full = (
+            prepare(one, size=config["networks"]["pixels"], mean=mean, std=std) for one in (part, whole)
+        )
+        examples = job.Examples(tensors, full.test_images, full.test_labels, len(whole.class_names))
+        return settings, examples
 
     def network(self, repetition: int) -> nn.Module:
         """Untrained network; its weights are those of the float network in the end."""
@@ -51,40 +78,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def start(
-    config: Mapping[str, Any],
-    arrays: str | os.PathLike[str],
-    *,
-    seed: int,
-    progress: str | os.PathLike[str],
-    fingerprint: str,
-) -> HeadlineRun:
-    """Open the job.
-
-    Parameters
-    ----------
-    config
-        Section ``regularised`` of the configuration, with the keys of section ``networks`` that name the data
-        set and the network under ``networks``.
-    arrays
-        Prepared data set of the crossbars' networks.
-    seed, progress, fingerprint
-        As `nonideal.regularised.study.start`.
-    """
-    settings = settings_of(config)
-    whole = data.load(arrays)
-    watched = min(WATCHED, len(whole.test_labels))
-    part = data.subset(whole, train=settings["train_images"] or None, test=watched, seed=seed)
-    # Normalised as the float network was: by the moments of the whole set.
-    mean, std = moments(torch.from_numpy(whole.train_images))
-    tensors, full = (
-        prepare(one, size=config["networks"]["pixels"], mean=mean, std=std) for one in (part, whole)
-    )
-    examples = study.Examples(tensors, full.test_images, full.test_labels, len(whole.class_names))
-    return HeadlineRun(settings, examples, seed, folder_of(progress, fingerprint))
-
-
-def rows(run: HeadlineRun, state: study.State) -> Iterator[dict[str, Any]]:
+def rows(run: HeadlineRun, state: job.State) -> Iterator[dict[str, Any]]:
     """Train and measure everything: rows of table ``regularised_headline``.
 
     Parameters
@@ -101,7 +95,7 @@ def rows(run: HeadlineRun, state: study.State) -> Iterator[dict[str, Any]]:
         model.load_state_dict(state)
         row = run.labels(repetition) | {"method": "float", "bits": analysis.FULL_PRECISION}
         yield row | {"study": "quantisation", **plain} | run.measure(model)
-    states: dict[tuple[int, int], study.State] = {}
+    states: dict[tuple[int, int], job.State] = {}
     for method in run.config["headline"]["methods"]:
         for bits, repetition, trained, row in study.qat(run, floats, method):
             if method == "multiplier":
@@ -110,15 +104,15 @@ def rows(run: HeadlineRun, state: study.State) -> Iterator[dict[str, Any]]:
     yield from _on_cells(run, states)
 
 
-def _on_cells(run: HeadlineRun, states: Mapping[tuple[int, int], study.State]) -> Iterator[dict[str, Any]]:
+def _on_cells(run: HeadlineRun, states: Mapping[tuple[int, int], job.State]) -> Iterator[dict[str, Any]]:
     """Stuck and variable cells, from the networks trained with multipliers."""
     p_stuck1 = run.config["headline"]["p_stuck1"]
     for bits in run.config["headline"]["bits"]:
         part = replace(run, folder=run.folder / f"faults-{bits}")
-        for row in study.with_faults(part, states, bits, p_stuck1):
+        for row in cell_study.with_faults(part, states, bits, p_stuck1):
             yield _renamed(row, "faults", mode="method", rate="condition")
     for method in ("chip_in_loop", "regularised"):
-        for row in study.with_variability(run, states, method):
+        for row in cell_study.with_variability(run, states, method):
             yield _renamed(row | {"p_stuck1": 0.0}, "variability", sigma="condition")
 
 

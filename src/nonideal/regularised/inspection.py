@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nonideal import faults, variability
 from nonideal.quantize import attach
 from nonideal.quantize.learned import LearnedQuantiser, qp
-from nonideal.regularised import bitserial, study
+from nonideal.regularised import bitserial, job, study
 
 CURVE_POINTS = 801
 MARGIN = 1.0  # steps that a curve reaches beyond the uniform levels
@@ -88,7 +88,7 @@ def curves(model: nn.Module, bits: int, *, seed: int) -> tuple[pd.DataFrame, pd.
     return pd.concat(drawn, ignore_index=True), pd.concat(listed, ignore_index=True)
 
 
-def multipliers(run: study.Run, states: Mapping[tuple[int, int], study.State]) -> pd.DataFrame:
+def multipliers(run: job.Run, states: Mapping[tuple[int, int], job.State]) -> pd.DataFrame:
     """Rows of table ``regularised_multipliers``."""
     rows = []
     for bits, repetition in states:
@@ -106,7 +106,7 @@ def multipliers(run: study.Run, states: Mapping[tuple[int, int], study.State]) -
 
 
 @torch.inference_mode()
-def bit_serial(run: study.Run, states: Mapping[tuple[int, int], study.State]) -> pd.DataFrame:
+def bit_serial(run: job.Run, states: Mapping[tuple[int, int], job.State]) -> pd.DataFrame:
     """Rows of table ``regularised_bit_serial``: test images through the network and through integers."""
     images = run.examples.test_images[:CLASSIFIED].double()
     labels = run.examples.test_labels[:CLASSIFIED]
@@ -115,7 +115,7 @@ def bit_serial(run: study.Run, states: Mapping[tuple[int, int], study.State]) ->
         model = study.trained(run, states, bits, repetition).double().eval()
         integers = bitserial.convert(model)
         ours, theirs = (
-            torch.cat([net(part) for part in images.split(study.CONVOLUTION_BATCH)])
+            torch.cat([net(part) for part in images.split(job.CONVOLUTION_BATCH)])
             for net in (integers, model)
         )
         rows.append(

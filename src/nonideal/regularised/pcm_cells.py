@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nonideal import variability
 from nonideal.pcm.device import T0_S
-from nonideal.regularised import analysis, networks, study
+from nonideal.regularised import analysis, cell_study, job, networks, study
 from nonideal.schemas.regularised import PCM_SUMMARY
 
 LEVELS = ("fixed", "multiplier")  # methods of quantisation-aware training that the networks come from
@@ -23,7 +23,7 @@ METHODS = (*variability.UNTRAINED, *variability.METHODS)
 
 
 def cells(
-    run: study.Run, model: nn.Module, bits: int, time_s: float, repetition: int, *, read: bool = True
+    run: job.Run, model: nn.Module, bits: int, time_s: float, repetition: int, *, read: bool = True
 ) -> dict[str, Tensor]:
     """Factors of every layer's cells on a repetition's chip at a time."""
     seed = run.child(repetition)
@@ -34,8 +34,8 @@ def cells(
 
 
 def fitted(
-    run: study.Run,
-    states: Mapping[tuple[int, int], study.State],
+    run: job.Run,
+    states: Mapping[tuple[int, int], job.State],
     levels: str,
     method: str,
     bits: int,
@@ -55,7 +55,7 @@ def fitted(
 
 
 def with_pcm(
-    run: study.Run, states: Mapping[tuple[int, int], study.State], levels: str
+    run: job.Run, states: Mapping[tuple[int, int], job.State], levels: str
 ) -> Iterator[dict[str, Any]]:
     """Every method and time for one kind of levels: rows of table ``regularised_pcm``.
 
@@ -75,7 +75,7 @@ def with_pcm(
                 model = fitted(run, states, levels, method, bits, repetition)
                 for time_s in config["times_s"]:
                     now = cells(run, model, bits, time_s, repetition)
-                    held = study.on_other_chip(model, {name: (low, None) for name, low in now.items()})
+                    held = cell_study.on_other_chip(model, {name: (low, None) for name, low in now.items()})
                     row = run.labels(repetition) | {"levels": levels, "method": method, "bits": bits}
                     yield row | {"time_s": float(time_s)} | run.measure(held)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nonideal.schemas.columns import INTERVAL, LEARNING_CURVE, SHARE, above, at_least, column, one_of, table
-from nonideal.schemas.mcu import CLASSES, KERNELS, MODELLED
+from nonideal.schemas.mcu import COUNTED, KERNELS, MEASURED, MODELLED
 
 FAMILIES = ("cnn", "fully connected", "published")
 
@@ -40,16 +40,9 @@ KERNELS_TABLE = table(
     WIDTH
     | {
         "kernel": column("str", "obvious or fast convolutions and layers", one_of(KERNELS)),
-        "weight_bytes": column("int64", "packed weights", at_least(1), unit="byte"),
-        "flash_bytes": column("int64", "weights, tables and code", at_least(1), unit="byte"),
-        "ram_bytes": column(
-            "int64", "variables and code in RAM, without the stack", at_least(1), unit="byte"
-        ),
-        "stack_bytes": column("int64", "largest stack seen by the emulator", at_least(1), unit="byte"),
-        "cycles": column("float64", MODELLED, above(0)),
-        "instructions": column("float64", "instructions per image", above(0)),
-        "cycle_images": column("int64", "images on which cycles were counted", at_least(1)),
-        "verified_images": column("int64", "images on which Python, C and firmware agreed", at_least(1)),
+    }
+    | MEASURED
+    | {
         "mismatches": column("int64", "test images to which C gives another class than Python", at_least(0)),
     },
 )
@@ -60,10 +53,8 @@ CYCLES = table(
     WIDTH
     | {
         "kernel": column("str", "obvious or fast convolutions and layers", one_of(KERNELS)),
-        "instruction_class": column("str", "class of instructions", one_of(CLASSES)),
-        "instructions": column("float64", "instructions per image", at_least(0)),
-        "cycles": column("float64", MODELLED, at_least(0)),
-    },
+    }
+    | COUNTED,
 )
 
 TRADEOFF = table(

@@ -16,6 +16,23 @@ PROGRAM = {
     "kernel": column("str", "weight-walking or activation-walking kernel", one_of(KERNELS)),
 }
 
+# What is measured of a program.
+MEASURED = {
+    "weight_bytes": column("int64", "packed weights", at_least(1), unit="byte"),
+    "flash_bytes": column("int64", "weights, tables and code", at_least(1), unit="byte"),
+    "ram_bytes": column("int64", "variables and code in RAM, without the stack", at_least(1), unit="byte"),
+    "stack_bytes": column("int64", "largest stack seen by the emulator", at_least(1), unit="byte"),
+    "cycles": column("float64", MODELLED, above(0)),
+    "instructions": column("float64", "instructions per image", above(0)),
+    "cycle_images": column("int64", "images on which cycles were counted", at_least(1)),
+    "verified_images": column("int64", "images on which Python, C and firmware agreed", at_least(1)),
+}
+COUNTED = {
+    "instruction_class": column("str", "class of instructions", one_of(CLASSES)),
+    "instructions": column("float64", "instructions per image", at_least(0)),
+    "cycles": column("float64", MODELLED, at_least(0)),
+}
+
 KERNELS_TABLE = table(
     "mcu_kernels",
     list(PROGRAM),
@@ -23,28 +40,14 @@ KERNELS_TABLE = table(
     | {
         "sizes": column("str", "inputs, hidden widths and classes"),
         "test_accuracy": column("float64", "share of test images the integers classify correctly", SHARE),
-        "weight_bytes": column("int64", "packed weights", at_least(1), unit="byte"),
-        "flash_bytes": column("int64", "weights, tables and code", at_least(1), unit="byte"),
-        "ram_bytes": column(
-            "int64", "variables and code in RAM, without the stack", at_least(1), unit="byte"
-        ),
-        "stack_bytes": column("int64", "largest stack seen by the emulator", at_least(1), unit="byte"),
-        "cycles": column("float64", MODELLED, above(0)),
-        "instructions": column("float64", "instructions per image", above(0)),
-        "cycle_images": column("int64", "images on which cycles were counted", at_least(1)),
-        "verified_images": column("int64", "images on which Python, C and firmware agreed", at_least(1)),
-    },
+    }
+    | MEASURED,
 )
 
 CYCLES = table(
     "mcu_cycles",
     [*PROGRAM, "instruction_class"],
-    PROGRAM
-    | {
-        "instruction_class": column("str", "class of instructions", one_of(CLASSES)),
-        "instructions": column("float64", "instructions per image", at_least(0)),
-        "cycles": column("float64", MODELLED, at_least(0)),
-    },
+    PROGRAM | COUNTED,
 )
 
 ACCURACIES = {

@@ -10,7 +10,6 @@ METHODS = ("float", "fixed", "step", "multiplier", "multiplier_ste", "lsq")
 FAULT_MODES = ("basic", "passive", "active", "active+passive")
 VARIABILITY_METHODS = ("chip_in_loop", "regularised", "unseen_map")
 CLAIM_VERDICTS = ("holds", "undecided", "fails", "not measured")
-POINTS = "percentage points"
 
 DATA = {
     "dataset": column("str", "name of the data set"),

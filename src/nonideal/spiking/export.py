@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nonideal.archives import read_export, read_npz
-from nonideal.files import atomic, write_text
+from nonideal import exports
+from nonideal.exports import Views
 from nonideal.mcu.packing import Packed
 from nonideal.spiking import cheader
 from nonideal.spiking.integer import FRACTION, Record, SpikingLayer, SpikingNetwork
@@ -26,7 +27,7 @@ GOLDEN = 4  # inputs kept of those given
 
 
 @dataclass(frozen=True, eq=False)
-class Export:
+class Export(Views):
     """A network ready for the engine.
 
     Parameters
@@ -87,15 +88,6 @@ class Export:
         }
         return self._meta() | {"layers": layers, "golden": golden}
 
-    def write(self, folder: str | os.PathLike[str], name: str = "model") -> dict[str, Path]:
-        """Write ``name.h``, ``name.npz`` and ``name.json``; returns their paths by suffix."""
-        paths = {suffix: Path(folder) / f"{name}.{suffix}" for suffix in ("h", "npz", "json")}
-        write_text(paths["h"], self.header())
-        with atomic(paths["npz"]) as temporary:
-            np.savez(temporary, **self.arrays())
-        write_text(paths["json"], json.dumps(self.document(), sort_keys=True) + "\n")
-        return paths
-
     def _meta(self) -> dict[str, Any]:
         layers = [
             {
@@ -132,28 +124,17 @@ def load(path: str | os.PathLike[str]) -> Export:
     ValueError
         If the file is no export of this version, or its parts contradict each other.
     """
-    return read_export(path, {".npz": _from_npz, ".json": _from_json})
+    return exports.read(path, _from_arrays, _from_document)
 
 
-def _from_npz(path: Path) -> Export:
-    arrays = read_npz(path)
-    meta = json.loads(str(arrays["meta"]))
+def _from_arrays(path: Path, meta: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> Export:
     weights = [arrays[f"layer_{k}_weights"] for k in range(1, len(meta["layers"]) + 1)]
-    result = _assemble(path, meta, weights, arrays["golden_inputs"])
-    expected = result.arrays()
-    for key in sorted(arrays.keys() | expected.keys()):
-        if key not in arrays or key not in expected or not np.array_equal(arrays[key], expected[key]):
-            raise ValueError(f"{path}: {key} contradicts the weights; write the export again")
-    return result
+    return _assemble(path, meta, weights, arrays["golden_inputs"])
 
 
-def _from_json(path: Path) -> Export:
-    document = json.loads(path.read_text(encoding="utf-8"))
+def _from_document(path: Path, document: dict[str, Any]) -> Export:
     weights = [np.array(layer["weights"], np.int16) for layer in document["layers"]]
-    result = _assemble(path, document, weights, np.array(document["golden"]["inputs"], np.uint8))
-    if result.document() != document:
-        raise ValueError(f"{path}: packing or golden vectors contradict the weights; write the export again")
-    return result
+    return _assemble(path, document, weights, np.array(document["golden"]["inputs"], np.uint8))
 
 
 def _assemble(path: Path, meta: dict[str, Any], weights: list[np.ndarray], inputs: np.ndarray) -> Export:

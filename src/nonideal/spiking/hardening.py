@@ -1,6 +1,6 @@
 """The study of stuck and variable cells, on the weights of a dense spiking network.
 
-Quantisers, maps, mitigations and course are those of `nonideal.regularised.study`; here is what a spiking
+Quantisers, maps, mitigations and course are those of `nonideal.regularised`; here is what a spiking
 network changes. It starts from the float networks of the study of precision. Every layer is quantised, since
 a network with one hidden layer has none between the first and the last. No input of a layer is quantised: it
 is spikes, which have one bit, or the image.
@@ -18,17 +18,25 @@ import pandas as pd
 from torch import nn
 
 from nonideal import rng
-from nonideal.regularised import analysis, study
+from nonideal.regularised import analysis, job, study
 from nonideal.schemas import spiking_cells as schemas
 from nonideal.spiking import precision
 from nonideal.training import Settings
-from nonideal.training.checkpoint import folder_of
 
 MODEL = "spiking_mlp"
 
 
-class SpikingRun(study.Run):
+class SpikingRun(job.Run):
     """What all runs of a job share, for spiking networks."""
+
+    @classmethod
+    def prepared(
+        cls, config: Mapping[str, Any], arrays: str | os.PathLike[str], *, seed: int
+    ) -> tuple[Mapping[str, Any], job.Examples]:
+        """Settings and data of a job, from section ``spiking`` with its section ``regularised``."""
+        tensors, classes = precision.tensors(arrays)
+        examples = job.Examples(tensors, tensors.test_images, tensors.test_labels, classes)
+        return settings_of(config), examples
 
     def child(self, repetition: int) -> int:
         """Seed of a repetition."""
@@ -62,31 +70,9 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return shared | fixed | config["regularised"]
 
 
-def start(
-    config: Mapping[str, Any],
-    arrays: str | os.PathLike[str],
-    *,
-    seed: int,
-    progress: str | os.PathLike[str],
-    fingerprint: str,
-) -> SpikingRun:
-    """Open a job.
-
-    Parameters
-    ----------
-    config
-        Section ``spiking`` of the configuration, with its section ``regularised``.
-    arrays, seed, progress, fingerprint
-        As `nonideal.regularised.study.start`.
-    """
-    tensors, classes = precision.tensors(arrays)
-    examples = study.Examples(tensors, tensors.test_images, tensors.test_labels, classes)
-    return SpikingRun(settings_of(config), examples, seed, folder_of(progress, fingerprint))
-
-
 def with_multipliers(
     run: SpikingRun, networks: precision.Networks
-) -> tuple[dict[tuple[int, int], study.State], pd.DataFrame]:
+) -> tuple[dict[tuple[int, int], job.State], pd.DataFrame]:
     """Train the float networks further with learned multipliers: what faults and variability start from.
 
     Parameters

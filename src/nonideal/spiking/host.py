@@ -8,24 +8,15 @@ import os
 import numpy as np
 
 from nonideal.mcu.limits import padded
+from nonideal.mcu.records import Layer, record
 from nonideal.spiking.integer import Record, SpikingLayer, SpikingNetwork
 from nonideal.spiking.packing import KERNELS, pack
 
 
 class _Layer(ctypes.Structure):
-    """`ni_snn_layer` of nonideal_snn.h, its `ni_layer` written out."""
+    """`ni_snn_layer` of nonideal_snn.h."""
 
-    _fields_ = (
-        ("kernel", ctypes.c_void_p),
-        ("weights", ctypes.c_void_p),
-        ("row_sums", ctypes.c_void_p),
-        ("inputs", ctypes.c_uint16),
-        ("outputs", ctypes.c_uint16),
-        ("stride", ctypes.c_uint16),
-        ("_pad", ctypes.c_uint16),
-        ("threshold", ctypes.c_int32),
-        ("shift", ctypes.c_uint8),
-    )
+    _fields_ = (("synapses", Layer), ("threshold", ctypes.c_int32), ("shift", ctypes.c_uint8))
 
 
 class _Network(ctypes.Structure):
@@ -75,7 +66,7 @@ class SpikingEngine:
         network.check(inputs)
         inputs = np.ascontiguousarray(inputs)
         kept = [self._record(layer) for layer in network.layers]
-        records = (_Layer * len(kept))(*(record for record, *_ in kept))
+        records = (_Layer * len(kept))(*(layer for layer, _ in kept))
         net = _Network(ctypes.addressof(records), len(kept), network.steps)
         neurons = sum(network.sizes[1:])
         buffers = (
@@ -96,19 +87,9 @@ class SpikingEngine:
         ends = np.cumsum(network.sizes[1:])[:-1]
         return Record([part.view(np.uint8) for part in np.split(trace, ends, axis=2)], counts), classes
 
-    def _record(self, layer: SpikingLayer) -> tuple[_Layer, np.ndarray, np.ndarray]:
+    def _record(self, layer: SpikingLayer) -> tuple[_Layer, tuple[np.ndarray, np.ndarray]]:
         """`ni_snn_layer` of a layer, with the arrays it points to."""
         packed = pack(layer.weights, layer.weight_format)
-        sums = layer.weights.sum(axis=1, dtype=np.int32)
         kernel = getattr(self._library, f"ni_plain_{KERNELS[layer.weight_format]}")
-        record = _Layer(
-            kernel=ctypes.cast(kernel, ctypes.c_void_p),
-            weights=packed.words.ctypes.data,
-            row_sums=sums.ctypes.data if layer.input_bits else None,
-            inputs=layer.inputs,
-            outputs=layer.outputs,
-            stride=packed.stride,
-            threshold=layer.threshold,
-            shift=layer.shift,
-        )
-        return record, packed.words, sums
+        made, kept = record(kernel, layer.weights, packed, sums=layer.input_bits > 0)
+        return _Layer(made, layer.threshold, layer.shift), kept

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from nonideal import preprocessing, rng, stats, training
+from nonideal import preprocessing, rng, stats, tensorfile, training
 from nonideal.data import load
 from nonideal.models.spiking import SpikingNetwork, spiking_mlp
 from nonideal.spiking import convert
@@ -109,7 +109,7 @@ def train_float(
         names = labels(config, "float", "float", repetition)
         histories.append(_history(history, names))
         rows.append(names | measure(model, examples))
-        networks[repetition] = _state(model)
+        networks[repetition] = tensorfile.state_of(model)
     return networks, pd.concat(histories, ignore_index=True), pd.DataFrame(rows)
 
 
@@ -162,7 +162,7 @@ def quantise_format(
         names |= {"method": "qat"}
         histories.append(_history(history, names))
         rows.append(names | measure(model, examples, weight_format))
-        trained[repetition] = _state(model)
+        trained[repetition] = tensorfile.state_of(model)
     return trained, pd.concat(histories, ignore_index=True), pd.DataFrame(rows)
 
 
@@ -276,7 +276,3 @@ def _ends(prefix: str, values: pd.Series, *, bounded: bool = False) -> dict[str,
 
 def _history(history: pd.DataFrame, names: Mapping[str, Any]) -> pd.DataFrame:
     return history.rename(columns={"lr": "learning_rate"}).drop(columns="seconds").assign(**names)
-
-
-def _state(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {key: value.cpu() for key, value in model.state_dict().items()}

@@ -16,7 +16,6 @@ from nonideal.events.frames import SPLITS
 from nonideal.files import atomic
 
 SYNTHETIC = "synthetic"
-SOURCES = (SYNTHETIC, *datasets.SPECS)
 
 
 class Frames(NamedTuple):

@@ -1,9 +1,7 @@
 """The training loop.
 
-The data set lies on the device as one tensor. An epoch is every training image once, as
-`Settings.augmentation` says; with affine augmentation it is the clean set and once more each augmented copy,
-and each batch holds the same share of all. All random numbers of epoch k come from streams named by the seed
-and k, drawn on the CPU, so that a resumed run continues exactly and no state of a generator needs saving.
+The data set lies on the device as one tensor; `nonideal.training.batches` says what an epoch is. No state of
+a generator needs saving: a resumed run continues exactly.
 
 Threads and bits: how many threads PyTorch uses decides how sums are divided, and with it the last bits of
 every result. `Settings.threads` therefore belongs to the settings of a run and not to the machine: with the
@@ -26,12 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from nonideal import augment
 from nonideal.layers import quant_layers
 from nonideal.preprocessing import Tensors
 from nonideal.quantize import attach
-from nonideal.rng import torch_stream
 from nonideal.training import checkpoint as checkpoints
+from nonideal.training.batches import batches
 from nonideal.training.evaluation import CONVOLUTION_BATCH, EVALUATION_BATCH, autocast, evaluate
 from nonideal.training.hooks import Hook, ParameterGroups, Regulariser
 from nonideal.training.settings import Settings
@@ -187,7 +184,8 @@ class _Run:
         total = torch.zeros((), device=device, dtype=torch.float64)
         correct = torch.zeros((), device=device, dtype=torch.int64)
         count = 0
-        for step, (fraction, images, labels) in enumerate(self._batches()):
+        drawn = batches(self.tensors, settings, self.seed, self.epoch)
+        for step, (fraction, images, labels) in enumerate(drawn):
             for group in self.optimiser.param_groups:
                 group["lr"] = settings.rate(self.epoch, fraction) * group.get("lr_factor", 1.0)
             for hook in self.hooks:
@@ -213,49 +211,6 @@ class _Run:
         self.optimiser.zero_grad(set_to_none=True)
         objective.backward()
         self.optimiser.step()
-
-    def _batches(self) -> Iterator[tuple[float, Tensor, Tensor]]:
-        """Batches of the epoch, with the fraction of the epoch that precedes them."""
-        generator = torch_stream(self.seed, "training", "epoch", self.epoch)
-        if self.settings.augmentation == "affine":
-            yield from self._affine_batches(generator)
-            return
-        images, labels = self.tensors.train_images, self.tensors.train_labels
-        count, size = len(images), self.settings.batch_size
-        order = torch.randperm(count, generator=generator)
-        moved = self.settings.augmentation == "crop_flip"
-        draws = augment.draw_crop_flip(count, generator=generator) if moved else None
-        for start in range(0, count, size):
-            index = order[start : start + size].to(images.device)
-            batch = images[index]
-            if draws is not None:
-                part = [values[start : start + size].to(images.device) for values in draws]
-                batch = augment.crop_flip(batch, *part, self.tensors.background)
-            yield start / count, batch, labels[index]
-
-    def _affine_batches(self, generator: torch.Generator) -> Iterator[tuple[float, Tensor, Tensor]]:
-        images, labels = self.tensors.train_images, self.tensors.train_labels
-        copies, count = self.settings.copies, len(images)
-        # One order of the set for the clean images and one for each copy: [1 + copies, n].
-        order = torch.stack([torch.randperm(count, generator=generator) for _ in range(1 + copies)])
-        matrices = self.settings.affine().matrices(copies * count, generator=generator)
-        order, matrices = order.to(images.device), matrices.view(copies, count, 2, 3).to(images.device)
-        share = self.settings.batch_size // (1 + copies)
-        for start in range(0, count, share):
-            index = order[:, start : start + share]
-            batch = images[index[0]]
-            if copies:
-                maps = matrices[:, start : start + share].flatten(0, 1)
-                batch = torch.cat((batch, self._moved(index[1:].flatten(), maps)))
-            yield start / count, batch, labels[index.flatten()]
-
-    def _moved(self, index: Tensor, maps: Tensor) -> Tensor:
-        """Training images under affine maps, from the finest resolution there is."""
-        tensors = self.tensors
-        if tensors.fine_images is None:
-            return augment.transform(tensors.train_images[index], maps, tensors.background)
-        size = tensors.train_images.shape[-1]
-        return augment.transform_fine(tensors.fine_images[index], maps, tensors.background, size=size)
 
     def state(self) -> dict:
         """What a checkpoint holds."""

@@ -1,0 +1,80 @@
+"""Batches of an epoch.
+
+An epoch is every training image once, as `Settings.augmentation` says; with affine augmentation it is the
+clean set and once more each augmented copy, and each batch holds the same share of all. All random numbers of
+epoch k come from streams named by the seed and k, drawn on the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from nonideal import augment
+from nonideal.preprocessing import Tensors
+from nonideal.rng import torch_stream
+from nonideal.training.settings import Settings
+
+Batch = tuple[float, Tensor, Tensor]
+
+
+def batches(tensors: Tensors, settings: Settings, seed: int, epoch: int) -> Iterator[Batch]:
+    """Batches of an epoch.
+
+    Parameters
+    ----------
+    tensors
+        Data set, on the device of the training.
+    settings
+        Settings of the run.
+    seed, epoch
+        Name the random stream of order and augmentation; the first epoch is 0.
+
+    Yields
+    ------
+    tuple
+        Fraction of the epoch that precedes the batch, its images and its labels.
+    """
+    generator = torch_stream(seed, "training", "epoch", epoch)
+    if settings.augmentation == "affine":
+        yield from _affine(tensors, settings, generator)
+        return
+    images, labels = tensors.train_images, tensors.train_labels
+    count, size = len(images), settings.batch_size
+    order = torch.randperm(count, generator=generator)
+    moved = settings.augmentation == "crop_flip"
+    draws = augment.draw_crop_flip(count, generator=generator) if moved else None
+    for start in range(0, count, size):
+        index = order[start : start + size].to(images.device)
+        batch = images[index]
+        if draws is not None:
+            part = [values[start : start + size].to(images.device) for values in draws]
+            batch = augment.crop_flip(batch, *part, tensors.background)
+        yield start / count, batch, labels[index]
+
+
+def _affine(tensors: Tensors, settings: Settings, generator: torch.Generator) -> Iterator[Batch]:
+    images, labels = tensors.train_images, tensors.train_labels
+    copies, count = settings.copies, len(images)
+    # One order of the set for the clean images and one for each copy: [1 + copies, n].
+    order = torch.stack([torch.randperm(count, generator=generator) for _ in range(1 + copies)])
+    matrices = settings.affine().matrices(copies * count, generator=generator)
+    order, matrices = order.to(images.device), matrices.view(copies, count, 2, 3).to(images.device)
+    share = settings.batch_size // (1 + copies)
+    for start in range(0, count, share):
+        index = order[:, start : start + share]
+        batch = images[index[0]]
+        if copies:
+            maps = matrices[:, start : start + share].flatten(0, 1)
+            batch = torch.cat((batch, _moved(tensors, index[1:].flatten(), maps)))
+        yield start / count, batch, labels[index.flatten()]
+
+
+def _moved(tensors: Tensors, index: Tensor, maps: Tensor) -> Tensor:
+    """Training images under affine maps, from the finest resolution there is."""
+    if tensors.fine_images is None:
+        return augment.transform(tensors.train_images[index], maps, tensors.background)
+    size = tensors.train_images.shape[-1]
+    return augment.transform_fine(tensors.fine_images[index], maps, tensors.background, size=size)
