@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nonideal.quantize import attach
-from nonideal.quantize.learned import MODES, WIDTHS, LearnedQuantiser, code_bits, qp
+from nonideal.quantize.learned import MODES, WIDTHS, LearnedQuantiser, code_bits, nearest_sorted, qp
 from nonideal.rng import torch_stream
 
 every_width = pytest.mark.parametrize("bits", WIDTHS)
@@ -123,3 +123,11 @@ def test_any_layer_computes_with_float_or_quantised_weights(layer, straight):
 def test_bad_settings_are_refused(arguments):
     with pytest.raises(ValueError, match=r"bits must be|mode must be"):
         LearnedQuantiser(*arguments)
+
+
+def test_positions_of_filters_keep_their_layout_in_memory():
+    values = torch.randn(6, 5, 3, 3, generator=torch_stream(4, "filters"))
+    levels = torch.linspace(-2, 2, 9)
+    moved = nearest_sorted(values.contiguous(memory_format=torch.channels_last), levels)
+    assert moved.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(moved, nearest_sorted(values, levels))
