@@ -10,3 +10,9 @@ def tiny(root, tmp_path_factory):
     project = Project(root, tmp_path_factory.mktemp("project"))
     project.snakemake()
     return project
+
+
+@pytest.fixture
+def unbuilt(root, tmp_path):
+    """Project in which nothing has run."""
+    return Project(root, tmp_path / "project")

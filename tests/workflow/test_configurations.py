@@ -62,17 +62,17 @@ def test_profiles_of_clusters_plan_the_run(tiny, name):
     assert "crossbar: trials of shard 0001" in output
 
 
-def test_kubernetes_profile_plans_every_job(tiny):
+def test_kubernetes_profile_plans_every_job(unbuilt):
     """From a storage in place of the volume's folder. No cluster is asked: there is no address of one."""
     reason = "the plugins are not installed: make test-kubernetes installs them and runs this test"
     pytest.importorskip("snakemake_executor_plugin_kubernetes", reason=reason)
     whole = ("--dry-run", "--forceall")
-    profile = ("--profile", "workflow/profiles/kubernetes", "--default-storage-prefix", str(tiny.folder))
-    output = tiny.snakemake(options=(*whole, *profile), environment={"KUBECONFIG": "/nowhere/at/all"})
+    profile = ("--profile", "workflow/profiles/kubernetes", "--default-storage-prefix", str(unbuilt.folder))
+    output = unbuilt.snakemake(options=(*whole, *profile), environment={"KUBECONFIG": "/nowhere/at/all"})
     # The storage holds data and results; code too, else inputs would be missing.
     for path in ("resources/data/digits/manifest.json", "results/tiny/paper.pdf"):
-        assert f"{tiny.folder}/{path} (retrieve from storage)" in output
-    assert counts_of_jobs(output) == counts_of_jobs(tiny.snakemake(options=whole))
+        assert f"{unbuilt.folder}/{path} (retrieve from storage)" in output
+    assert counts_of_jobs(output) == counts_of_jobs(unbuilt.snakemake(options=whole))
 
 
 def counts_of_jobs(output):
