@@ -5,10 +5,10 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import tables
-from nonideal.regularised import pcm_cells
+from nonideal.regularised import analysis
 from nonideal.schemas import regularised
 
 runs = tables.read(snakemake.input.accuracy, regularised.PCM_RUNS)
 floats = tables.read([snakemake.input.floats], regularised.QAT)
-frame = pcm_cells.summary(runs, floats)
+frame = analysis.pcm_summary(runs, floats)
 tables.write(frame, snakemake.output[0], regularised.PCM_SUMMARY, provenance=provenance)

@@ -11,7 +11,7 @@ from regularised_study import CONFIG
 from nonideal import tables, variability
 from nonideal.pcm import device
 from nonideal.quantize import attach
-from nonideal.regularised import job, networks, pcm_cells, study
+from nonideal.regularised import analysis, job, networks, pcm_cells, study
 from nonideal.schemas import regularised
 
 MONTH_S = 2592000.0
@@ -153,7 +153,7 @@ def test_rows_are_those_of_the_chip_at_that_time(pcm_run, states_by_levels, runs
 
 def test_summary_pairs_the_levels(runs, tmp_path):
     floats = pd.DataFrame({"seed": [0, 1], "test_accuracy": [0.9, 0.8]})
-    frame = pcm_cells.summary(runs, floats)
+    frame = analysis.pcm_summary(runs, floats)
     tables.write(frame, tmp_path / "summary.parquet", regularised.PCM_SUMMARY, provenance={})
     assert (frame.query("levels == 'fixed'")["over_fixed"] == 0).all()
     chosen = runs.query("method == 'nearest' and time_s == 20").set_index(["levels", "seed"])["test_accuracy"]

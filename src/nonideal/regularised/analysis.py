@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from nonideal import stats
-from nonideal.schemas.regularised import FAULT_SUMMARY, QAT_SUMMARY, VARIABILITY_SUMMARY
+from nonideal.schemas.regularised import FAULT_SUMMARY, PCM_SUMMARY, QAT_SUMMARY, VARIABILITY_SUMMARY
 
 PERCENT = 100.0
 FULL_PRECISION = 32  # bits
@@ -115,6 +115,31 @@ def fault_summary(networks: pd.DataFrame, floats: pd.DataFrame) -> pd.DataFrame:
 def variability_summary(networks: pd.DataFrame, floats: pd.DataFrame) -> pd.DataFrame:
     """Rows of table ``regularised_variability_summary``."""
     return summary(networks, floats, VARIABILITY_SUMMARY.unique)
+
+
+def pcm_summary(runs: pd.DataFrame, floats: pd.DataFrame) -> pd.DataFrame:
+    """Rows of table ``regularised_pcm_summary``.
+
+    Parameters
+    ----------
+    runs
+        Rows of table ``regularised_pcm``.
+    floats
+        Rows of the full-precision networks in table ``regularised_qat``.
+    """
+    keys = list(PCM_SUMMARY.unique)
+    frame = summary(runs, floats, keys)
+    others = [key for key in keys if key != "levels"]
+    accuracy = {name: part.set_index("seed")["test_accuracy"] for name, part in runs.groupby(keys)}
+    gains = []
+    for row in frame.to_dict("records"):
+        own, fixed = (
+            accuracy[tuple(levels if key == "levels" else row[key] for key in keys)]
+            for levels in (row["levels"], "fixed")
+        )
+        gains.append(difference(own, fixed)[:3])
+    frame[["over_fixed", "over_fixed_low", "over_fixed_high"]] = gains
+    return frame.sort_values([*others, "levels"], ignore_index=True)
 
 
 def verdict(low: float, high: float, at_least: float) -> str:

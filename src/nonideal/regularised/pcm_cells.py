@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pandas as pd
 from torch import Tensor, nn
 
 from nonideal import variability
 from nonideal.pcm.device import T0_S
-from nonideal.regularised import analysis, cell_study, job, networks, study
-from nonideal.schemas.regularised import PCM_SUMMARY
+from nonideal.regularised import cell_study, job, networks, study
 
 LEVELS = ("fixed", "multiplier")  # methods of quantisation-aware training that the networks come from
 METHODS = (*variability.UNTRAINED, *variability.METHODS)
@@ -78,28 +76,3 @@ def with_pcm(
                     held = cell_study.on_other_chip(model, {name: (low, None) for name, low in now.items()})
                     row = run.labels(repetition) | {"levels": levels, "method": method, "bits": bits}
                     yield row | {"time_s": float(time_s)} | run.measure(held)
-
-
-def summary(runs: pd.DataFrame, floats: pd.DataFrame) -> pd.DataFrame:
-    """Rows of table ``regularised_pcm_summary``.
-
-    Parameters
-    ----------
-    runs
-        Rows of table ``regularised_pcm``.
-    floats
-        Rows of the full-precision networks in table ``regularised_qat``.
-    """
-    keys = list(PCM_SUMMARY.unique)
-    frame = analysis.summary(runs, floats, keys)
-    others = [key for key in keys if key != "levels"]
-    accuracy = {name: part.set_index("seed")["test_accuracy"] for name, part in runs.groupby(keys)}
-    gains = []
-    for row in frame.to_dict("records"):
-        own, fixed = (
-            accuracy[tuple(levels if key == "levels" else row[key] for key in keys)]
-            for levels in (row["levels"], "fixed")
-        )
-        gains.append(analysis.difference(own, fixed)[:3])
-    frame[["over_fixed", "over_fixed_low", "over_fixed_high"]] = gains
-    return frame.sort_values([*others, "levels"], ignore_index=True)
