@@ -132,7 +132,7 @@ def read_scaled(source: Source, pixels: int, *, progress: bool = False) -> dict[
                 raise DataError(path, "an image", str(error), "Replace the file by a fresh copy.") from error
 
         with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter's lock
-            done = pool.map(read, range(len(folder)), chunksize=64)
+            done = pool.map(read, range(len(folder)))
             for _ in tqdm(done, total=len(folder), desc=split, unit="image", disable=not progress):
                 pass
         splits[split] = (images, labels)

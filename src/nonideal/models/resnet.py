@@ -50,7 +50,7 @@ class Block(nn.Module):
         if self.stride > 1 or self.added:
             before = self.added // 2
             # Pooling over one pixel subsamples. Its gradient keeps the layout of x; that of a slice, or of a
-            # mean, comes channel by channel, and the steps before it work on mixed layouts, a third slower.
+            # mean, comes channel by channel, and mixed layouts are slow.
             x = functional.max_pool2d(x, 1, self.stride)
             x = functional.pad(x, (0, 0, 0, 0, before, self.added - before))
         return functional.relu(x + y)

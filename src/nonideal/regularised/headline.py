@@ -13,10 +13,8 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
 
 from nonideal import data
-from nonideal.pcm import network_training
 from nonideal.preprocessing import moments, prepare
 from nonideal.regularised import analysis, cell_study, job, study
 from nonideal.schemas.regularised import HEADLINE_SUMMARY
@@ -49,18 +47,8 @@ class HeadlineRun(job.Run):
         part = data.subset(whole, train=settings["train_images"] or None, test=watched, seed=seed)
         # Normalised as the float network was: by the moments of the whole set.
         mean, std = moments(torch.from_numpy(whole.train_images))
-        tensors, full = (
-            prepare(one, size=config["networks"]["pixels"], mean=mean, std=std) for one in (part, whole)
-        )
-        examples = job.Examples(tensors, full.test_images, full.test_labels, len(whole.class_names))
-        return settings, examples
-
-    def network(self, repetition: int) -> nn.Module:
-        """Untrained network; its weights are those of the float network in the end."""
-        channels = self.examples.test_images.shape[1]
-        return network_training.architecture(
-            self.config["networks"], channels, self.examples.classes, seed=self.child(repetition)
-        )
+        normalised = {"size": config["networks"]["pixels"], "mean": mean, "std": std}
+        return settings, job.with_test_images(prepare(part, **normalised), whole, normalised)
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,6 +58,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return dict(config) | {
         "dataset": networks["dataset"],
         "model": networks["architecture"],
+        "width": networks["width"],
         "qat": config["qat"] | epochs | {"bits": headline["bits"]},
         "faults": config["faults"] | epochs | {"rates": [headline["rate"]]},
         "variability": config["variability"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from nonideal import data, rng
 from nonideal.models.registry import build
-from nonideal.preprocessing import Tensors, moments, prepare
+from nonideal.preprocessing import Tensors, moments, prepare, preprocess
 from nonideal.regularised import networks
 from nonideal.regularised.penalty import Penalty
 from nonideal.training import Settings, evaluate, train
@@ -54,12 +54,25 @@ def examples(config: Mapping[str, Any], folder: str | os.PathLike[str], *, seed:
     if config["train_images"]:
         part = data.subset(part, train=config["train_images"], seed=seed)
     mean, std = moments(torch.from_numpy(part.train_images))
-    settings = {"size": whole.train_images.shape[-1], "mean": mean, "std": std}
-    full = (
-        part if part is whole else replace(part, test_images=whole.test_images, test_labels=whole.test_labels)
-    )
-    last = prepare(full, **settings)
-    return Examples(prepare(part, **settings), last.test_images, last.test_labels, len(whole.class_names))
+    normalised = {"size": whole.train_images.shape[-1], "mean": mean, "std": std}
+    return with_test_images(prepare(part, **normalised), whole, normalised)
+
+
+def with_test_images(tensors: Tensors, whole: data.Dataset, normalised: Mapping[str, Any]) -> Examples:
+    """Data of a study: prepared images for training, and the test images of the whole data set.
+
+    Parameters
+    ----------
+    tensors
+        What training looks at.
+    whole
+        Data set whose test images count.
+    normalised
+        Arguments of `preprocess`, the same as for `tensors`.
+    """
+    images = preprocess(torch.from_numpy(whole.test_images), **normalised)
+    labels = torch.from_numpy(whole.test_labels)
+    return Examples(tensors, images, labels, len(whole.class_names))
 
 
 @dataclass(frozen=True)
