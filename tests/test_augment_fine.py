@@ -9,6 +9,7 @@ from nonideal import augment, preprocessing, training
 from nonideal.data import Dataset
 from nonideal.models.fc import fc
 from nonideal.rng import torch_stream
+from nonideal.training.batches import batches
 
 UNMOVED = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
@@ -84,3 +85,57 @@ def test_shear_slants_by_the_stated_angle_and_leaves_other_maps_alone():
     assert slant.std().item() == pytest.approx(limit / math.sqrt(3), rel=4 * math.sqrt(0.2 / 20_000))
     with pytest.raises(ValueError, match="shear must lie"):
         augment.Affine(shear=90)
+
+
+def test_elastic_maps_move_as_their_knots_do():
+    images = preprocessing.prepare(dataset(), size=28).train_images
+    background, unmoved = torch.full((1, 1, 1), -2.0), UNMOVED.expand(40, 2, 3)
+    knots = torch.zeros(40, 2, augment.KNOTS, augment.KNOTS)
+    still = augment.transform(images, unmoved, background, knots)
+    torch.testing.assert_close(still, images, rtol=1e-4, atol=1e-5)
+    knots[:, 0], knots[:, 1] = 1, -2  # everything from one pixel to the right and two up
+    shifted = augment.transform(images, unmoved, background, knots)
+    torch.testing.assert_close(shifted[:, :, 2:, :-1], images[:, :, :-2, 1:], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(shifted[:, :, :2], torch.full((40, 1, 2, 28), -2.0), rtol=1e-4, atol=1e-4)
+    knots.zero_()
+    knots[:, 0, 0, 0] = 3  # the upper left corner is a knot; the other corners stay where they are
+    bent = augment.transform(images, unmoved, background, knots)
+    torch.testing.assert_close(bent[..., 0, 0], images[..., 0, 3], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(bent[..., 14:, :], images[..., 14:, :], rtol=0.05, atol=0.35)
+    torch.testing.assert_close(bent[..., -1, -1], images[..., -1, -1], rtol=1e-4, atol=1e-5)
+
+
+def test_elastic_displacements_are_standard_normal():
+    drawn = augment.draw_elastic(20_000, generator=torch_stream(0, "knots"))
+    assert drawn.shape == (20_000, 2, 5, 5)
+    torch.testing.assert_close(drawn.std(dim=0), torch.ones(2, 5, 5), rtol=0.05, atol=0)
+    torch.testing.assert_close(drawn.mean(dim=0), torch.zeros(2, 5, 5), rtol=0, atol=0.05)
+
+
+def test_elastic_copies_are_in_pixels_and_leave_the_rest_of_the_epoch_alone():
+    tensors = preprocessing.prepare(dataset(), size=28)
+
+    def drawn(elastic):
+        settings = training.Settings(
+            batch_size=80, degrees=0, translate=0, scale_range=(1, 1), elastic=elastic
+        )
+        ((_, images, labels),) = batches(tensors, settings, 3, 1)
+        return images, labels
+
+    (plain, labels), (moved, same) = drawn(0.0), drawn(1.5)
+    assert torch.equal(labels, same) and torch.equal(plain[:40], moved[:40])
+    generator = torch_stream(3, "training", "epoch", 1)
+    order = [torch.randperm(40, generator=generator) for _ in range(2)][1]
+    augment.Affine().matrices(40, generator=generator)
+    knots = 1.5 * augment.draw_elastic(40, generator=generator)
+    wanted = augment.transform(
+        tensors.train_images[order], UNMOVED.expand(40, 2, 3), tensors.background, knots
+    )
+    torch.testing.assert_close(moved[40:], wanted)
+    assert (moved[40:] - plain[40:]).abs().mean() > 0.1
+    fine = preprocessing.prepare(dataset(), size=16, fine=True)
+    settings = training.Settings(batch_size=80, elastic=1.5)
+    ((_, images, _),) = batches(fine, settings, 3, 1)
+    assert images.shape == (80, 1, 16, 16)
+    ((_, straight, _),) = batches(fine, training.Settings(batch_size=80), 3, 1)
+    assert (images[40:] - straight[40:]).abs().mean() > 0.05

@@ -28,6 +28,7 @@ CONFIG = {
     "translate": 0.1,
     "scale_range": [0.9, 1.1],
     "shear": 0,
+    "elastic": 0,
     "clipping": {},
     "freeze_scale": 1,
     "per_channel": False,
@@ -130,9 +131,11 @@ def test_settings_reach_the_training_loop():
         CONFIG
         | {"schedule": "step", "milestones": [0.5], "weight_decay": 0.01, "label_smoothing": 0.1}
         | {"degrees": 15, "translate": 0.2, "scale_range": [0.8, 1.3], "shear": 5, "freeze_scale": 0.5}
+        | {"optimiser": "muon", "elastic": 0.8}
     )
     assert (settings.rate(0), settings.rate(1)) == pytest.approx((0.003, 0.0003))
     assert (settings.weight_decay, settings.label_smoothing, settings.freeze_scale) == (0.01, 0.1, 0.5)
+    assert (settings.optimiser, settings.elastic) == ("muon", 0.8)
     assert settings.affine() == augment.Affine(15, 0.2, (0.8, 1.3), 5)
 
 

@@ -188,7 +188,7 @@ def test_an_epoch_is_each_image_once_clean_and_once_per_copy():
     assert not torch.equal(torch.cat(later)[:4], clean[:4])
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+@pytest.mark.parametrize("optimiser", ["adam", "sgd", "muon"])
 def test_one_clean_epoch_equals_a_loop_written_out(digits, optimiser):
     settings = short(epochs=2, augmented_copies=0, optimiser=optimiser, weight_decay=1e-3, lr=0.01)
     model, reference = tiny("2bitsym"), tiny("2bitsym")
@@ -196,6 +196,7 @@ def test_one_clean_epoch_equals_a_loop_written_out(digits, optimiser):
     kinds = {
         "adam": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=1e-3, foreach=False),
         "sgd": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, weight_decay=1e-3, foreach=False),
+        "muon": lambda p: torch.optim.Muon(p, lr=0.01, weight_decay=1e-3, adjust_lr_fn="match_rms_adamw"),
     }
     stepper, steps = kinds[optimiser](reference.parameters()), 0
     for epoch in range(2):
@@ -247,6 +248,7 @@ def test_training_learns_and_evaluation_agrees_with_the_history(digits):
         ("4bitsym", None, {}),
         ("2bitsym", "octav", {"optimiser": "sgd", "schedule": "step", "step_epochs": 2, "freeze_scale": 0.5}),
         ("float", None, {"augmented_copies": 0, "batch_size": 97}),
+        ("4bitsym", None, {"optimiser": "muon", "elastic": 0.5}),
     ],
 )
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
@@ -417,7 +419,7 @@ def test_post_training_quantisation_wants_a_float_network():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimiser": "lion"}, "optimiser must be one of adam, sgd, got 'lion'"),
+        ({"optimiser": "lion"}, "optimiser must be one of adam, muon, sgd, got 'lion'"),
         ({"schedule": "linear"}, "schedule must be one of cosine, step, halving, constant"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"threads": 1.5}, "threads must be a whole number"),
@@ -426,6 +428,8 @@ def test_post_training_quantisation_wants_a_float_network():
         ({"lr": math.nan}, "lr must be positive"),
         ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), got 1.0"),
         ({"freeze_scale": 0.0}, r"freeze_scale must lie in \(0, 1\]"),
+        ({"elastic": -0.1}, "elastic must be a number of pixels from 0, got -0.1"),
+        ({"elastic": math.inf}, "elastic must be a number of pixels from 0"),
         ({"scale_range": (1.0,)}, "scale must be two positive numbers"),
     ],
 )

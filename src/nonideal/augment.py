@@ -1,4 +1,4 @@
-"""Random affine maps, crops and mirrorings, a batch at a time."""
+"""Random affine and elastic maps, crops and mirrorings, a batch at a time."""
 
 from __future__ import annotations
 
@@ -74,8 +74,35 @@ class Affine:
         return maps
 
 
-def transform(images: Tensor, matrices: Tensor, background: Tensor) -> Tensor:
-    """Apply one affine map per image, bilinearly; what comes from outside the image is background.
+KNOTS = 5  # of an elastic map, along each axis
+
+
+def draw_elastic(count: int, *, generator: torch.Generator) -> Tensor:
+    """Draw elastic maps: a smooth random displacement of every pixel.
+
+    Displacements are drawn at a few knots and interpolated between them, where Simard et al. (2003,
+    "Best practices for convolutional neural networks applied to visual document analysis") draw them for
+    every pixel and smooth them.
+
+    Parameters
+    ----------
+    count
+        Number of maps.
+    generator
+        Source of the random numbers; the displacements lie on its device.
+
+    Returns
+    -------
+    Tensor
+        Displacements of the knots in x and y, of unit standard deviation, [count, 2, KNOTS, KNOTS].
+    """
+    return torch.randn(count, 2, KNOTS, KNOTS, generator=generator, device=generator.device)
+
+
+def transform(
+    images: Tensor, matrices: Tensor, background: Tensor, displacements: Tensor | None = None
+) -> Tensor:
+    """Apply one map per image, bilinearly; what comes from outside the image is background.
 
     Parameters
     ----------
@@ -85,6 +112,8 @@ def transform(images: Tensor, matrices: Tensor, background: Tensor) -> Tensor:
         [n, 2, 3], see `Affine.matrices`.
     background
         Value of an empty pixel, [c, 1, 1].
+    displacements
+        In pixels, of the knots of an elastic map on top, see `draw_elastic`; the outer knots are the corners.
 
     Returns
     -------
@@ -96,6 +125,10 @@ def transform(images: Tensor, matrices: Tensor, background: Tensor) -> Tensor:
     grid = (matrices.reshape(-1, 3) @ _pixel_centres(height, width, images.device)).view(
         count, 2, height, width
     )
+    if displacements is not None:
+        down, right = (_between_knots(size, images.device) for size in (height, width))
+        pixels = 2 / torch.tensor([width, height], device=images.device)  # coordinates span 2
+        grid = grid + down @ (displacements * pixels[:, None, None]) @ right.T
     grid = grid.permute(0, 2, 3, 1)
     moved = functional.grid_sample(
         images - background, grid, mode="bilinear", padding_mode="zeros", align_corners=False
@@ -103,8 +136,10 @@ def transform(images: Tensor, matrices: Tensor, background: Tensor) -> Tensor:
     return moved.add_(background)
 
 
-def transform_fine(images: Tensor, matrices: Tensor, background: Tensor, *, size: int) -> Tensor:
-    """Apply one affine map per image in its own resolution, then resize as `preprocess` does.
+def transform_fine(
+    images: Tensor, matrices: Tensor, background: Tensor, displacements: Tensor | None = None, *, size: int
+) -> Tensor:
+    """Apply one map per image in its own resolution, then resize as `preprocess` does.
 
     Maps of images that are already small blur them: each new pixel is a mean of its neighbours. Here the
     blur is that of the fine resolution, and what is left of it after antialiasing hardly differs from the
@@ -112,8 +147,8 @@ def transform_fine(images: Tensor, matrices: Tensor, background: Tensor, *, size
 
     Parameters
     ----------
-    images, matrices, background
-        As `transform`; [n, c, h, w] with h = w.
+    images, matrices, background, displacements
+        As `transform`; [n, c, h, w] with h = w, displacements in pixels of these images.
     size
         Height and width of the result.
 
@@ -123,7 +158,7 @@ def transform_fine(images: Tensor, matrices: Tensor, background: Tensor, *, size
         [n, c, size, size].
     """
     weights = _resize_weights(images.shape[-1], size, images.device)
-    return weights @ transform(images, matrices, background) @ weights.T
+    return weights @ transform(images, matrices, background, displacements) @ weights.T
 
 
 @functools.lru_cache(maxsize=8)
@@ -134,6 +169,14 @@ def _resize_weights(before: int, after: int, device: torch.device) -> Tensor:
         return functional.interpolate(
             unit, size=(after, before), mode="bilinear", antialias=True, align_corners=False
         )[0, 0]
+
+
+@functools.lru_cache(maxsize=8)
+def _between_knots(size: int, device: torch.device) -> Tensor:
+    """Bicubic interpolation of one axis as a matrix [size, KNOTS]; the first and last pixel are knots."""
+    with torch.inference_mode(False):
+        unit = torch.eye(KNOTS, device=device)[None, None]
+        return functional.interpolate(unit, size=(size, KNOTS), mode="bicubic", align_corners=True)[0, 0]
 
 
 @functools.lru_cache(maxsize=8)

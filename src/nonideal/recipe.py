@@ -56,6 +56,7 @@ def settings_of(config: Mapping[str, Any]) -> training.Settings:
         translate=config["translate"],
         scale_range=config["scale_range"],
         shear=config["shear"],
+        elastic=config["elastic"],
         freeze_scale=config["freeze_scale"],
         threads=config["threads"],
         device=config["device"],

@@ -20,8 +20,8 @@ CONFIG = {
     "dataset": "corners", "widths": [12], "seeds": 2, "epochs": 3, "batch_size": 16, "optimiser": "adam",
     "learning_rate": 0.01, "schedule": "cosine", "step_epochs": 10, "milestones": [], "weight_decay": 0,
     "label_smoothing": 0, "augmented_copies": 0, "augment_fine": False, "degrees": 10, "translate": 0.1,
-    "scale_range": [0.9, 1.1], "shear": 0, "clipping": {}, "freeze_scale": 1, "per_channel": False,
-    "prune_share": 0, "prune_at": 0.5, "threads": 1, "device": "cpu",
+    "scale_range": [0.9, 1.1], "shear": 0, "elastic": 0, "clipping": {}, "freeze_scale": 1,
+    "per_channel": False, "prune_share": 0, "prune_at": 0.5, "threads": 1, "device": "cpu",
     "flash": {
         "modes": ["basic", "active+passive", "trained"], "rates": [0, 0.1, 0.3], "p_stuck1": 0.5,
         "epochs": 3, "learning_rate": 0.005, "ramp": 0.5, "remap_epochs": 1,

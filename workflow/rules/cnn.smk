@@ -7,7 +7,7 @@ CNN_RECIPE = {
     key: TRAINING[key]
     for key in (
         "optimiser schedule step_epochs milestones weight_decay label_smoothing augment_fine degrees translate "
-        "scale_range shear freeze_scale device"
+        "scale_range shear elastic freeze_scale device"
     ).split()
 } | {key: value for key, value in CNN.items() if key not in ("channels", "emulated_images")}
 CNN_FIRMWARE_KEYS = ("dataset", "first_format", "emulated_images")

@@ -55,7 +55,7 @@ rule flash_summary:
         timing_of("flash_summary")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     message:
         "flash: means and intervals"

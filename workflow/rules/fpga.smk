@@ -63,7 +63,7 @@ rule fpga_table:
         timing_of("fpga_table")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     message:
         "fpga: costs of every format"

@@ -161,7 +161,7 @@ rule regularised_summary:
         timing_of("regularised_summary")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     params:
         tolerated_loss=REGULARISED["tolerated_loss"],

@@ -128,7 +128,7 @@ rule spiking_cells:
         timing_of("spiking_cells")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     params:
         tolerated_loss=CELLS["tolerated_loss"],

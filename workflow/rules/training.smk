@@ -99,7 +99,7 @@ rule accuracy:
         timing_of("accuracy")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     message:
         "training: mean accuracy and its interval for every format and method"

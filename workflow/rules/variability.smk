@@ -76,7 +76,7 @@ rule regularised_pcm_summary:
         timing_of("regularised_pcm_summary")
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     message:
         "regularised: phase-change memory, means and intervals"

@@ -62,19 +62,26 @@ def _affine(tensors: Tensors, settings: Settings, generator: torch.Generator) ->
     order = torch.stack([torch.randperm(count, generator=generator) for _ in range(1 + copies)])
     matrices = settings.affine().matrices(copies * count, generator=generator)
     order, matrices = order.to(images.device), matrices.view(copies, count, 2, 3).to(images.device)
+    elastic = None
+    if (
+        settings.elastic and copies
+    ):  # drawn last and only if asked for: without it the batches stay as they are
+        drawn = settings.elastic * augment.draw_elastic(copies * count, generator=generator)
+        elastic = drawn.view(copies, count, *drawn.shape[1:]).to(images.device)
     share = settings.batch_size // (1 + copies)
     for start in range(0, count, share):
         index = order[:, start : start + share]
         batch = images[index[0]]
         if copies:
             maps = matrices[:, start : start + share].flatten(0, 1)
-            batch = torch.cat((batch, _moved(tensors, index[1:].flatten(), maps)))
+            knots = None if elastic is None else elastic[:, start : start + share].flatten(0, 1)
+            batch = torch.cat((batch, _moved(tensors, index[1:].flatten(), maps, knots)))
         yield start / count, batch, labels[index.flatten()]
 
 
-def _moved(tensors: Tensors, index: Tensor, maps: Tensor) -> Tensor:
-    """Training images under affine maps, from the finest resolution there is."""
+def _moved(tensors: Tensors, index: Tensor, maps: Tensor, knots: Tensor | None) -> Tensor:
+    """Training images under affine and elastic maps, from the finest resolution there is."""
     if tensors.fine_images is None:
-        return augment.transform(tensors.train_images[index], maps, tensors.background)
+        return augment.transform(tensors.train_images[index], maps, tensors.background, knots)
     size = tensors.train_images.shape[-1]
-    return augment.transform_fine(tensors.fine_images[index], maps, tensors.background, size=size)
+    return augment.transform_fine(tensors.fine_images[index], maps, tensors.background, knots, size=size)

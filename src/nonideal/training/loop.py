@@ -31,6 +31,7 @@ from nonideal.training import checkpoint as checkpoints
 from nonideal.training.batches import batches
 from nonideal.training.evaluation import CONVOLUTION_BATCH, EVALUATION_BATCH, autocast, evaluate
 from nonideal.training.hooks import Hook, ParameterGroups, Regulariser
+from nonideal.training.optimisers import optimiser
 from nonideal.training.settings import Settings
 
 
@@ -126,7 +127,7 @@ class _Run:
         self.model, self.tensors, self.settings, self.seed = model, tensors, settings, seed
         self.regulariser, self.hooks = regulariser, tuple(hooks)
         groups = list(model.parameters()) if parameter_groups is None else parameter_groups(model)
-        self.optimiser = _optimiser(groups, settings)
+        self.optimiser = optimiser(groups, settings)
         self.epoch = 0
         self.history: list[dict[str, float]] = []
 
@@ -234,21 +235,6 @@ def _channels_last(model: nn.Module) -> None:
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.ndim == 4:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
-
-
-def _optimiser(parameters: list, settings: Settings) -> torch.optim.Optimizer:
-    # The fused kernels do a whole update in one call; at these sizes a step costs calls, not arithmetic.
-    decay = settings.weight_decay
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=settings.lr,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            weight_decay=decay,
-            fused=True,
-        )
-    return torch.optim.Adam(parameters, lr=settings.lr, weight_decay=decay, fused=True)
 
 
 def _device(name: str) -> torch.device:

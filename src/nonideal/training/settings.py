@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nonideal import augment
 
-OPTIMISERS = ("adam", "sgd")
+OPTIMISERS = ("adam", "muon", "sgd")
 SCHEDULES = ("cosine", "step", "halving", "constant")
 AUGMENTATIONS = ("affine", "crop_flip", "none")
 PRECISIONS = ("float32", "bfloat16")
@@ -24,13 +24,14 @@ class Settings:
     batch_size
         Images a step, clean and augmented together; a multiple of 1 + `augmented_copies`.
     optimiser
-        ``adam`` or ``sgd``.
+        ``adam``, ``sgd`` or ``muon``: matrices by orthogonalised momentum (Jordan et al., "Muon"), scaled to
+        Adam's steps (Liu et al., arXiv:2502.16982, section 2.2), all other parameters by Adam.
     lr
         Learning rate at the start.
     momentum, nesterov
-        Of ``sgd``; without use for ``adam``.
+        Of ``sgd``; without use for the others.
     weight_decay
-        Coefficient of the L2 term.
+        Coefficient of the L2 term; with ``muon`` decoupled, as AdamW's.
     label_smoothing
         Share of the target that is spread evenly over the classes; the reported losses are without it.
     schedule
@@ -48,6 +49,9 @@ class Settings:
         Affinely transformed copies of the training set in each epoch, for ``affine``; 0 leaves the clean set.
     degrees, translate, scale_range, shear
         Ranges of the transformation, see `nonideal.augment.Affine`.
+    elastic
+        Standard deviation of an elastic map of the copies on top, in pixels of the images that are moved, see
+        `nonideal.augment.draw_elastic`.
     freeze_scale
         Fraction of the epochs after which the weight scales stay as they are.
     precision
@@ -84,6 +88,7 @@ class Settings:
     translate: float = 0.1
     scale_range: tuple[float, float] = (0.9, 1.1)
     shear: float = 0.0
+    elastic: float = 0.0
     freeze_scale: float = 1.0
     precision: str = "float32"
     channels_last: bool = False
@@ -125,6 +130,8 @@ class Settings:
         for key in ("momentum", "weight_decay", "label_smoothing"):
             if not 0 <= getattr(self, key) < 1:
                 raise ValueError(f"{key} must lie in [0, 1), got {getattr(self, key)!r}")
+        if not (math.isfinite(self.elastic) and self.elastic >= 0):
+            raise ValueError(f"elastic must be a number of pixels from 0, got {self.elastic!r}")
         for key in ("step_factor", "freeze_scale"):
             if not 0 < getattr(self, key) <= 1:
                 raise ValueError(f"{key} must lie in (0, 1], got {getattr(self, key)!r}")

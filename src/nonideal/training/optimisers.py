@@ -1,0 +1,99 @@
+"""Optimisers of the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nonideal.training.settings import Settings
+
+# Steps of the size Adam takes, whatever the shape of the matrix: one learning rate for all parameters.
+ADAM_STEPS = "match_rms_adamw"
+
+
+def optimiser(parameters: Iterable[Any], settings: Settings) -> torch.optim.Optimizer | Muon:
+    """Optimiser of a run.
+
+    Parameters
+    ----------
+    parameters
+        Parameters or groups of them, as PyTorch's optimisers take them.
+    settings
+        Settings of the run.
+    """
+    # The fused kernels do a whole update in one call; at these sizes a step costs calls, not arithmetic.
+    decay = settings.weight_decay
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=decay,
+            fused=True,
+        )
+    if settings.optimiser == "muon":
+        return Muon(parameters, lr=settings.lr, weight_decay=decay)
+    return torch.optim.Adam(parameters, lr=settings.lr, weight_decay=decay, fused=True)
+
+
+class Muon:
+    """Matrices by orthogonalised momentum, all other parameters by AdamW, as one optimiser.
+
+    `torch.optim.Muon` takes matrices alone. Its orthogonalisation computes in bfloat16.
+
+    Parameters
+    ----------
+    parameters
+        Parameters, or groups of them with settings of their own (``lr_factor``, ``weight_decay``).
+    lr, weight_decay
+        Of both; the decay is decoupled.
+    """
+
+    def __init__(self, parameters: Iterable[Any], *, lr: float, weight_decay: float) -> None:
+        given = list(parameters)
+        groups = given if given and isinstance(given[0], dict) else [{"params": given}]
+        common = {"lr": lr, "weight_decay": weight_decay}
+        self._parts: list[torch.optim.Optimizer] = []
+        if matrices := _with(groups, matrices=True):
+            self._parts.append(torch.optim.Muon(matrices, adjust_lr_fn=ADAM_STEPS, **common))
+        if others := _with(groups, matrices=False):
+            self._parts.append(torch.optim.AdamW(others, fused=True, **common))
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of both."""
+        return [group for part in self._parts for group in part.param_groups]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+        for part in self._parts:
+            part.zero_grad(set_to_none=set_to_none)
+
+    def step(self) -> None:
+        """Take a step along the gradients."""
+        for part in self._parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of both, for a checkpoint."""
+        return {"parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from the state of a checkpoint."""
+        for part, found in zip(self._parts, state["parts"], strict=True):
+            part.load_state_dict(found)
+
+
+def _with(groups: list[dict[str, Any]], *, matrices: bool) -> list[dict[str, Any]]:
+    """Groups with their matrices, or with all that is none; empty ones are left out."""
+
+    def listed(group: dict[str, Any]) -> list[Tensor]:
+        found = group["params"]
+        found = [found] if isinstance(found, Tensor) else list(found)
+        return [parameter for parameter in found if (parameter.ndim == 2) == matrices]
+
+    return [group | {"params": listed(group)} for group in groups if listed(group)]
