@@ -25,9 +25,39 @@ def test_muon_takes_matrices_and_adam_the_rest():
     settings = Settings(optimiser="muon", lr=0.02, weight_decay=0.1)
     descend([optimiser(iter(ours), settings)], ours)
     muon = torch.optim.Muon(theirs[:2], lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
-    descend([muon, torch.optim.AdamW(theirs[2:], lr=0.02, weight_decay=0.1)], theirs)
-    for found, wanted in zip(ours, theirs, strict=True):
+    adam = torch.optim.AdamW(theirs[2:3], lr=0.02, weight_decay=0.1)
+    flat = torch.nn.Parameter(theirs[3].detach().flatten(1))
+    filters = torch.optim.Muon([flat], lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+
+    class Filters:
+        def step(self):
+            flat.grad = theirs[3].grad.flatten(1)
+            filters.step()
+
+    descend([muon, adam, Filters()], theirs)
+    for found, wanted in zip(ours[:3], theirs[:3], strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(ours[3].flatten(1), flat, rtol=1e-5, atol=1e-6)
+
+
+def test_the_layout_of_filters_does_not_matter():
+    kinds = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        generator = torch.Generator().manual_seed(0)
+        filters = torch.nn.Parameter(
+            torch.randn(4, 3, 2, 2, generator=generator).contiguous(memory_format=layout)
+        )
+        made = Muon([filters], lr=0.1, weight_decay=0.0)
+        memory = filters.data_ptr()
+        descend([made], [filters])
+        assert filters.data_ptr() == memory
+        filters.data = filters.data.clone()  # other memory under the same parameter
+        descend([made], [filters])
+        kinds.append(filters.detach().contiguous())
+    # The products are in bfloat16, and sum in another order.
+    torch.testing.assert_close(*kinds, rtol=0.02, atol=0.02)
+    start = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    assert (kinds[0] - start).norm() > 0.2
 
 
 def test_groups_keep_their_settings_and_rates_reach_both_parts():

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nonideal.training.settings import Settings
 
 # Steps of the size Adam takes, whatever the shape of the matrix: one learning rate for all parameters.
 ADAM_STEPS = "match_rms_adamw"
+MATRIX_AXES = (2, 4)  # of a matrix, and of a convolution's filters
 
 
 def optimiser(parameters: Iterable[Any], settings: Settings) -> torch.optim.Optimizer | Muon:
@@ -41,9 +42,10 @@ def optimiser(parameters: Iterable[Any], settings: Settings) -> torch.optim.Opti
 
 
 class Muon:
-    """Matrices by orthogonalised momentum, all other parameters by AdamW, as one optimiser.
+    """Matrices and filters by orthogonalised momentum, all other parameters by AdamW, as one optimiser.
 
-    `torch.optim.Muon` takes matrices alone. Its orthogonalisation computes in bfloat16.
+    A convolution's filters are a matrix with one row for each output (Jordan et al.). `torch.optim.Muon`
+    takes matrices alone, so it is given views of the filters. Its orthogonalisation computes in bfloat16.
 
     Parameters
     ----------
@@ -58,7 +60,12 @@ class Muon:
         groups = given if given and isinstance(given[0], dict) else [{"params": given}]
         common = {"lr": lr, "weight_decay": weight_decay}
         self._parts: list[torch.optim.Optimizer] = []
+        self._matrices: list[tuple[Tensor, Tensor]] = []  # parameters, and their views in Muon
         if matrices := _with(groups, matrices=True):
+            for group in matrices:
+                views = [nn.Parameter(_matrix(value.data, value)) for value in group["params"]]
+                self._matrices += zip(group["params"], views, strict=True)
+                group["params"] = views
             self._parts.append(torch.optim.Muon(matrices, adjust_lr_fn=ADAM_STEPS, **common))
         if others := _with(groups, matrices=False):
             self._parts.append(torch.optim.AdamW(others, fused=True, **common))
@@ -72,9 +79,14 @@ class Muon:
         """Forget the gradients."""
         for part in self._parts:
             part.zero_grad(set_to_none=set_to_none)
+        for parameter, _ in self._matrices:
+            parameter.grad = None
 
     def step(self) -> None:
         """Take a step along the gradients."""
+        for parameter, view in self._matrices:
+            view.data = _matrix(parameter.data, parameter)  # again: it may have been given other memory
+            view.grad = None if parameter.grad is None else _matrix(parameter.grad, parameter)
         for part in self._parts:
             part.step()
 
@@ -89,11 +101,21 @@ class Muon:
 
 
 def _with(groups: list[dict[str, Any]], *, matrices: bool) -> list[dict[str, Any]]:
-    """Groups with their matrices, or with all that is none; empty ones are left out."""
+    """Groups with their matrices and filters, or with all that is none; empty ones are left out."""
 
     def listed(group: dict[str, Any]) -> list[Tensor]:
         found = group["params"]
         found = [found] if isinstance(found, Tensor) else list(found)
-        return [parameter for parameter in found if (parameter.ndim == 2) == matrices]
+        return [parameter for parameter in found if (parameter.ndim in MATRIX_AXES) == matrices]
 
     return [group | {"params": listed(group)} for group in groups if listed(group)]
+
+
+def _matrix(values: Tensor, parameter: Tensor) -> Tensor:
+    """Values of a parameter or of its gradient as a matrix, a view of the memory where its layout allows it.
+
+    The order of the columns is that of the parameter's memory; orthogonalisation does not depend on it.
+    """
+    if parameter.ndim == 4 and parameter.is_contiguous(memory_format=torch.channels_last):
+        values = values.permute(0, 2, 3, 1)
+    return values.flatten(1)

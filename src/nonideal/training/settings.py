@@ -24,8 +24,8 @@ class Settings:
     batch_size
         Images a step, clean and augmented together; a multiple of 1 + `augmented_copies`.
     optimiser
-        ``adam``, ``sgd`` or ``muon``: matrices by orthogonalised momentum (Jordan et al., "Muon"), scaled to
-        Adam's steps (Liu et al., arXiv:2502.16982, section 2.2), all other parameters by Adam.
+        ``adam``, ``sgd``, or ``muon``: matrices and filters by orthogonalised momentum (Jordan et al., 2024),
+        scaled to Adam's steps (Liu et al., arXiv:2502.16982, section 2.2), all other parameters by Adam.
     lr
         Learning rate at the start.
     momentum, nesterov
