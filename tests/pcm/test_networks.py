@@ -21,8 +21,8 @@ CONFIG = {
     "pixels": 8,
     "threads": 1,
     "float": {
-        "epochs": 1, "batch_size": 128, "learning_rate": 0.1, "warmup_epochs": 0, "weight_decay": 5e-4,
-        "augmentation": "none", "precision": "float32", "channels_last": True,
+        "epochs": 1, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1, "warmup_epochs": 0,
+        "weight_decay": 5e-4, "augmentation": "none", "precision": "float32", "channels_last": True,
     },
     "noise": {
         "epochs": 1, "learning_rate": 0.01, "step_epochs": 10, "weight_decay": 1e-4, "noise": 0.038,
@@ -235,3 +235,9 @@ def test_ternary_weights_in_training():
     torch.testing.assert_close(model.conv.weight.detach(), expected)
     with pytest.raises(ValueError, match="weights must be one of 9bit, ternary"):
         noise_training.NoisyWeight(weights="binary")
+
+
+def test_full_precision_chooses_its_optimiser_and_fine_tuning_is_published():
+    config = CONFIG | {"float": CONFIG["float"] | {"optimiser": "muon"}}
+    assert network_training.float_settings(config).optimiser == "muon"
+    assert network_training.noise_settings(config).optimiser == "sgd"  # Joshi et al. 2020, Methods

@@ -42,7 +42,7 @@ def float_settings(config: Mapping[str, Any]) -> training.Settings:
     return training.Settings(
         epochs=recipe["epochs"],
         batch_size=recipe["batch_size"],
-        optimiser="sgd",
+        optimiser=recipe["optimiser"],
         lr=recipe["learning_rate"],
         nesterov=True,
         weight_decay=recipe["weight_decay"],
@@ -61,6 +61,7 @@ def noise_settings(config: Mapping[str, Any]) -> training.Settings:
     return replace(
         float_settings(config),
         epochs=recipe["epochs"],
+        optimiser="sgd",
         lr=recipe["learning_rate"],
         nesterov=False,
         weight_decay=recipe["weight_decay"],
