@@ -65,17 +65,22 @@ static inline void fold(const ni_layer *layer, uint32_t start, uint32_t doubling
 }
 
 #ifndef NI_NIBBLES
+static inline void spill_pair(uint32_t *sum, int32_t *y, uint32_t both, uint32_t shift) {
+    const int32_t pair = (int32_t)(*sum - both);
+    *sum = 0;
+    const int32_t low = (int16_t)pair;
+    const int32_t high = (pair - low) >> 16;
+    y[0] = (int32_t)((uint32_t)y[0] + ((uint32_t)low << shift));
+    y[HALF] = (int32_t)((uint32_t)y[HALF] + ((uint32_t)high << shift));
+}
+
 static void spill(const ni_layer *layer, int32_t *y, uint32_t bias, uint32_t shift) {
     uint32_t *sums = ni_work.sums;
     const uint32_t both = bias + (bias << 16);
     for (uint32_t j = layer->stride; j; j--, y += HALF)
-        for (uint32_t r = HALF; r; r--, sums++, y++) {
-            const int32_t pair = (int32_t)(*sums - both);
-            *sums = 0;
-            const int32_t low = (int16_t)pair;
-            const int32_t high = (pair - low) >> 16;
-            y[0] = (int32_t)((uint32_t)y[0] + ((uint32_t)low << shift));
-            y[HALF] = (int32_t)((uint32_t)y[HALF] + ((uint32_t)high << shift));
+        for (uint32_t r = HALF / 2; r; r--, sums += 2, y += 2) {
+            spill_pair(sums, y, both, shift);
+            spill_pair(sums + 1, y + 1, both, shift);
         }
 }
 #endif

@@ -9,20 +9,17 @@ uint32_t ni_argmax(const int32_t *y, uint32_t count) {
     return best;
 }
 
+#if !defined(__riscv) /* see norm.S */
 void ni_shift_norm(const int32_t *y, int8_t *x, uint32_t count) {
     const int32_t *const end = y + count;
     int32_t largest = 0;
     for (const int32_t *p = y; p < end; p++)
-        if (*p > largest) {
-            NI_KEEP_BRANCH;
-            largest = *p;
-        }
+        if (*p > largest) largest = *p;
     uint32_t shift = 0, half = 0; /* half = (1 << shift) >> 1 */
     for (uint32_t unit = 1; largest > 127; largest >>= 1, shift++, unit <<= 1) half = unit;
     do {
         uint32_t scaled = 0;
         if (*y > 0) {
-            NI_KEEP_BRANCH;
             /* Unsigned: the sum stays below 2^31 + 2^23. */
             scaled = ((uint32_t)*y + half) >> shift;
             if (scaled > 127) scaled = 127;
@@ -30,9 +27,11 @@ void ni_shift_norm(const int32_t *y, int8_t *x, uint32_t count) {
         *x++ = (int8_t)scaled;
     } while (++y < end);
 }
+#endif
 
 uint32_t ni_infer(const ni_network *network, int8_t *x, int32_t *y) {
     const ni_layer *layer = network->layers;
+#ifndef NI_NO_CONVOLUTIONS
     if (network->convolutions) {
         const ni_convolutions *const convolutions = network->convolutions;
         const uint16_t *const features = convolutions->kernel(convolutions, x, y);
@@ -41,6 +40,7 @@ uint32_t ni_infer(const ni_network *network, int8_t *x, int32_t *y) {
         for (uint32_t k = 0; k < NI_SUM_WORDS; k++) ni_work.sums[k] = 0; /* the convolutions used this memory */
 #endif
     }
+#endif
     for (uint32_t k = 0;; k++, layer++) {
         layer->kernel(layer, x, y);
         if (k + 1 == network->count) return ni_argmax(y, layer->outputs);

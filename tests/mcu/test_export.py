@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_refused_by_name():
     )
     refuse(network("binary", 64, 320, 8), 64, "layer 1: an image of 64 pixels and layers up to 320 wide")
     kinds = [network(name, 8, 8).layers[0] for name in ("binary", "2bitsym", "4bit")]
-    refuse(IntegerNetwork(tuple(kinds)), 8, "layer 1: .* and 1856 for code that runs from RAM")
+    refuse(IntegerNetwork(tuple(kinds)), 8, "layer 1: .* and 1792 for code that runs from RAM")
     refuse(network("4bit", 20, 4), 20, "target 'z80' is not known; targets are ch32v003", target="z80")
     refuse(network("4bit", 20, 4), 20, "kernel 'quick' is not known", kernel="quick")
     refuse(network("4bit", 20, 4), 21, "layer 1 has 20 inputs, the images have 21 pixels")

@@ -27,7 +27,8 @@ TARGET_FLAGS = (
     "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections", "-fno-sanitize=undefined",
     "-Wl,--gc-sections",
 )  # fmt: skip
-ENGINE_FILES = ("network.c", "features.c", "start.c", "work.c", "nf4.c", "rows.S")  # besides the kernels
+# Besides the kernels.
+ENGINE_FILES = ("network.c", "features.c", "start.c", "work.c", "nf4.c", "rows.S", "norm.S")
 CONVOLUTION_FILES = {"fast": ("fast_convolutions.c", "windows.S"), "plain": ("plain_convolutions.c",)}
 BOARD_IMAGES = 1  # golden vectors of a board build; two fill the flash beside 25,216 weights of 4 bits
 LIBRARY_SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")

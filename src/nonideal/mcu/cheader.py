@@ -57,7 +57,9 @@ def engine_macros(export: Export, target: limits.Target) -> dict[str, int | str]
     """Sizes of the workspace and places of code for this network, as macros of work.h and internal.h."""
     network, kernel = export.network, export.kernel
     macros: dict[str, int | str] = {}
-    if network.convolutions is not None:
+    if network.convolutions is None:
+        macros["NI_NO_CONVOLUTIONS"] = 1
+    else:
         memory = limits.convolution_bytes(network.convolutions, kernel)
         macros |= {
             "NI_SHARED_MEMORY": f"ni_{kernel}_work",

@@ -23,9 +23,10 @@ MIN_ACTIVE = 16  # inputs treated at once; fewer would be slow
 # NI_LIMIT of the fast lane kernels: rows they list at once.
 ROW_LIMITS = {"binary": 31, "ternary": 31, "2bitsym": 31, "4bitsym": 17, "4bit": 17, "8bit": 17}
 
-# Bytes of RAM that code takes which runs from it, rounded up; seen with zig 0.17, and checked by the linker.
-LANE_CODE = 224  # of all fast lane kernels together
-ROWS_CODE = 544  # of those whose codes have the same number of bits
+# Bytes of RAM that code takes which runs from it, in whole words; seen with zig 0.17, checked by the linker.
+# What is left lists active inputs, and images with more of them take two rounds.
+LANE_CODE = 220  # of all fast lane kernels together
+ROWS_CODE = {1: 520, 2: 520, 4: 532}  # of those whose codes have this number of bits
 FAST_CODE = {"fp130": 480, "nf4": 352}
 PLAIN_CODE = 288  # of each plain kernel
 CONVOLUTION_CODE = {"fast": 204, "plain": 196}  # of a CNN, whose other kernels run from flash
@@ -209,7 +210,7 @@ def ram_of_code(network: IntegerNetwork, kernel: str) -> int:
     if kernel == "plain":
         return PLAIN_CODE * len(formats)
     widths = {min(FAST_BITS[name], 4) for name in formats & ROW_LIMITS.keys()}
-    lanes = LANE_CODE + ROWS_CODE * len(widths) if widths else 0
+    lanes = LANE_CODE + sum(ROWS_CODE[bits] for bits in widths) if widths else 0
     return lanes + sum(FAST_CODE.get(name, 0) for name in formats)
 
 
