@@ -218,23 +218,32 @@
     .endm
 
 # fp130: the sums of a word's eight outputs in registers, list a0, words left on the stack, offset of the word in
-# its row a1, row and word a2, value a5; a3 and a4 for the product. As in fast_fp130.c.
+# its row a1, row and word a2, value a5; a3 for the product. As in fast_fp130.c, from the word's top code down.
+# The code stands twice, once for runs of positive weights and once for runs of negative ones: a branch is taken
+# only where the sign changes.
     .macro shifted position, sum
-    .if \position
-    srli a3, a2, 4 * \position
-    andi a3, a3, 7
-    .else
-    andi a3, a2, 7
-    .endif
+.Lplus\position:
+    bltz a2, .Lsubtract\position
+.Ladd\position:
+    srli a3, a2, 28
     sll a3, a5, a3
-    .if \position < 7
-    slli a4, a2, 28 - 4 * \position
-    bgez a4, 9f
-    .else
-    bgez a2, 9f
+    add \sum, \sum, a3
+    .if \position
+    slli a2, a2, 4
     .endif
-    neg a3, a3
-9:  add \sum, \sum, a3
+    .endm
+
+    .macro shifted_minus position, sum
+.Lminus\position:
+    bgez a2, .Ladd\position
+.Lsubtract\position:
+    srli a3, a2, 28
+    andi a3, a3, 7
+    sll a3, a5, a3
+    sub \sum, \sum, a3
+    .if \position
+    slli a2, a2, 4
+    .endif
     .endm
 
     .macro rows_fp130
@@ -263,16 +272,28 @@
     lw a5, 4(a0)
     lw a2, 0(a2)
     addi a0, a0, 8
-    shifted 0, s0
-    shifted 1, s1
-    shifted 2, t0
-    shifted 3, t1
-    shifted 4, t2
-    shifted 5, ra
-    shifted 6, gp
     shifted 7, tp
+    shifted 6, gp
+    shifted 5, ra
+    shifted 4, t2
+    shifted 3, t1
+    shifted 2, t0
+    shifted 1, s1
+    shifted 0, s0
     lw a2, 0(a0)
     bnez a2, 2b
+    j 3f
+    shifted_minus 7, tp
+    shifted_minus 6, gp
+    shifted_minus 5, ra
+    shifted_minus 4, t2
+    shifted_minus 3, t1
+    shifted_minus 2, t0
+    shifted_minus 1, s1
+    shifted_minus 0, s0
+    lw a2, 0(a0)
+    bnez a2, 2b
+3:
     lw a3, 28(sp)
     sw s0, 0(a3)
     sw s1, 4(a3)

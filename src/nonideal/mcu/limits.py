@@ -27,7 +27,7 @@ ROW_LIMITS = {"binary": 31, "ternary": 31, "2bitsym": 31, "4bitsym": 17, "4bit":
 # What is left lists active inputs, and images with more of them take two rounds.
 LANE_CODE = 220  # of all fast lane kernels together
 ROWS_CODE = {1: 520, 2: 520, 4: 532}  # of those whose codes have this number of bits
-FAST_CODE = {"fp130": 480, "nf4": 352}
+FAST_CODE = {"fp130": 584, "nf4": 352}
 PLAIN_CODE = 288  # of each plain kernel
 CONVOLUTION_CODE = {"fast": 204, "plain": 196}  # of a CNN, whose other kernels run from flash
 
