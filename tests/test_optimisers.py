@@ -52,7 +52,9 @@ def test_the_layout_of_filters_does_not_matter():
         descend([made], [filters])
         assert filters.data_ptr() == memory
         filters.data = filters.data.clone()  # other memory under the same parameter
+        before = filters.detach().clone()
         descend([made], [filters])
+        assert (filters - before).norm() > 0.2
         kinds.append(filters.detach().contiguous())
     # The products are in bfloat16, and sum in another order.
     torch.testing.assert_close(*kinds, rtol=0.02, atol=0.02)
