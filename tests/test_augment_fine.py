@@ -104,6 +104,11 @@ def test_elastic_maps_move_as_their_knots_do():
     torch.testing.assert_close(bent[..., 14:, :], images[..., 14:, :], rtol=0.05, atol=0.35)
     torch.testing.assert_close(bent[..., -1, -1], images[..., -1, -1], rtol=1e-4, atol=1e-5)
 
+    wide = images[:, :, :20]
+    knots[:, 0], knots[:, 1] = 0, 4
+    lowered = augment.transform(wide, unmoved, background, knots)
+    torch.testing.assert_close(lowered[:, :, :-4], wide[:, :, 4:], rtol=1e-3, atol=1e-4)
+
 
 def test_elastic_displacements_are_standard_normal():
     drawn = augment.draw_elastic(20_000, generator=torch_stream(0, "knots"))
