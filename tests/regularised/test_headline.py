@@ -48,6 +48,8 @@ def test_every_condition_is_trained_from_the_one_float_network(started):
     before = {name: value.clone() for name, value in state.items()}
     frame = tables.check(headline.frame(headline.rows(run, state)), regularised.HEADLINE_RUNS)
     assert all(torch.equal(before[name], state[name]) for name in state)
+    # Of each width a folder of its own: the names of its checkpoints do not tell the bits.
+    assert "faults-3" in {path.parent.name for path in run.folder.rglob("*.pt")}
     counted = frame.groupby("study")["method"].nunique().to_dict()
     assert counted == {"quantisation": 3, "faults": 4, "variability": 3}
     assert len(frame) == 2 * 10
