@@ -37,6 +37,15 @@ def test_shortcut_subsamples_and_pads_evenly():
     assert not y[:, :2].any() and not y[:, 6:].any()
 
 
+def test_classifier_sees_the_mean_of_every_map():
+    model = net("resnet8", width=2).eval()
+    x = torch.randn(2, 3, 16, 16, generator=torch_stream(0, "x"))
+    with torch.no_grad():
+        maps = model.blocks(functional.relu(model.norm(model.conv(x))))
+        assert maps.shape[2:] == (4, 4)
+        torch.testing.assert_close(model(x), model.classifier(maps.mean(dim=(2, 3))))
+
+
 @pytest.mark.parametrize("name", ["resnet8", "vgg_narrow"])
 def test_any_image_size_channels_and_classes(name):
     model = net(name, channels=1, classes=7, width=4)

@@ -46,6 +46,9 @@ def test_image_folders_must_agree_and_be_filled(tmp_path, monkeypatch):
 
 def test_image_folders_are_scaled_down_once(tmp_path):
     write_folders(tmp_path, ["n01", "n02"])
+    halves = np.zeros((3, 80, 80), dtype=np.uint8)
+    halves[:, 40:] = 200  # bright below
+    (tmp_path / "val" / "n01" / "a.JPEG").write_bytes(encode(halves, "JPEG"))
     manifest = data.prepare("imagenet64", tmp_path / "out", root=tmp_path)
     assert manifest["classes"] == ["n01", "n02"] and manifest["counts"] == {"train": 2, "test": 2}
     made = data.load(tmp_path / "out")
@@ -53,6 +56,8 @@ def test_image_folders_are_scaled_down_once(tmp_path):
     assert made.test_labels.tolist() == [0, 1]
     for k in range(2):  # a plain image stays plain; JPEG may shift it by a step or two
         assert np.abs(made.train_images[k].astype(int) - 40 * k).max() <= 2
+    upright = made.test_images[0].astype(int)
+    assert upright[:, :28].max() < 20 and upright[:, 36:].min() > 180
     recorded = data.recorded_files(tmp_path / "out" / "manifest.json")
     assert recorded == [["train", 2], ["val", 2]]
     source = data.locate("imagenet64", tmp_path)

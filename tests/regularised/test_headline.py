@@ -9,7 +9,7 @@ from nonideal.pcm import network_training
 from nonideal.regularised import headline
 from nonideal.schemas import regularised
 
-NETWORKS = {"dataset": "digits", "architecture": "resnet8", "width": 4, "pixels": 8}
+NETWORKS = {"dataset": "digits", "architecture": "resnet8", "width": 3, "pixels": 8}
 HEADLINE = {
     "methods": ["multiplier", "multiplier_ste"],
     "bits": [3],
@@ -38,6 +38,7 @@ def test_settings_take_the_one_rate_and_the_network_of_the_crossbars(started):
     assert run.config["variability"]["sigmas"] == [0.4]
     assert run.config["qat"]["bits"] == run.config["variability"]["bits"] == [3]
     assert {run.config[part]["epochs"] for part in ("qat", "faults", "variability")} == {1}
+    assert run.config["width"] == 3 != CONFIG["width"]
     assert run.labels(0) == {"dataset": "digits", "model": "resnet8", "seed": 0}
     assert len(run.examples.tensors.train_labels) == 128
     assert len(run.examples.tensors.test_labels) == min(headline.WATCHED, len(run.examples.test_labels))

@@ -153,6 +153,8 @@ def test_rows_are_those_of_the_chip_at_that_time(pcm_run, states_by_levels, runs
 
 def test_summary_pairs_the_levels(runs, tmp_path):
     floats = pd.DataFrame({"seed": [0, 1], "test_accuracy": [0.9, 0.8]})
+    learned = runs["levels"] == "multiplier"
+    runs = runs.assign(test_accuracy=runs["test_accuracy"] + 0.01 * learned * (1 + runs["seed"]))
     frame = analysis.pcm_summary(runs, floats)
     tables.write(frame, tmp_path / "summary.parquet", regularised.PCM_SUMMARY, provenance={})
     assert (frame.query("levels == 'fixed'")["over_fixed"] == 0).all()
