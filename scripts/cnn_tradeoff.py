@@ -6,7 +6,7 @@ provenance = start(snakemake)
 
 from nonideal import cnn_tradeoff, tables
 from nonideal.schemas import cnn as schemas
-from nonideal.schemas import mcu, training
+from nonideal.schemas import mcu
 
 parts = (("accuracy", schemas.ACCURACY), ("kernels", schemas.KERNELS_TABLE), ("cycles", schemas.CYCLES))
 frames = {name: tables.read(snakemake.input[name], schema) for name, schema in parts}
@@ -15,7 +15,7 @@ for name, schema in parts:
 table = cnn_tradeoff.tradeoff(
     frames["accuracy"],
     frames["kernels"],
-    tables.read(snakemake.input.formats, training.ACCURACY_SUMMARY),
+    tables.read(snakemake.input.formats, mcu.FORMATS),
     tables.read(snakemake.input.programs, mcu.KERNELS_TABLE),
     snakemake.input.published,
 )

@@ -222,7 +222,6 @@
 # The code stands twice, once for runs of positive weights and once for runs of negative ones: a branch is taken
 # only where the sign changes.
     .macro shifted position, sum
-.Lplus\position:
     bltz a2, .Lsubtract\position
 .Ladd\position:
     srli a3, a2, 28
@@ -234,7 +233,6 @@
     .endm
 
     .macro shifted_minus position, sum
-.Lminus\position:
     bgez a2, .Ladd\position
 .Lsubtract\position:
     srli a3, a2, 28

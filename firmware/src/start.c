@@ -1,7 +1,7 @@
 /* Before the sums: the terms that do not depend on single inputs. */
 #include "internal.h"
 
-enum { FILLED = 8, ADDED = 4 }; /* sums treated at once: a jump costs as much as two of them */
+enum { FILLED = 8, ADDED = 4 }; /* sums treated at once: a jump costs two stores */
 
 #ifndef NI_SHARED_MEMORY
 /* sums += sign * 2^shift * row_sums, with sign = 0 for plus and ~0 for minus. */

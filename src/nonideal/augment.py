@@ -126,7 +126,10 @@ def transform(
         count, 2, height, width
     )
     if displacements is not None:
-        down, right = (_between_knots(size, images.device) for size in (height, width))
+        down, right = (
+            _interpolation(KNOTS, size, images.device, mode="bicubic", align_corners=True)
+            for size in (height, width)
+        )
         pixels = 2 / torch.tensor([width, height], device=images.device)  # coordinates span 2
         grid = grid + down @ (displacements * pixels[:, None, None]) @ right.T
     grid = grid.permute(0, 2, 3, 1)
@@ -157,26 +160,18 @@ def transform_fine(
     Tensor
         [n, c, size, size].
     """
-    weights = _resize_weights(images.shape[-1], size, images.device)
+    weights = _interpolation(
+        images.shape[-1], size, images.device, mode="bilinear", antialias=True, align_corners=False
+    )
     return weights @ transform(images, matrices, background, displacements) @ weights.T
 
 
 @functools.lru_cache(maxsize=8)
-def _resize_weights(before: int, after: int, device: torch.device) -> Tensor:
-    """Antialiased bilinear resizing of one axis as a matrix [after, before]: the images are separable."""
+def _interpolation(before: int, after: int, device: torch.device, **how: str | bool) -> Tensor:
+    """Interpolation of one axis as a matrix [after, before]; `how` goes to torch's `interpolate`."""
     with torch.inference_mode(False):
         unit = torch.eye(before, device=device)[None, None]
-        return functional.interpolate(
-            unit, size=(after, before), mode="bilinear", antialias=True, align_corners=False
-        )[0, 0]
-
-
-@functools.lru_cache(maxsize=8)
-def _between_knots(size: int, device: torch.device) -> Tensor:
-    """Bicubic interpolation of one axis as a matrix [size, KNOTS]; the first and last pixel are knots."""
-    with torch.inference_mode(False):
-        unit = torch.eye(KNOTS, device=device)[None, None]
-        return functional.interpolate(unit, size=(size, KNOTS), mode="bicubic", align_corners=True)[0, 0]
+        return functional.interpolate(unit, size=(after, before), **how)[0, 0]
 
 
 @functools.lru_cache(maxsize=8)

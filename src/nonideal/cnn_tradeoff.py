@@ -37,7 +37,8 @@ def tradeoff(
     accuracy, kernels
         Tables ``cnn_accuracy`` and ``cnn_kernels``.
     formats, programs
-        Tables ``accuracy_summary`` and ``mcu_kernels`` of the fully connected networks.
+        Tables ``formats`` and ``mcu_kernels`` of the fully connected networks: accuracies are those of the
+        widths that the programs have.
     published
         The list of published values, for those on MNIST.
 
@@ -91,10 +92,8 @@ def _fully_connected_rows(
     formats: pd.DataFrame, programs: pd.DataFrame, dataset: str
 ) -> list[dict[str, Any]]:
     rows = []
-    trained = formats[(formats["method"] == "qat") & (formats["dataset"] == dataset)].set_index("format")
+    trained = formats[formats["dataset"] == dataset].set_index("format")
     for name, group in programs[programs["dataset"] == dataset].groupby("format"):
-        if name not in trained.index:
-            continue
         row = trained.loc[name]
         rows.append(
             {
@@ -102,9 +101,9 @@ def _fully_connected_rows(
                 "network": str(name),
                 "dataset": dataset,
                 "channels": 0,
-                "test_accuracy": float(row["mean"]),
-                "low": row["low"],
-                "high": row["high"],
+                "test_accuracy": float(row["qat_mean"]),
+                "low": row["qat_low"],
+                "high": row["qat_high"],
                 "seeds": int(row["seeds"]),
             }
             | _program(group.set_index("kernel"))

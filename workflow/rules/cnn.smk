@@ -81,7 +81,7 @@ rule cnn_tradeoff:
         accuracy=expand(result("cnn/{channels}/accuracy.parquet"), channels=CNN["channels"]),
         kernels=expand(result("cnn/{channels}/kernels.parquet"), channels=CNN["channels"]),
         cycles=expand(result("cnn/{channels}/cycles.parquet"), channels=CNN["channels"]),
-        formats=rules.accuracy.output.summary,
+        formats=rules.formats.output[0],
         programs=rules.firmware_tables.output.kernels,
         code=code("cnn_tradeoff"),
     output:

@@ -209,7 +209,7 @@ class _Run:
         objective = functional.cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else loss
         if self.regulariser is not None:
             objective = objective + self.regulariser(self.model, self.epoch)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         objective.backward()
         self.optimiser.step()
 

@@ -75,10 +75,10 @@ class Muon:
         """Groups of both."""
         return [group for part in self._parts for group in part.param_groups]
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
+    def zero_grad(self) -> None:
         """Forget the gradients."""
         for part in self._parts:
-            part.zero_grad(set_to_none=set_to_none)
+            part.zero_grad()
         for parameter, _ in self._matrices:
             parameter.grad = None
 
