@@ -1,5 +1,6 @@
 """Shared fixtures."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,3 +12,10 @@ ROOT = Path(__file__).parents[1]
 def root():
     """Top folder of the project."""
     return ROOT
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Networks that PyTorch initialises from its global generator are the same in every run."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)

@@ -94,23 +94,26 @@ def test_a_step_of_gradient_descent_moves_weights_to_their_levels():
 
 
 @pytest.mark.parametrize("mode", ["step", "multiplier"])
-@pytest.mark.parametrize(("times", "settles"), [(1.0, True), (40.0, False)])
+@pytest.mark.parametrize(("times", "settles"), [(1.0, True), (400.0, False)])
 def test_levels_settle_up_to_the_largest_rate_and_run_away_far_above(mode, times, settles):
     network = networks.quantise(model(), mode, 4)
     penalty = Penalty(Course(100, 100, 1))
     settings = Settings(epochs=1, lr=0.01, schedule="constant", batch_size=2)
     rates = penalty.largest_rates(network, settings)
     assert set(rates) == set(attach.attached(network)) == {"2"}
-    start = penalty(network, 0).item()
     own = [p for q in attach.attached(network).values() for p in (q.r, q.c)]
+    values = []
     for _ in range(60):
         value = penalty(network, 0)
+        values.append(value.item())
         gradients = torch.autograd.grad(value, own)
         with torch.no_grad():
             for parameter, gradient in zip(own, gradients, strict=True):
                 parameter -= times * rates["2"] * gradient
-    end = penalty(network, 0).item()
-    assert (end <= start) == settles, (start, end)
+    if settles:
+        assert max(values) == values[0] and values[-1] < values[0]
+    else:  # it may come back to small values by chance on its way
+        assert max(values) > 10 * values[0]
 
 
 def test_the_largest_rate_follows_lambda_and_the_schedule():
