@@ -70,6 +70,11 @@ def test_shipped_runs_have_names_of_their_own(root):
             r"training.batch_size = 127: must be a multiple of 2, 1 \+ training.aug",
         ),
         ("spiking.formats", ["q3.3"], r"spiking.formats.0 = 'q3.3': allowed are q8.8"),
+        (
+            "networks.float.cutout",
+            8,
+            r"cutout = 8: goes with .* crop_flip only, not with affine",
+        ),
         ("spiking.events.augmented_copies", 2, r"spiking.events.batch_size = 40: must be a multiple of 3"),
         ("spiking.events.recordings", 4, r"at least one for each of spiking.events.folds = 5"),
         (

@@ -56,6 +56,9 @@ def test_schedules_against_their_formulas():
         ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"augmentation": "mixup"}, "crop_flip"),
         ({"precision": "float16"}, "bfloat16"),
+        ({"cutout": -1, "augmentation": "crop_flip"}, "cutout"),
+        ({"cutout": 1.5, "augmentation": "crop_flip"}, "cutout"),
+        ({"cutout": 4}, "crop_flip"),
     ],
 )
 def test_bad_settings_are_named(change, message):
@@ -102,6 +105,38 @@ def test_an_epoch_is_every_image_once(coloured):
     index = [(coloured.train_images == image).all(dim=(1, 2, 3)).nonzero().item() for image in clean]
     assert sorted(index) == list(range(40))
     assert coloured.train_labels[index].tolist() == torch.cat([b[2] for b in plain]).tolist()
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 9])
+def test_cutout_against_indexing(side):
+    images = torch.randn(40, 2, 5, 7, generator=torch_stream(0, "cutout")) + 10
+    centres = augment.draw_cutout(40, 5, 7, generator=torch_stream(1, "cutout"))
+    result = augment.cutout(images, centres, side)
+    for n, (row, column) in enumerate(centres.tolist()):
+        expected = images[n].clone()
+        top, left = row - side // 2, column - side // 2
+        expected[:, max(top, 0) : top + side, max(left, 0) : left + side] = 0
+        assert torch.equal(result[n], expected)
+    assert images.min() > 0  # the given images stay as they are
+
+
+def test_cutouts_are_centred_on_every_pixel_alike():
+    centres = augment.draw_cutout(42_000, 6, 7, generator=torch_stream(0, "uniform"))
+    counts = torch.bincount(centres[:, 0] * 7 + centres[:, 1], minlength=42)
+    assert ((counts - 1000).abs() < 5 * math.sqrt(1000)).all() and len(counts) == 42
+
+
+def test_an_epoch_with_cutout_is_the_one_without_but_for_the_squares(coloured):
+    pairs = zip(
+        batches(coloured, short(augmentation="crop_flip"), 0, 0),
+        batches(coloured, short(augmentation="crop_flip", cutout=3), 0, 0),
+        strict=True,
+    )
+    for (_, whole, labels), (_, cut, same) in pairs:
+        assert torch.equal(labels, same)
+        hidden = (cut != whole).any(dim=1)
+        assert (hidden.sum(dim=(1, 2)) <= 9).all() and hidden.sum() > 0
+        assert (cut[hidden[:, None].expand_as(cut)] == 0).all()
 
 
 # ------------------------------------------------- hooks, groups, loss, precision

@@ -1,4 +1,4 @@
-"""Random affine and elastic maps, crops and mirrorings, a batch at a time."""
+"""Random affine and elastic maps, crops, mirrorings and cut-outs, a batch at a time."""
 
 from __future__ import annotations
 
@@ -222,3 +222,46 @@ def crop_flip(images: Tensor, corners: Tensor, mirrored: Tensor, background: Ten
     image = torch.arange(len(images), device=images.device)
     cropped = windows[image, :, corners[:, 0], corners[:, 1]]
     return torch.where(mirrored.view(-1, 1, 1, 1), cropped.flip(3), cropped).add_(background)
+
+
+def draw_cutout(count: int, height: int, width: int, *, generator: torch.Generator) -> Tensor:
+    """Draw the centres of `cutout` for `count` images of one size, anywhere in them.
+
+    Returns
+    -------
+    Tensor
+        Rows and columns, int64 [count, 2].
+    """
+    rows, columns = (torch.randint(0, size, (count,), generator=generator) for size in (height, width))
+    return torch.stack((rows, columns), dim=1)
+
+
+def cutout(images: Tensor, centres: Tensor, side: int) -> Tensor:
+    """Replace a square of each image by zeros, the mean of normalised images.
+
+    Squares at the border are cut off there, so that every pixel is hidden about equally often (DeVries and
+    Taylor, arXiv:1708.04552, section 3.2).
+
+    Parameters
+    ----------
+    images
+        [n, c, h, w].
+    centres
+        See `draw_cutout`; of an even side, the lower and right one of the middle pixels.
+    side
+        Of the square, in pixels.
+
+    Returns
+    -------
+    Tensor
+        [n, c, h, w].
+    """
+    height, width = images.shape[2:]
+    down, right = (
+        ((first := centre[:, None] - side // 2) <= pixel) & (pixel < first + side)
+        for centre, pixel in (
+            (centres[:, 0], torch.arange(height, device=images.device)),
+            (centres[:, 1], torch.arange(width, device=images.device)),
+        )
+    )
+    return images.masked_fill((down[:, :, None] & right[:, None, :])[:, None], 0)

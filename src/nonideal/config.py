@@ -95,6 +95,12 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"training.batch_size = {training['batch_size']}: must be a multiple of {copies}, "
             "1 + training.augmented_copies"
         )
+    recipe = config["networks"]["float"]
+    if recipe["cutout"] and recipe["augmentation"] != "crop_flip":
+        yield (
+            f"networks.float.cutout = {recipe['cutout']}: goes with networks.float.augmentation = crop_flip "
+            f"only, not with {recipe['augmentation']}"
+        )
     yield from _spiking_conflicts(config["spiking"])
     yield from _regularised_conflicts("regularised", config["regularised"])
     yield from _fpga_conflicts(config)

@@ -22,7 +22,8 @@ CONFIG = {
     "threads": 1,
     "float": {
         "epochs": 1, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1, "warmup_epochs": 0,
-        "weight_decay": 5e-4, "augmentation": "none", "precision": "float32", "channels_last": True,
+        "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "precision": "float32",
+        "channels_last": True,
     },
     "noise": {
         "epochs": 1, "learning_rate": 0.01, "step_epochs": 10, "weight_decay": 1e-4, "noise": 0.038,

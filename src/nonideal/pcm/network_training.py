@@ -49,6 +49,7 @@ def float_settings(config: Mapping[str, Any]) -> training.Settings:
         schedule="cosine",
         warmup_epochs=float(recipe["warmup_epochs"]),
         augmentation=recipe["augmentation"],
+        cutout=recipe["cutout"],
         precision=recipe["precision"],
         channels_last=recipe["channels_last"],
         threads=config["threads"],

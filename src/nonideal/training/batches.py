@@ -46,12 +46,17 @@ def batches(tensors: Tensors, settings: Settings, seed: int, epoch: int) -> Iter
     order = torch.randperm(count, generator=generator)
     moved = settings.augmentation == "crop_flip"
     draws = augment.draw_crop_flip(count, generator=generator) if moved else None
+    hidden = None
+    if settings.cutout:  # drawn last and only if asked for: without it the batches stay as they are
+        hidden = augment.draw_cutout(count, *images.shape[2:], generator=generator)
     for start in range(0, count, size):
         index = order[start : start + size].to(images.device)
         batch = images[index]
         if draws is not None:
             part = [values[start : start + size].to(images.device) for values in draws]
             batch = augment.crop_flip(batch, *part, tensors.background)
+        if hidden is not None:
+            batch = augment.cutout(batch, hidden[start : start + size].to(images.device), settings.cutout)
         yield start / count, batch, labels[index]
 
 

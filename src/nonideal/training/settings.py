@@ -52,6 +52,9 @@ class Settings:
     elastic
         Standard deviation of an elastic map of the copies on top, in pixels of the images that are moved, see
         `nonideal.augment.draw_elastic`.
+    cutout
+        Side of a square hidden from each image, in pixels, for ``crop_flip`` (DeVries and Taylor,
+        arXiv:1708.04552); 0: none.
     freeze_scale
         Fraction of the epochs after which the weight scales stay as they are.
     precision
@@ -89,6 +92,7 @@ class Settings:
     scale_range: tuple[float, float] = (0.9, 1.1)
     shear: float = 0.0
     elastic: float = 0.0
+    cutout: int = 0
     freeze_scale: float = 1.0
     precision: str = "float32"
     channels_last: bool = False
@@ -132,6 +136,10 @@ class Settings:
                 raise ValueError(f"{key} must lie in [0, 1), got {getattr(self, key)!r}")
         if not (math.isfinite(self.elastic) and self.elastic >= 0):
             raise ValueError(f"elastic must be a number of pixels from 0, got {self.elastic!r}")
+        if not isinstance(self.cutout, int) or self.cutout < 0:
+            raise ValueError(f"cutout must be a whole number of pixels from 0, got {self.cutout!r}")
+        if self.cutout and self.augmentation != "crop_flip":
+            raise ValueError(f"cutout goes with augmentation crop_flip, got {self.augmentation!r}")
         for key in ("step_factor", "freeze_scale"):
             if not 0 < getattr(self, key) <= 1:
                 raise ValueError(f"{key} must lie in (0, 1], got {getattr(self, key)!r}")
