@@ -25,9 +25,11 @@ def started(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     data.prepare("digits", folder)
     config = CONFIG | {"train_images": 128, "seeds": 2, "headline": HEADLINE, "networks": NETWORKS}
-    run = headline.HeadlineRun.start(
-        config, folder, seed=1, progress=folder / "progress", fingerprint="a" * 64
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(headline, "WATCHED", 40)  # fewer than there are
+        run = headline.HeadlineRun.start(
+            config, folder, seed=1, progress=folder / "progress", fingerprint="a" * 64
+        )
     state = network_training.architecture(NETWORKS, 1, 10, seed=5).state_dict()
     return run, state
 
@@ -41,7 +43,14 @@ def test_settings_take_the_one_rate_and_the_network_of_the_crossbars(started):
     assert run.config["width"] == 3 != CONFIG["width"]
     assert run.labels(0) == {"dataset": "digits", "model": "resnet8", "seed": 0}
     assert len(run.examples.tensors.train_labels) == 128
-    assert len(run.examples.tensors.test_labels) == min(headline.WATCHED, len(run.examples.test_labels))
+
+
+def test_few_test_images_are_watched_and_all_of_them_count(started):
+    run, _ = started
+    examples, whole = run.examples, data.load(run.folder.parents[1])
+    assert len(examples.tensors.test_images) == len(examples.tensors.test_labels) == 40
+    assert len(examples.test_images) == len(whole.test_labels) > 40
+    assert examples.test_labels.tolist() == whole.test_labels.tolist()
 
 
 def test_every_condition_is_trained_from_the_one_float_network(started):
