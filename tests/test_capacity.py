@@ -104,7 +104,9 @@ def digits(tmp_path_factory):
 
 def test_every_format_and_width_is_trained(digits, tmp_path):
     study = {"formats": ["4bitsym", "ternary"], "widths": [3, 5], "seeds": 2, "epochs": 1}
-    wanted = capacity.variants(CONFIG | {"widths": [9, 9]}, study | {"augmented_copies": 0})
+    own = {"augmented_copies": 0, "optimiser": "sgd", "learning_rate": 0.02}
+    wanted = capacity.variants(CONFIG | {"widths": [9, 9]}, study | own)
+    assert all(own.items() <= variant.config.items() for variant in wanted)
     trained = recipe.train_variants(wanted, digits, seed=1, progress=tmp_path, fingerprint="a" * 64)
     found = tables.check(capacity.measured(trained), schemas.CAPACITY)
     assert len(found) == 8
