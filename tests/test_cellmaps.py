@@ -64,3 +64,23 @@ def test_files_that_are_no_maps_are_named(tmp_path):
     for name, message in cases.items():
         with pytest.raises(cellmaps.CellMapError, match=f"{name}: .*{message}"):
             cellmaps.read(tmp_path / name, "stuck", SHAPES, 4)
+
+
+@pytest.mark.parametrize("name", ["map.csv", "map.parquet"])
+@pytest.mark.parametrize("value", ["stuck", "factor"])
+def test_a_map_without_cells_is_one_of_a_sound_chip(tmp_path, name, value):
+    (tmp_path / "map.csv").write_text(f"layer,row,column,bit,{value}\n")
+    if name == "map.parquet":
+        cellmaps.write(pd.read_csv(tmp_path / "map.csv"), tmp_path / name)
+    frame = cellmaps.read(tmp_path / name, value, SHAPES, 4)
+    assert frame.empty and list(frame.columns) == ["layer", "row", "column", "bit", value]
+    assert [str(kind) for kind in frame.dtypes[1:4]] == ["int64"] * 3
+
+
+@pytest.mark.parametrize("surplus", ["7", ""])
+def test_lines_with_more_fields_than_the_header_are_not_read_shifted(tmp_path, surplus):
+    (tmp_path / "map.csv").write_text(f"layer,row,column,bit,stuck\na,1,0,3,1,{surplus}\n")
+    with pytest.raises(
+        cellmaps.CellMapError, match=r"map.csv: lines have more fields than the 5 of the header"
+    ):
+        cellmaps.read(tmp_path / "map.csv", "stuck", SHAPES | {"1": (4, 4)}, 4)

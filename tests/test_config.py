@@ -70,6 +70,7 @@ def test_shipped_runs_have_names_of_their_own(root):
             r"training.batch_size = 127: must be a multiple of 2, 1 \+ training.aug",
         ),
         ("spiking.formats", ["q3.3"], r"spiking.formats.0 = 'q3.3': allowed are q8.8"),
+        ("regularised.pcm.bits", [6], r"regularised.pcm.bits: 6 not among regularised.qat.bits"),
         (
             "networks.float.cutout",
             8,

@@ -17,6 +17,8 @@ from nonideal.schemas.crossbar import TERNARISATION_SUMMARY
         (1.5e-5, "1.50e-05"),
         (float("nan"), "–"),
         (None, "–"),
+        (float("inf"), "∞"),
+        (float("-inf"), "−∞"),
         (1234, "1,234"),
         (True, "True"),
         ("<b>", "&lt;b&gt;"),

@@ -65,6 +65,8 @@ def read(
     path = Path(path)
     frame = _load(path)
     wanted = [*PLACE, value]
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes the surplus for an index
+        raise CellMapError(f"{path}: lines have more fields than the {len(frame.columns)} of the header")
     if sorted(frame.columns) != sorted(wanted):
         raise CellMapError(
             f"{path}: a map of {value!r} has the columns {', '.join(wanted)}; "
@@ -72,6 +74,10 @@ def read(
         )
     frame = frame[wanted].copy()
     frame["layer"] = frame["layer"].astype(str)
+    if frame.empty:  # columns without a value have no type
+        return frame.astype(
+            dict.fromkeys(wanted[1:], "int64") | ({} if value == "stuck" else {value: "float64"})
+        )
     _check_layers(path, frame, shapes)
     for name in ("row", "column", "bit", value):
         frame[name] = _numbers(path, frame, name)

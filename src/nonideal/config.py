@@ -129,8 +129,8 @@ def _spiking_conflicts(spiking: Mapping[str, Any]) -> Iterator[str]:
 
 def _regularised_conflicts(where: str, regularised: Mapping[str, Any]) -> Iterator[str]:
     trained = regularised["qat"]["bits"]
-    for study in ("faults", "variability"):
-        if missing := sorted(set(regularised[study]["bits"]) - set(trained)):
+    for study in ("faults", "variability", "pcm"):
+        if study in regularised and (missing := sorted(set(regularised[study]["bits"]) - set(trained))):
             yield (
                 f"{where}.{study}.bits: {', '.join(map(str, missing))} not among {where}.qat.bits = {trained}"
             )

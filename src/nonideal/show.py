@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -111,6 +112,8 @@ def text(value: object) -> str:
     if value is None or (isinstance(value, float) and pd.isna(value)):
         return "–"
     if isinstance(value, float):
+        if math.isinf(value):
+            return "∞" if value > 0 else "−∞"
         if value == 0 or 1e-3 <= abs(value) < 1e7:
             if abs(value) < 1e3 or (abs(value) < 1e4 and value != round(value)):
                 return f"{value:.4g}"

@@ -79,11 +79,36 @@ def test_what_is_tolerated_ends_at_the_first_loss():
             "seeds": [3, 3, 3, 3],
         }
     )
-    assert analysis.tolerated(rows, "rate", 1.0) == pytest.approx((10, 0, 30, 3))
+    assert analysis.tolerated(rows, "rate", 1.0, 0.2) == pytest.approx((10, 0, 30, 3))
     nothing = rows.assign(change=-5.0)
-    assert analysis.tolerated(nothing, "rate", 1.0)[0] == 0
-    value, low, high, _ = analysis.tolerated(rows.assign(change_low=np.nan), "rate", 1.0)
+    assert analysis.tolerated(nothing, "rate", 1.0, 0.2)[0] == 0
+    value, low, high, _ = analysis.tolerated(rows.assign(change_low=np.nan), "rate", 1.0, 0.2)
     assert value == pytest.approx(10) and math.isnan(low) and math.isnan(high)
+
+
+@pytest.mark.parametrize(("claimed", "end"), [(0.3, 30.0), (0.4, math.inf)])
+def test_what_was_not_run_is_not_known_to_fail(claimed, end):
+    rows = pd.DataFrame(
+        {"rate": [0.0, 0.3], "change": 0.0, "change_low": -0.2, "change_high": 0.2, "seeds": 3}
+    )
+    found = analysis.tolerated(rows, "rate", 1.0, claimed)
+    assert found == pytest.approx((30, 30, end, 3))
+    assert analysis.verdict(*found[1:3], 100 * claimed) == ("holds" if end == 30 else "undecided")
+
+
+def test_the_least_of_all_conditions_is_that_of_every_one():
+    spread = {0.1: (0.010, 0.0001), 0.2: (0.020, 0.03)}  # a small certain gain, a large uncertain one
+    rows = [
+        {"mode": mode, "rate": rate, "seed": seed,
+         "test_accuracy": 0.5 + (mode == "b") * (gain + scatter * (seed - 1))}
+        for mode in "ab" for rate, (gain, scatter) in spread.items() for seed in range(3)
+    ]  # fmt: skip
+    found = analysis.compared(pd.DataFrame(rows), "mode", "b", "a", ["rate"])["least"]
+    value, low, high, seeds = found
+    assert (value, seeds) == (pytest.approx(1.0), 3)
+    assert low < -4 and high == pytest.approx(1.0, abs=0.1)
+    assert analysis.verdict(low, high, 0.0) == "undecided"
+    assert analysis.verdict(low, high, 1.5) == "fails"  # at the first rate, however good the second is
 
 
 def test_the_order_of_mitigations_is_read_from_their_accuracies():

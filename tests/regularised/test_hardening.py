@@ -140,3 +140,50 @@ def test_bad_settings_are_refused(settings, message):
 def test_unknown_names_of_the_package_are_errors():
     with pytest.raises(AttributeError, match="hardened"):
         _ = nonideal.hardened
+
+
+@pytest.mark.parametrize("quantiser", ["fixed", "step", "multiplier"])
+def test_levels_stay_where_they_are_in_a_loop_of_ones_own(quantiser):
+    model = torch.nn.Sequential(*[torch.nn.Linear(64, 64) for _ in range(3)])
+    hardened = nonideal.harden(model, faults=0.1, quantiser=quantiser, epochs=1)
+    assert hardened.largest_rate() > 0.01
+    optimiser = torch.optim.SGD(hardened.parameters(), lr=0.01)
+    hardened.begin(0)
+    values = []
+    for _ in range(40):
+        loss = hardened.penalty()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        values.append(loss.item())
+    assert values[-1] < 0.5 * values[0] and max(values) == values[0]
+    own = attach.attached(model)["1"]
+    assert quantiser == "fixed" or (own.r > 0).all()
+
+
+def test_the_largest_rate_is_where_a_weight_oscillates_about_its_level():
+    for factor, settles in ((0.99, True), (2.2, False)):  # 2 lr lambda alpha = 2 is the border of stability
+        hardened = nonideal.harden(small(), quantiser="fixed", epochs=1)
+        hardened.begin(0)
+        weight = attach.original(hardened.model)["1"]
+        level = attach.attached(hardened.model)["1"].quantise(weight).detach()
+        start = (weight - level).abs().max().item()
+        hardened.penalty().backward()
+        with torch.no_grad():
+            weight -= factor * hardened.largest_rate() * weight.grad
+        assert ((weight - level).abs().max().item() < start) == settles
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"faults": {"1": faults.draw((4, 8), 4, 0.3, seed=0, layer="1")}}, r"layer '1' .* \(4, 8\), not"),
+        ({"faults": {"1": faults.draw((8, 1), 4, 0.3, seed=0, layer="1")}}, r"layer '1' .* \(8, 1\), not"),
+        ({"variability": {"1": torch.ones(8, 8)}}, r"layer '1' .* not \(8, 8, 4\)"),
+        ({"variability": {"1": torch.full((8, 8, 4), torch.nan)}}, "not finite"),
+        ({"variability": {"1": torch.ones(8, 8, 4), "0": torch.ones(8, 8, 4)}}, "given for 0; .* are 1"),
+    ],
+)
+def test_maps_that_do_not_fit_are_refused_with_their_layer(given, message):
+    with pytest.raises(ValueError, match=message):
+        nonideal.harden(small(), bits=4, **given)

@@ -1,7 +1,8 @@
 """Means over seeds, and whether the paper's claims hold here, from paired differences.
 
 A claim sets a bound on a difference. It `holds` if the whole 95 % interval of our paired mean keeps the
-bound, `fails` if no part of it does, and is `undecided` otherwise.
+bound, `fails` if no part of it does, and is `undecided` otherwise. A claim on every condition holds if it
+holds in each, and fails if it fails in one.
 """
 
 from __future__ import annotations
@@ -39,17 +40,18 @@ STATEMENTS = {
     "step_over_fixed": "a learned step is at least as good as fixed levels",
     "ste_over_float_forward": "straight-through training (V2) is at least as good as float weights (V1)",
     "ste_over_lsq": "multipliers trained straight through are at least as good as LSQ",
-    "loss_at_20_percent_faults": "3-bit networks with 20 % stuck cells lose under a point (active+passive)",
+    "loss_at_20_percent_faults": "3-bit networks with 20 % stuck cells lose at most a point (active+passive)",
     "fault_rate_tolerated": "20 % stuck cells cost less than the tolerated loss (active+passive)",
     "regularised_over_chip_in_loop": "the regularised network is at least as good as chip-in-loop training",
     "regularised_over_unseen_map": "a network does better on its own chip than on one it has not seen",
-    "loss_at_40_percent_variability": "a variability of 40 % costs less than the tolerated loss",
+    "loss_at_40_percent_variability": "a variability of 40 % costs at most 2.2 points, as published",
     "variability_tolerated": "a variability of 40 % costs less than the tolerated loss",
 }
 FAULT_RATE = 0.2  # of the paper's claim on 3-bit networks
 CLAIMED_BITS = 3
-LOSS_AT_FAULT_RATE = 1.0  # points; section 5.2: "test accuracy degradation remains below 1%"
+LOSS_AT_FAULT_RATE = 1.0  # points; Table 5, VGG-13 on CIFAR-10
 SIGMA = 0.4  # of the paper's claim on variability
+LOSS_AT_SIGMA = 2.2  # points; Table 6, ResNet-18 on ImageNet
 
 
 def difference(first: pd.Series, second: pd.Series) -> tuple[float, float, float, int]:
@@ -186,7 +188,11 @@ def _by_seed(rows: pd.DataFrame) -> pd.Series:
 def compared(
     frame: pd.DataFrame, column: str, first: str, second: str, conditions: list[str]
 ) -> dict[str, tuple[float, float, float, int]]:
-    """Difference of two methods: averaged over the conditions both have, and in the least of them."""
+    """Difference of two methods: averaged over the conditions both have, and the least of all of them.
+
+    The ends of the second interval are the smallest of all lower and of all upper ends: a bound below it is
+    kept in every condition, and one above it is missed in at least one.
+    """
     a, b = frame[frame[column] == first], frame[frame[column] == second]
     common = a[conditions].drop_duplicates().merge(b[conditions].drop_duplicates(), on=conditions)
     a, b = a.merge(common, on=conditions), b.merge(common, on=conditions)
@@ -194,8 +200,9 @@ def compared(
         difference(_by_seed(rows), _by_seed(b.merge(rows[conditions].drop_duplicates(), on=conditions)))
         for _, rows in a.groupby(conditions)
     ]
-    least = min(each, key=lambda found: found[0], default=(np.nan, np.nan, np.nan, 0))
-    return {"mean": difference(_by_seed(a), _by_seed(b)), "least": least}
+    # A condition with a single seed has no interval, and so has the least of all (np.min keeps NaN).
+    least = tuple(np.min(each, axis=0)) if each else (np.nan, np.nan, np.nan, 0)
+    return {"mean": difference(_by_seed(a), _by_seed(b)), "least": (*least[:3], int(least[3]))}
 
 
 def qat_claims(networks: pd.DataFrame) -> list[dict[str, Any]]:
@@ -210,8 +217,13 @@ def qat_claims(networks: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def tolerated(summary: pd.DataFrame, condition: str, loss: float) -> tuple[float, float, float, int]:
+def tolerated(
+    summary: pd.DataFrame, condition: str, loss: float, claimed: float
+) -> tuple[float, float, float, int]:
     """Largest condition, in percent, up to which the loss stays below `loss` points; 0 if none.
+
+    Where it does so in every condition there is and none is as large as the claimed one, what larger ones
+    cost is not known: the upper end is infinite.
 
     Parameters
     ----------
@@ -221,6 +233,8 @@ def tolerated(summary: pd.DataFrame, condition: str, loss: float) -> tuple[float
         Column ``rate`` or ``sigma``.
     loss
         Points.
+    claimed
+        Condition that is claimed to be tolerated.
 
     Returns
     -------
@@ -232,6 +246,8 @@ def tolerated(summary: pd.DataFrame, condition: str, loss: float) -> tuple[float
     for column in ("change", "change_low", "change_high"):
         kept = (summary.set_index(condition)[column].sort_index() > -loss).cummin()
         ends[column] = PERCENT * float(kept.index[kept].max()) if kept.any() else 0.0
+    if kept.all() and kept.index.max() < claimed:
+        ends["change_high"] = np.inf
     if summary["change_low"].isna().any():
         ends["change_low"] = ends["change_high"] = np.nan
     return ends["change"], ends["change_low"], ends["change_high"], int(summary["seeds"].min())
@@ -253,7 +269,8 @@ def fault_claims(networks: pd.DataFrame, floats: pd.DataFrame, loss: float) -> l
         for bits in sorted(set(part["bits"])):
             chosen = table.query("mode == 'active+passive' and bits == @bits and p_stuck1 == @p_stuck1")
             names = {"bits": bits, "p_stuck1": p_stuck1, "at_least": PERCENT * FAULT_RATE, "unit": "%"}
-            rows.append(claim("fault_rate_tolerated", "largest", tolerated(chosen, "rate", loss), **names))
+            found = tolerated(chosen, "rate", loss, FAULT_RATE)
+            rows.append(claim("fault_rate_tolerated", "largest", found, **names))
     return rows
 
 
@@ -264,8 +281,9 @@ def _order_of_modes(networks: pd.DataFrame, p_stuck1: float) -> list[dict[str, A
         chosen = faulty[faulty["bits"] == bits] if bits else faulty
         for first, second in FAULT_ORDER:
             name = f"{first}_over_{second}".replace("+", "_")
-            text = f"at every fault rate, {first} is at least as good as {second}"
             for statistic, found in compared(chosen, "mode", first, second, ["bits", "rate"]).items():
+                where = {"mean": "averaged over fault rates", "least": "at every fault rate"}[statistic]
+                text = f"{where}, {first} is at least as good as {second}"
                 rows.append(claim(name, statistic, found, statement=text, bits=bits, p_stuck1=p_stuck1))
     return rows
 
@@ -280,10 +298,12 @@ def variability_claims(networks: pd.DataFrame, floats: pd.DataFrame, loss: float
                 rows.append(claim(name, statistic, found, bits=bits))
         own = part[part["method"] == "regularised"]
         found = difference(_by_seed(own[np.isclose(own["sigma"], SIGMA)]), reference)
-        rows.append(claim("loss_at_40_percent_variability", "single", found, bits=bits, at_least=-loss))
+        at_least = -LOSS_AT_SIGMA
+        rows.append(claim("loss_at_40_percent_variability", "single", found, bits=bits, at_least=at_least))
         chosen = table.query("method == 'regularised' and bits == @bits")
         names = {"bits": bits, "at_least": PERCENT * SIGMA, "unit": "%"}
-        rows.append(claim("variability_tolerated", "largest", tolerated(chosen, "sigma", loss), **names))
+        found = tolerated(chosen, "sigma", loss, SIGMA)
+        rows.append(claim("variability_tolerated", "largest", found, **names))
     return rows
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from nonideal import faults as stuck
@@ -33,14 +35,24 @@ class Hardened:
         self._penalty, self._epoch = penalty, 0
 
     def parameters(self) -> list[dict]:
-        """Groups for an optimiser: r and c of the quantisers at the paper's rate, the rest at yours."""
-        quantiser, rest = [], []
-        own = {id(p) for q in attach.attached(self.model).values() for p in (q.r, q.c)}
-        for parameter in self.model.parameters():
-            if parameter.requires_grad:
-                (quantiser if id(parameter) in own else rest).append(parameter)
-        settings = {"lr": QUANTISER_LR[False], "weight_decay": 0.0}
-        return [{"params": rest}, *([{"params": quantiser, **settings}] if quantiser else [])]
+        """Groups for an optimiser: weights at your rate, r and c of the quantisers at the paper's.
+
+        Where the penalty alone would make r and c of a layer run away at that rate, they have the largest one
+        that does not; see `nonideal.regularised.penalty.Penalty.largest_rates`.
+        """
+        groups = parameter_groups(1.0, QUANTISER_LR[False], limits=self._penalty.largest_rates(self.model))
+        rest, *learned = groups(self.model)
+        return [
+            {"params": rest["params"]},
+            *(
+                {"params": group["params"], "lr": group["lr_factor"], "weight_decay": 0.0}
+                for group in learned
+            ),
+        ]
+
+    def largest_rate(self) -> float:
+        """Learning rate of the weights at which a step of the penalty throws them beyond their levels."""
+        return self._penalty.largest_rate(self.model)
 
     def begin(self, epoch: int) -> None:
         """Start an epoch, counted from 0: sets lambda, and rewrites the array when it is time."""
@@ -193,7 +205,7 @@ def _fault_maps(
     model: nn.Module, given: object, bits: int, p_stuck1: float, seed: int
 ) -> Mapping[str, stuck.FaultMap]:
     if isinstance(given, Mapping):
-        return _complete(given, model)
+        return _fitting(given, model, lambda shape: shape)
     if isinstance(given, str | os.PathLike):
         return stuck.read_map(given, shapes(model), bits)
     return {
@@ -204,7 +216,7 @@ def _fault_maps(
 
 def _factors(model: nn.Module, given: object, bits: int, seed: int) -> Mapping[str, Tensor]:
     if isinstance(given, Mapping):
-        return _complete(given, model)
+        return _fitting(given, model, lambda shape: (*shape, bits))
     if isinstance(given, str | os.PathLike):
         return variable.read_map(given, shapes(model), bits)
     return {
@@ -213,8 +225,22 @@ def _factors(model: nn.Module, given: object, bits: int, seed: int) -> Mapping[s
     }
 
 
-def _complete(given: Mapping, model: nn.Module) -> Mapping:
-    """Refuse maps that leave a quantised layer out."""
-    if missing := sorted(set(shapes(model)) - set(given)):
+def _fitting(
+    given: Mapping[str, Any], model: nn.Module, expected: Callable[[torch.Size], Sequence[int]]
+) -> Mapping[str, Any]:
+    """Refuse maps that leave a quantised layer out, name another, or have another shape than `expected`."""
+    layers = shapes(model)
+    if missing := sorted(set(layers) - set(given)):
         raise ValueError(f"no map is given for the quantised layers {', '.join(missing)}")
+    if unknown := sorted(set(given) - set(layers)):
+        raise ValueError(
+            f"maps are given for {', '.join(unknown)}; the quantised layers are {', '.join(layers)}"
+        )
+    for name, shape in layers.items():
+        values = given[name].stuck0 if isinstance(given[name], stuck.FaultMap) else given[name]
+        found, fitting = tuple(values.shape), tuple(expected(shape))
+        if found != fitting:
+            raise ValueError(f"the map of layer {name!r} has the shape {found}, not {fitting}")
+        if not bool(torch.isfinite(values).all()):
+            raise ValueError(f"the map of layer {name!r} holds values that are not finite")
     return given

@@ -79,11 +79,10 @@ def rows(run: HeadlineRun, state: job.State) -> Iterator[dict[str, Any]]:
     """
     floats = dict.fromkeys(range(run.config["seeds"]), state)
     plain = {"p_stuck1": 0.0, "condition": 0.0}
-    for repetition in floats:
-        model = run.network(repetition)
-        model.load_state_dict(state)
-        row = run.labels(repetition) | {"method": "float", "bits": analysis.FULL_PRECISION}
-        yield row | {"study": "quantisation", **plain} | run.measure(model)
+    model = run.network(0)
+    model.load_state_dict(state)
+    row = run.labels(0) | {"method": "float", "bits": analysis.FULL_PRECISION}
+    yield row | {"study": "quantisation", **plain} | run.measure(model)
     states: dict[tuple[int, int], job.State] = {}
     for method in run.config["headline"]["methods"]:
         for bits, repetition, trained, row in study.qat(run, floats, method):
@@ -118,10 +117,14 @@ def frame(found: Iterator[dict[str, Any]]) -> pd.DataFrame:
 def summary(networks: pd.DataFrame) -> pd.DataFrame:
     """Rows of table ``regularised_headline_summary``: means over seeds, and changes against full precision.
 
+    All seeds start from the one float network: its row has no interval, and the intervals of the changes are
+    those of batches and cells alone.
+
     Parameters
     ----------
     networks
         Table ``regularised_headline``.
     """
-    floats = networks[networks["method"] == "float"]
+    trained_once = networks[networks["method"] == "float"]
+    floats = trained_once.drop(columns="seed").merge(networks[["seed"]].drop_duplicates(), how="cross")
     return analysis.summary(networks, floats, HEADLINE_SUMMARY.unique)

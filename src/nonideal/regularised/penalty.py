@@ -15,6 +15,7 @@ a fraction of the run.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -127,18 +128,27 @@ class Penalty:
             )
         return 2 * worst * factor
 
-    def largest_rates(self, model: nn.Module, settings: Settings) -> dict[str, float]:
+    def largest_rate(self, model: nn.Module) -> float:
+        """Constant learning rate of the weights at which lr 2 lambda alpha reaches 1 in an epoch and layer."""
+        factor = max((factor for *_, factor in self.terms(model)), default=0.0)
+        strongest = factor * max(self.course(epoch) for epoch in range(self.course.epochs))
+        return 1 / (2 * strongest) if strongest else math.inf
+
+    def largest_rates(self, model: nn.Module, settings: Settings | None = None) -> dict[str, float]:
         """Learning rates of r and c above which the penalty alone makes them run away, by layer.
 
         For given codes S the penalty is quadratic in (r, c). With all levels equally in use its curvature is
         2 lambda alpha n times the mean of (S, 1)(S, 1)^T, whose largest eigenvalue is that of a learned step
         over 150 times that of multipliers at four bits. The rate returned is one over the largest curvature
-        of the run, the schedule's course and lambda's taken together. Layers without learned levels are left
-        out.
+        of the run, the schedule's course and lambda's taken together; without settings the rate stays as it
+        is. Layers without learned levels are left out.
         """
-        worst = max(
-            settings.rate(epoch) / settings.lr * self.course(epoch) for epoch in range(settings.epochs)
-        )
+        if settings is None:
+            worst = max(self.course(epoch) for epoch in range(self.course.epochs))
+        else:
+            worst = max(
+                settings.rate(epoch) / settings.lr * self.course(epoch) for epoch in range(settings.epochs)
+            )
         if worst == 0:
             return {}
         return {
