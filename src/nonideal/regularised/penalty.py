@@ -129,7 +129,7 @@ class Penalty:
         return 2 * worst * factor
 
     def largest_rate(self, model: nn.Module) -> float:
-        """Constant learning rate of the weights at which lr 2 lambda alpha reaches 1 in an epoch and layer."""
+        """Constant learning rate of the weights at which lr 2 lambda alpha reaches 1 somewhere."""
         factor = max((factor for *_, factor in self.terms(model)), default=0.0)
         strongest = factor * max(self.course(epoch) for epoch in range(self.course.epochs))
         return 1 / (2 * strongest) if strongest else math.inf
