@@ -328,7 +328,7 @@ def test_loader_is_called_once_and_may_find_nothing(listed, ours):
     ("change", "problem"),
     [
         ({"track": "crosbar"}, "track 'crosbar' is not known"),
-        ({"kind": "about"}, "kind 'about' is not known; known are 'value', 'at_most', 'at_least'"),
+        ({"kind": "about"}, "kind 'about' is not known; known are 'value', 'range', 'at_most', 'at_least'"),
         ({"unit": "percent"}, "unit 'percent' is not known"),
         ({"published": "92,5"}, "published must be a number with a decimal point, got '92,5'"),
         ({"published": "nan"}, "published must be a number"),

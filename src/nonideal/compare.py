@@ -107,9 +107,11 @@ def verdict(ours: float, half: float, *, kind: str, published: float, tolerance:
     kind
         One of `KINDS`.
     tolerance
-        Difference from a published value that still counts as a reproduction; 0 for bounds.
+        Difference from a published value that still counts as a reproduction, or half a published range; 0 for
+        bounds.
     """
-    excess = {"value": abs(ours - published), "at_most": ours - published, "at_least": published - ours}[kind]
+    distance = abs(ours - published)
+    excess = {"value": distance, "range": distance, "at_most": ours - published, "at_least": published - ours}[kind]
     half = 0.0 if math.isnan(half) else half
     limit = tolerance + ROUNDING * max(abs(published), tolerance)
     if excess + half <= limit:

@@ -104,8 +104,8 @@ def _parse(path: str | os.PathLike[str], line: int, cells: list[str]) -> dict[st
         fail(path, line, "factor is given without table; fill table, where and value or none of them")
     for name in ("published", "tolerance", "factor"):
         row[name] = _number(path, line, name, row[name])
-    if row["tolerance"] < 0 or (row["kind"] != "value" and row["tolerance"] != 0):
-        wanted = "at least 0" if row["kind"] == "value" else "0 for a bound"
+    if row["tolerance"] < 0 or (row["kind"] in ("at_most", "at_least") and row["tolerance"] != 0):
+        wanted = "at least 0" if row["kind"] in ("value", "range") else "0 for a bound"
         fail(path, line, f"tolerance must be {wanted}, got {row['tolerance']}")
     _check_wiring(path, line, row)
     return row

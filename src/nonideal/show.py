@@ -126,6 +126,9 @@ def text(value: object) -> str:
 
 def published_text(row: Mapping[str, Any]) -> str:
     """Published value or bound of a row of table ``compare_published``, with its unit."""
+    if row["kind"] == "range":
+        low, high = row["published"] - row["tolerance"], row["published"] + row["tolerance"]
+        return f"{text(low)} to {text(high)}{_with_unit(row)}"
     bound = {"at_least": "≥ ", "at_most": "≤ "}.get(row["kind"], "")
     return bound + text(row["published"]) + _with_unit(row)
 

@@ -64,7 +64,7 @@ TARGETS = (
         "error against devices per weight",
         "Fig. 4a",
         (*CROSSBAR, "crossbar_eq8"),
-        "error ratio digital / max-fill b=1, 2 slices, t0, at most",
+        "error ratio digital / max-fill b=1, 2 slices, t0",
     ),
     Target(
         "figure_4b",
@@ -111,7 +111,7 @@ TARGETS = (
     Target("figure_entropy", "use of a format's levels while training", "", ("train", "weights")),
     Target("figure_first_layer", "weights of the first layer as images", "", ("train", "weights")),
     Target("figure_capacity", "training loss against bits in all weights", "Capacity", ("capacity",)),
-    Target("figure_quantscale", "how coarse the grid should be", "quantscale", ("quantscale",)),
+    Target("figure_quantscale", "scan of the weight scale", "quantscale", ("quantscale",)),
     Target(
         "table_formats",
         "verified firmware: bytes and cycles per format",
@@ -147,14 +147,14 @@ TARGETS = (
         "fixed, stepped and learned levels",
         "Table 1",
         REGULARISED,
-        "accuracy against full precision, this work, N-multipliers, W4/A4",
+        "accuracy against full precision, Biswas et al., N-multipliers, W4/A4",
     ),
     Target(
         "figure_faults",
         "networks trained for stuck cells",
-        "Fig. 6",
+        "Table 5",
         (*REGULARISED, "regularised_faults"),
-        "bit-fault rate tolerated, VGG-13, 4-bit",
+        "accuracy against full precision, Biswas et al., VGG-13, CIFAR-10, 3-bit, 20 % bit faults",
     ),
     Target("figure_variability", "networks trained for varying cells", "Table 6", VARIABILITY),
     Target(
@@ -165,7 +165,7 @@ TARGETS = (
     ),
     Target(
         "table_headline",
-        "the main statements on the crossbars' network",
+        "stuck-at faults and variation on ResNet-20",
         "",
         ("train_network", "regularised_headline"),
     ),

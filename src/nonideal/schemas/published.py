@@ -5,7 +5,7 @@ from __future__ import annotations
 from nonideal.schemas.columns import at_least, column, one_of, table
 
 TRACKS = ("crossbar", "fpga", "microcontroller", "pcm_networks", "regularised", "spiking", "training")
-KINDS = ("value", "at_most", "at_least")
+KINDS = ("value", "range", "at_most", "at_least")
 VERDICTS = ("inside", "undecided", "outside", "not run")
 
 COMPARISON = table(
@@ -20,9 +20,9 @@ COMPARISON = table(
         "figure": column("str", "figure or table of the publication"),
         "quantity": column("str", "what was measured"),
         "unit": column("str", "unit of the values"),
-        "kind": column("str", "value to meet or bound to keep", one_of(KINDS)),
-        "published": column("float64", "published value or bound"),
-        "tolerance": column("float64", "difference still called a reproduction", at_least(0)),
+        "kind": column("str", "value or range to meet, or bound to keep", one_of(KINDS)),
+        "published": column("float64", "published value or bound, middle of a published range"),
+        "tolerance": column("float64", "difference still called a reproduction; half a range", at_least(0)),
         "ours": column("float64", "our value", nullable=True),
         "interval": column("float64", "half width of our 95 % interval", nullable=True),
         "difference": column("float64", "ours - published", nullable=True),
