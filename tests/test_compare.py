@@ -124,6 +124,9 @@ def test_decimal_rounding_does_not_decide(published):
         ("value", 7.5, 0.51, "undecided"),
         ("value", 7.5, 0.49, "outside"),
         ("value", 10.0, 3.0, "undecided"),
+        ("range", 11.5, 0.5, "inside"),
+        ("range", 7.5, 0.51, "undecided"),
+        ("range", 12.5, 0.49, "outside"),
         ("at_most", 9.0, 0.99, "inside"),
         ("at_most", 9.0, 1.01, "undecided"),
         ("at_most", 11.0, 1.01, "undecided"),
@@ -140,7 +143,7 @@ def test_decimal_rounding_does_not_decide(published):
     ],
 )
 def test_interval_across_the_border_is_undecided(kind, ours, half, expected):
-    tolerance = 2.0 if kind == "value" else 0.0
+    tolerance = 2.0 if kind in ("value", "range") else 0.0
     assert compare.verdict(ours, half, kind=kind, published=10.0, tolerance=tolerance) == expected
     scaled = {"published": 10.0 / 7, "tolerance": tolerance / 7}
     assert compare.verdict(ours / 7, half / 7, kind=kind, **scaled) == expected

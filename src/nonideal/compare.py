@@ -107,11 +107,11 @@ def verdict(ours: float, half: float, *, kind: str, published: float, tolerance:
     kind
         One of `KINDS`.
     tolerance
-        Difference from a published value that still counts as a reproduction, or half a published range; 0 for
-        bounds.
+        Difference from a published value that still counts as a reproduction; half of a published range; 0
+        for bounds.
     """
-    distance = abs(ours - published)
-    excess = {"value": distance, "range": distance, "at_most": ours - published, "at_least": published - ours}[kind]
+    over = ours - published
+    excess = {"value": abs(over), "range": abs(over), "at_most": over, "at_least": -over}[kind]
     half = 0.0 if math.isnan(half) else half
     limit = tolerance + ROUNDING * max(abs(published), tolerance)
     if excess + half <= limit:

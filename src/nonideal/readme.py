@@ -116,7 +116,8 @@ def _percent(row: pd.Series) -> str:
 
 def _firmware(formats: pd.DataFrame) -> str:
     lines = [
-        "| format | accuracy | flash | RAM and stack | modelled cycles | faster than the plain kernel | images verified |",
+        "| format | accuracy | flash | RAM and stack | modelled cycles | faster than plain kernel | "
+        "images verified |",
         "|---|---|---|---|---|---|---|",
     ]
     named = formats.set_index(["kernel", "format"])

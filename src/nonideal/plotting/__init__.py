@@ -4,7 +4,7 @@ A figure starts with `use_style`, draws with looks such as ``look("qat")`` and e
 """
 
 from nonideal.plotting.labels import label_lines, spread
-from nonideal.plotting.looks import FORMATS, LOOKS, MAPPINGS, METHODS, Look, ink, look
+from nonideal.plotting.looks import FORMATS, LOOKS, MAPPINGS, METHODS, Look, data_name, ink, look
 from nonideal.plotting.marks import TIMES_S, band, error_axis, time_axis
 from nonideal.plotting.style import COLUMN_IN, PAGE_IN, save, use_style
 
@@ -18,6 +18,7 @@ __all__ = [
     "TIMES_S",
     "Look",
     "band",
+    "data_name",
     "error_axis",
     "ink",
     "label_lines",

@@ -113,6 +113,23 @@ def look(name: str) -> Look:
         raise ValueError(f"no look for {name!r}; there is one for {', '.join(LOOKS)}") from None
 
 
+DATA = MappingProxyType(
+    {
+        "mnist": "MNIST",
+        "emnist_balanced": "EMNIST balanced",
+        "emnist_letters": "EMNIST letters",
+        "cifar10": "CIFAR-10",
+        "imagenet64": "ImageNet, 64 pixels",
+        "nmnist": "N-MNIST",
+    }
+)
+
+
+def data_name(name: str) -> str:
+    """Name of a data set as its authors write it; names that are not known stay as they are."""
+    return DATA.get(name, name)
+
+
 def luminance(color: str) -> float:
     """Relative luminance of a colour, 0 (black) to 1 (white): WCAG 2.2, definition of relative luminance."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
