@@ -256,12 +256,8 @@ def cutout(images: Tensor, centres: Tensor, side: int) -> Tensor:
     Tensor
         [n, c, h, w].
     """
-    height, width = images.shape[2:]
-    down, right = (
-        ((first := centre[:, None] - side // 2) <= pixel) & (pixel < first + side)
-        for centre, pixel in (
-            (centres[:, 0], torch.arange(height, device=images.device)),
-            (centres[:, 1], torch.arange(width, device=images.device)),
-        )
-    )
+    first = centres - side // 2
+    rows, columns = (torch.arange(size, device=images.device) for size in images.shape[2:])
+    down = (first[:, :1] <= rows) & (rows < first[:, :1] + side)
+    right = (first[:, 1:] <= columns) & (columns < first[:, 1:] + side)
     return images.masked_fill((down[:, :, None] & right[:, None, :])[:, None], 0)

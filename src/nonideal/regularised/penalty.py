@@ -143,12 +143,10 @@ class Penalty:
         of the run, the schedule's course and lambda's taken together; without settings the rate stays as it
         is. Layers without learned levels are left out.
         """
-        if settings is None:
-            worst = max(self.course(epoch) for epoch in range(self.course.epochs))
-        else:
-            worst = max(
-                settings.rate(epoch) / settings.lr * self.course(epoch) for epoch in range(settings.epochs)
-            )
+        worst = max(
+            (settings.rate(epoch) / settings.lr if settings else 1.0) * self.course(epoch)
+            for epoch in range(self.course.epochs)
+        )
         if worst == 0:
             return {}
         return {
