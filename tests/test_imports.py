@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -38,3 +40,13 @@ def test_unknown_module(tmp_path):
     script.write_text("import nonideal.absent\n")
     with pytest.raises(ModuleNotFoundError, match=r"nonideal\.absent"):
         imports.behind(script)
+
+
+def test_training_does_not_import_what_takes_seconds_and_few_jobs_need():
+    slow = {"torchvision", "torch._dynamo", "scipy.stats", "numba", "matplotlib"}
+    program = (
+        "import sys, nonideal.regularised.job, nonideal.spiking.precision, nonideal.pcm.networks\n"
+        f"print(*sorted({slow!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []

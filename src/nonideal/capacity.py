@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 import torch
 
 from nonideal import recipe
 from nonideal.quantize.formats import get_format
-from nonideal.stats import CONFIDENCE
+from nonideal.stats import t_quantile
 
 REFERENCE = "4bitsym"
 POOLED = "pooled"
@@ -176,7 +175,7 @@ def _effective_bits(part: pd.DataFrame, pooled: pd.Series) -> tuple[float, float
         return math.nan, math.nan
     bits_read = (np.log(part["train_loss"]) - np.log(pooled["prefactor"])) / pooled["slope"]
     worth = bits_read - np.log(part["weights"])
-    quantile = scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, len(part) - 1)
+    quantile = t_quantile(len(part) - 1)
     mean = float(np.exp(worth.mean()))
     return mean, mean * float(quantile * worth.sem())
 
@@ -187,4 +186,4 @@ def _least_squares(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, 
     freedom = len(target) - design.shape[1]
     residual = target - design @ value
     covariance = np.linalg.inv(design.T @ design) * (residual @ residual / freedom)
-    return value, covariance, float(scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, freedom))
+    return value, covariance, float(t_quantile(freedom))

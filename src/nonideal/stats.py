@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pandas as pd
-import scipy.stats
+from scipy import special
 
 CONFIDENCE = 0.95
 
@@ -26,7 +26,12 @@ def half_width(sem: np.ndarray | pd.Series, count: np.ndarray | pd.Series) -> np
     """Half width of the 95 % interval of a mean by Student's t; NaN where `count` is below 2."""
     count = np.asarray(count, dtype=float)
     dof = np.where(count > 1, count - 1, np.nan)
-    return scipy.stats.t.ppf(0.5 + CONFIDENCE / 2, dof) * np.asarray(sem, dtype=float)
+    return t_quantile(dof) * np.asarray(sem, dtype=float)
+
+
+def t_quantile(dof: np.ndarray | float) -> np.ndarray:
+    """Half width of the 95 % interval in standard errors, by Student's t; NaN without degrees of freedom."""
+    return special.stdtrit(dof, 0.5 + CONFIDENCE / 2)  # scipy.stats takes half a second to import
 
 
 def ratio_of_means(

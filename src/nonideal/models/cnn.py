@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nonideal.depthwise import LAST, features
 from nonideal.layers import QuantLayer, QuantLinear
 from nonideal.quantize.formats import fake_quantise
 
@@ -85,6 +84,8 @@ class Cnn(nn.Module):
         shifts: tuple[int, int, int] = SHIFTS,
         generator: torch.Generator,
     ) -> None:
+        from nonideal.depthwise import LAST  # here and below: not every user of a network needs the compiler
+
         super().__init__()
         self.shifts = tuple(shifts)
         self.convolutions = nn.ModuleList(
@@ -98,6 +99,8 @@ class Cnn(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Output of the convolutions, integers [n, channels, 2, 2], of images [n, 1, 16, 16]."""
+        from nonideal.depthwise import features
+
         return features(
             integer_input(x, IMAGE_BITS), [bank.levels() for bank in self.convolutions], self.shifts
         )

@@ -11,7 +11,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet, vgg
 
 BASE = 64  # channels of the first stage in the publications
 VGG13 = (1, 1, "M", 2, 2, "M", 4, 4, "M", 8, 8, "M", 8, 8, "M")  # widths over that of the first stage
@@ -32,7 +31,7 @@ def _restart(model: nn.Module, generator: torch.Generator) -> nn.Module:
 
 def _resnet(
     name: str,
-    block: type,
+    block: str,
     blocks: list[int],
     generator: torch.Generator,
     channels: int,
@@ -44,8 +43,10 @@ def _resnet(
             f"model {name!r}: width must be {BASE}, channels and classes positive; got {width}, {channels}, "
             f"{classes}"
         )
+    from torchvision.models import resnet  # here, because it takes seconds and few runs want it
+
     with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
-        model = resnet.ResNet(block, blocks, num_classes=classes)
+        model = resnet.ResNet(getattr(resnet, block), blocks, num_classes=classes)
         model.conv1 = nn.Conv2d(channels, BASE, 3, padding=1, bias=False)
     model.maxpool = nn.Identity()
     return _restart(model, generator)
@@ -55,14 +56,14 @@ def resnet18(
     *, generator: torch.Generator, channels: int = 3, classes: int = 10, width: int = BASE
 ) -> nn.Module:
     """ResNet-18 for small images, 11 million weights; `width` is 64."""
-    return _resnet("resnet18", resnet.BasicBlock, [2, 2, 2, 2], generator, channels, classes, width)
+    return _resnet("resnet18", "BasicBlock", [2, 2, 2, 2], generator, channels, classes, width)
 
 
 def resnet50(
     *, generator: torch.Generator, channels: int = 3, classes: int = 10, width: int = BASE
 ) -> nn.Module:
     """ResNet-50 for small images, 24 million weights; `width` is 64."""
-    return _resnet("resnet50", resnet.Bottleneck, [3, 4, 6, 3], generator, channels, classes, width)
+    return _resnet("resnet50", "Bottleneck", [3, 4, 6, 3], generator, channels, classes, width)
 
 
 class VGG(nn.Module):
@@ -77,6 +78,8 @@ class VGG(nn.Module):
     """
 
     def __init__(self, *, channels: int, classes: int, width: int) -> None:
+        from torchvision.models import vgg
+
         super().__init__()
         plan = [part if part == "M" else part * width for part in VGG13]
         self.features = vgg.make_layers(plan, batch_norm=True)

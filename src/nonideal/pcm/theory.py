@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from .. import stats
 
@@ -129,7 +129,7 @@ def fit_eq8(configurations: Sequence[tuple[int, int]], eta: np.ndarray) -> Eq8Fi
         high=eta_s + margin,
         degrees=count - 1,
         chi2_error=chi2_error,
-        p_error=float(chi2.sf(chi2_error, count - 1)),
+        p_error=float(chdtrc(count - 1, chi2_error)),
         per_trial=per_trial,
     )
 
