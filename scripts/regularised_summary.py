@@ -5,7 +5,7 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import tables
-from nonideal.regularised import analysis
+from nonideal.regularised import analysis, verdicts
 from nonideal.schemas import regularised
 
 networks = tables.read(snakemake.input.qat, regularised.QAT)
@@ -17,7 +17,7 @@ made = {
     "faults": (analysis.fault_summary(faults, floats), regularised.FAULT_SUMMARY),
     "variability": (analysis.variability_summary(variability, floats), regularised.VARIABILITY_SUMMARY),
     "claims": (
-        analysis.claims(networks, faults, variability, snakemake.params.tolerated_loss),
+        verdicts.claims(networks, faults, variability, snakemake.params.tolerated_loss),
         regularised.CLAIMS,
     ),
 }

@@ -10,7 +10,7 @@ import yaml
 
 from nonideal import compare, stats, tables
 from nonideal.published import COLUMNS, KEY, PublishedError, read_published
-from nonideal.regularised import analysis
+from nonideal.regularised import verdicts
 from nonideal.schemas.crossbar import CROSSBAR_KEY
 from nonideal.schemas.published import KINDS, TRACKS
 from nonideal.schemas.registry import declared
@@ -492,7 +492,7 @@ def regularised_tables(dataset):
     named = {"dataset": dataset, "model": "resnet8"}
     bare = networks.assign(**named, seed=0, test_accuracy=0.9)
     measured = named | {"seed": 0, "test_accuracy": 0.9}
-    claims = analysis.claims(bare, faults.assign(**measured), cells.assign(**measured, bits=4), 1.0)
+    claims = verdicts.claims(bare, faults.assign(**measured), cells.assign(**measured, bits=4), 1.0)
     return {
         "regularised/qat.parquet": filled("regularised_qat_summary", networks.assign(**named)),
         "regularised/faults.parquet": filled("regularised_faults_summary", faults.assign(**named)),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from nonideal.regularised import analysis
+from nonideal.regularised import analysis, verdicts
 
 
 def accuracies(**methods):
@@ -28,7 +28,7 @@ def test_a_difference_is_paired_and_has_students_interval():
 def test_a_single_seed_has_no_interval_and_decides_nothing():
     mean, low, high, count = analysis.difference(pd.Series([0.9]), pd.Series([0.8]))
     assert (round(mean, 6), count) == (10, 1) and math.isnan(low) and math.isnan(high)
-    assert analysis.verdict(low, high, 0) == "undecided"
+    assert verdicts.verdict(low, high, 0) == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def test_a_single_seed_has_no_interval_and_decides_nothing():
     [(0, 1, "holds"), (-1, 1, "undecided"), (-2, -0.1, "fails"), (-1, 0, "undecided"), (0.1, 2, "holds")],
 )
 def test_verdicts(low, high, said):
-    assert analysis.verdict(low, high, 0) == said
-    assert analysis.verdict(low + 5, high + 5, 5) == said
+    assert verdicts.verdict(low, high, 0) == said
+    assert verdicts.verdict(low + 5, high + 5, 5) == said
 
 
 def test_summaries_hold_mean_interval_and_paired_change():
@@ -58,7 +58,7 @@ def test_claims_take_the_mean_and_the_least_over_conditions():
         step={4: [0.89, 0.91], 2: [0.71, 0.73]},
         fixed={4: [0.5, 0.52]},
     )
-    rows = pd.DataFrame(analysis.qat_claims(frame)).set_index(["name", "statistic", "bits"])
+    rows = pd.DataFrame(verdicts.qat_claims(frame)).set_index(["name", "statistic", "bits"])
     found = rows.loc["multiplier_over_step"]
     assert found["value"].to_dict() == pytest.approx(
         {("mean", 0): 0.0, ("least", 0): -1.0, ("single", 2): -1.0, ("single", 4): 1.0}, abs=1e-9
@@ -79,10 +79,10 @@ def test_what_is_tolerated_ends_at_the_first_loss():
             "seeds": [3, 3, 3, 3],
         }
     )
-    assert analysis.tolerated(rows, "rate", 1.0, 0.2) == pytest.approx((10, 0, 30, 3))
+    assert verdicts.tolerated(rows, "rate", 1.0, 0.2) == pytest.approx((10, 0, 30, 3))
     nothing = rows.assign(change=-5.0)
-    assert analysis.tolerated(nothing, "rate", 1.0, 0.2)[0] == 0
-    value, low, high, _ = analysis.tolerated(rows.assign(change_low=np.nan), "rate", 1.0, 0.2)
+    assert verdicts.tolerated(nothing, "rate", 1.0, 0.2)[0] == 0
+    value, low, high, _ = verdicts.tolerated(rows.assign(change_low=np.nan), "rate", 1.0, 0.2)
     assert value == pytest.approx(10) and math.isnan(low) and math.isnan(high)
 
 
@@ -91,9 +91,9 @@ def test_what_was_not_run_is_not_known_to_fail(claimed, end):
     rows = pd.DataFrame(
         {"rate": [0.0, 0.3], "change": 0.0, "change_low": -0.2, "change_high": 0.2, "seeds": 3}
     )
-    found = analysis.tolerated(rows, "rate", 1.0, claimed)
+    found = verdicts.tolerated(rows, "rate", 1.0, claimed)
     assert found == pytest.approx((30, 30, end, 3))
-    assert analysis.verdict(*found[1:3], 100 * claimed) == ("holds" if end == 30 else "undecided")
+    assert verdicts.verdict(*found[1:3], 100 * claimed) == ("holds" if end == 30 else "undecided")
 
 
 def test_the_least_of_all_conditions_is_that_of_every_one():
@@ -103,12 +103,12 @@ def test_the_least_of_all_conditions_is_that_of_every_one():
          "test_accuracy": 0.5 + (mode == "b") * (gain + scatter * (seed - 1))}
         for mode in "ab" for rate, (gain, scatter) in spread.items() for seed in range(3)
     ]  # fmt: skip
-    found = analysis.compared(pd.DataFrame(rows), "mode", "b", "a", ["rate"])["least"]
+    found = verdicts.compared(pd.DataFrame(rows), "mode", "b", "a", ["rate"])["least"]
     value, low, high, seeds = found
     assert (value, seeds) == (pytest.approx(1.0), 3)
     assert low < -4 and high == pytest.approx(1.0, abs=0.1)
-    assert analysis.verdict(low, high, 0.0) == "undecided"
-    assert analysis.verdict(low, high, 1.5) == "fails"  # at the first rate, however good the second is
+    assert verdicts.verdict(low, high, 0.0) == "undecided"
+    assert verdicts.verdict(low, high, 1.5) == "fails"  # at the first rate, however good the second is
 
 
 def test_the_order_of_mitigations_is_read_from_their_accuracies():
@@ -119,7 +119,7 @@ def test_the_order_of_mitigations_is_read_from_their_accuracies():
         for mode, value in levels.items() for rate in (0.0, 0.1, 0.2) for seed in range(3)
     ]  # fmt: skip
     floats = accuracies(float={32: [0.9, 0.91, 0.92]})
-    table = pd.DataFrame(analysis.fault_claims(pd.DataFrame(rows), floats, 1.0))
+    table = pd.DataFrame(verdicts.fault_claims(pd.DataFrame(rows), floats, 1.0))
     table = table.set_index(["name", "statistic", "bits"])
     assert table.loc[("passive_over_basic", "mean", 3), "value"] == pytest.approx(10)
     assert table.loc[("active_passive_over_active", "mean", 3), "verdict"] == "fails"

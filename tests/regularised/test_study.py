@@ -6,7 +6,7 @@ from regularised_study import CONFIG
 from nonideal import faults, tables
 from nonideal.models.registry import build
 from nonideal.quantize import attach
-from nonideal.regularised import analysis, cell_study, inspection, job, networks, study
+from nonideal.regularised import analysis, cell_study, inspection, job, networks, study, verdicts
 from nonideal.regularised.penalty import Course, Penalty
 from nonideal.rng import torch_stream
 from nonideal.schemas import regularised
@@ -146,7 +146,7 @@ def test_claims_of_a_run_fit_their_table(run, states):
     qat = pd.concat([qat, full], ignore_index=True)
     rows = pd.DataFrame(cell_study.with_faults(run, trained, 3, 0.5))
     cells = pd.DataFrame([*cell_study.with_variability(run, trained, "regularised")])
-    claims = tables.check(analysis.claims(qat, rows, cells, 1.0), regularised.CLAIMS)
+    claims = tables.check(verdicts.claims(qat, rows, cells, 1.0), regularised.CLAIMS)
     same = claims[(claims["name"] == "multiplier_over_step") & (claims["statistic"] == "mean")].iloc[0]
     assert (same["value"], same["verdict"]) == (0.0, "holds")
     missing = claims[claims["name"] == "regularised_over_chip_in_loop"]

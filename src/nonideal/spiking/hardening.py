@@ -18,7 +18,7 @@ import pandas as pd
 from torch import nn
 
 from nonideal import rng
-from nonideal.regularised import analysis, job, study
+from nonideal.regularised import analysis, job, study, verdicts
 from nonideal.schemas import spiking_cells as schemas
 from nonideal.spiking import precision
 from nonideal.training import Settings
@@ -115,7 +115,7 @@ def summaries(
         Points below full precision that still count as tolerated.
     """
     floats = networks[networks["method"] == "float"]
-    claims = analysis.claims(networks, faults, variability, loss)
+    claims = verdicts.claims(networks, faults, variability, loss)
     return {
         "regularised": analysis.summary(networks, floats, schemas.NETWORKS_SUMMARY.unique),
         "faults": analysis.summary(faults, floats, schemas.FAULT_SUMMARY.unique),
