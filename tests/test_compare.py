@@ -1,18 +1,15 @@
 import csv
-import itertools
 import math
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from nonideal import compare, stats, tables
-from nonideal.published import COLUMNS, KEY, PublishedError, read_published
-from nonideal.regularised import verdicts
+from nonideal.published import COLUMNS, PublishedError, read_published
 from nonideal.schemas.crossbar import CROSSBAR_KEY
-from nonideal.schemas.published import KINDS, TRACKS
+from nonideal.schemas.published import KINDS
 from nonideal.schemas.registry import declared
 
 LINE = {
@@ -393,132 +390,3 @@ def test_query_that_does_not_fit_names_the_line(listed, ours, change, problem):
     published = listed({}, {"quantity": "second"} | change)
     with pytest.raises(PublishedError, match=f"line 3: .*{problem}"):
         compare.compare(published, {"t.parquet": ours}, SCALE)
-
-
-@pytest.fixture(scope="module")
-def shipped(root):
-    return read_published(root / "config/published.csv")
-
-
-def test_shipped_list_is_sorted_and_fits_the_table(root, shipped):
-    assert len(shipped) > 300
-    assert not shipped.duplicated(list(KEY)).any()
-    order = list(zip(shipped["track"], shipped["figure"], strict=True))
-    assert order == sorted(order)
-    assert set(shipped["track"]) == set(TRACKS)
-    frame = compare.compare(shipped, {}, SCALE)
-    assert tables.check(frame, declared("compare_published"))["verdict"].eq("not run").all()
-    text = (root / "config/published.csv").read_bytes()
-    assert text.endswith(b"\n") and b"\r" not in text and b" \n" not in text
-
-
-def filled(name, rows):
-    """Rows of a declared table; columns that do not matter here are filled with any allowed value."""
-    columns = declared(name).columns
-    dull = {c: {"float64": 0.5, "int64": 1}.get(str(columns[c].dtype), "any") for c in columns}
-    frame = rows.assign(**{c: value for c, value in dull.items() if c not in rows})
-    return tables.check(frame, declared(name))
-
-
-def crossbar_tables(settings):
-    """Tables of a run with these settings of the crossbar; every error is the same."""
-    slicing, year = ("equal_fill", "max_fill", "max_fill_ec"), 31536000.0
-    a, b, c, ternary = (settings[key] for key in ("figure_4a", "figure_4b", "figure_4c", "ternary"))
-    rows = [
-        *itertools.product(["4a"], slicing, ["gaussian"], a["bases"], a["n_slices"], a["times_s"]),
-        *(("4a", "digital", "gaussian", 2 ** -(-8 // n), n, t) for n in a["n_slices"] for t in a["times_s"]),
-        *itertools.product(["4b"], slicing, ["gaussian"], b["bases"], b["n_slices"], b["times_s"]),
-        *itertools.product(["4c"], slicing, ["gaussian"], c["bases"], c["n_slices"], [20.0, year]),
-    ]
-    for weights, n, t in itertools.product(["gaussian", "ternary"], ternary["n_slices"], [20.0, year]):
-        rows += [("ternary", mapping, weights, 1, n, t) for mapping in slicing]
-        rows += [("ternary", "digital", weights, 2 ** -(-8 // n), n, t)]
-    summary = pd.DataFrame(rows, columns=["figure", "mapping", "weights", "base", "n_slices", "time_s"])
-    summary = summary.assign(time_s=summary["time_s"].astype(float), trials=100)
-    crossover = pd.DataFrame({"n_slices": c["n_slices"]}).assign(
-        first="max_fill", second="equal_fill", weights="gaussian", base=1
-    )
-    return {
-        "crossbar/summary.parquet": filled("crossbar_summary", summary),
-        "crossbar/crossover.parquet": filled("crossover", crossover),
-        "crossbar/eq8_fit.parquet": filled("eq8_fit", pd.DataFrame({"time_s": [20.0, 2592000.0]})),
-    }
-
-
-def accuracy_table(dataset):
-    """Summary of networks of every format on one data set."""
-    formats = ("8bit", "4bitsym", "4bit", "2bitsym", "ternary", "binary", "fp130", "nf4")
-    frame = pd.DataFrame(
-        itertools.product([dataset], ["qat", "ptq"], formats), columns=["dataset", "method", "format"]
-    )
-    frame = frame.assign(bits=4.0, mean=0.985, low=0.98, high=0.99, seeds=3)
-    return {"training/accuracy_summary.parquet": tables.check(frame, declared("accuracy_summary"))}
-
-
-def study_tables(dataset):
-    """Tables of the studies of fully connected networks and of their programs."""
-    sizes = {"4bitsym": "256-64-64-64-10", "fp130": "256-64-64-64-10", "8bit": "256-40-32-32-10"}
-    formats = pd.DataFrame({"format": list(sizes), "sizes": list(sizes.values())}).assign(dataset=dataset)
-    entropy = pd.DataFrame(itertools.product([1, 60], [1, 2, 3, 4]), columns=["epoch", "layer"])
-    equal = pd.DataFrame({"format": ["8bit", "4bitsym", "binary", "fp130", "nf4"]}).assign(dataset=dataset)
-    scan = pd.DataFrame({"quantscale": [0.2, 0.4], "suffices": [True, False]})
-    return {
-        "firmware/formats.parquet": filled("formats", formats),
-        "training/entropy_summary.parquet": filled(
-            "entropy_summary", entropy.assign(dataset=dataset, format="4bitsym")
-        ),
-        "capacity/equal_loss.parquet": filled("capacity_equal_loss", equal.assign(points=3)),
-        "quantscale/summary.parquet": filled(
-            "quantscale_summary", scan.assign(dataset=dataset, format="4bitsym")
-        ),
-    }
-
-
-def regularised_tables(dataset):
-    """Tables of regularised training; every accuracy is the same."""
-    methods = ("fixed", "step", "multiplier", "multiplier_ste", "lsq")
-    networks = pd.DataFrame(
-        [("float", 32), *itertools.product(methods, [4, 3, 2])], columns=["method", "bits"]
-    )
-    modes = ("basic", "passive", "active", "active+passive")
-    faults = pd.DataFrame(
-        itertools.product(modes, [0.0, 0.5], [0.0, 0.1, 0.2, 0.3], [4, 3]),
-        columns=["mode", "p_stuck1", "rate", "bits"],
-    )
-    cells = pd.DataFrame(
-        itertools.product(["chip_in_loop", "regularised", "unseen_map"], [0.05, 0.1, 0.2, 0.4]),
-        columns=["method", "sigma"],
-    )
-    named = {"dataset": dataset, "model": "resnet8"}
-    bare = networks.assign(**named, seed=0, test_accuracy=0.9)
-    measured = named | {"seed": 0, "test_accuracy": 0.9}
-    claims = verdicts.claims(bare, faults.assign(**measured), cells.assign(**measured, bits=4), 1.0)
-    return {
-        "regularised/qat.parquet": filled("regularised_qat_summary", networks.assign(**named)),
-        "regularised/faults.parquet": filled("regularised_faults_summary", faults.assign(**named)),
-        "regularised/variability.parquet": filled(
-            "regularised_variability_summary", cells.assign(**named, bits=4)
-        ),
-        "regularised/claims.parquet": tables.check(claims, declared("regularised_claims")),
-    }
-
-
-def test_every_wired_line_finds_its_row(root, shipped):
-    settings = yaml.safe_load((root / "config/config.yaml").read_text())["crossbar"]
-    made = crossbar_tables(settings) | accuracy_table("mnist") | study_tables("mnist")
-    made |= regularised_tables("cifar10")
-    frame = compare.compare(shipped, made, SCALE)
-    # Tables of the other tracks are looked at where they are made, in the tests of the workflow.
-    assert set(made) <= set(shipped["table"])
-    made_here = shipped["table"].isin(made).to_numpy()
-    lost = frame[made_here & frame["verdict"].eq("not run")]
-    assert lost.empty, lost[["figure", "quantity"]].to_string()
-    assert frame[~made_here]["verdict"].eq("not run").all()
-    accuracies = shipped["table"].eq("training/accuracy_summary.parquet").to_numpy()
-    percent = frame[accuracies & frame["unit"].eq("%")]
-    assert percent["ours"].eq(98.5).all() and percent["interval"].to_numpy() == pytest.approx(0.5)
-
-
-def test_networks_on_other_data_are_not_held_against_mnist(shipped):
-    frame = compare.compare(shipped, accuracy_table("digits") | regularised_tables("digits"), SCALE)
-    assert frame["verdict"].eq("not run").all()
