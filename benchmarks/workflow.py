@@ -3,7 +3,7 @@
 Run `python benchmarks/workflow.py [--results FOLDER] [--output PATH]` after `make`. A row is a rule: its jobs
 in the run, wall-clock and processor seconds of all of them (Snakemake's benchmark files), and the processor
 seconds to start Python and to import what the rule's adapter imports, in a fresh process now (least of
-three), for all jobs together; for a figure its notebook's process as well. The last row is the sum. Snakemake
+two), for all jobs together; for a figure its notebook's process as well. The last row is the sum. Snakemake
 reads the processor time of a job every few seconds: that of a short one is a lower bound.
 """
 
@@ -26,7 +26,7 @@ from nonideal.reference import timings
 ROOT = Path(__file__).resolve().parents[1]
 # Adapters named otherwise than their rules.
 ADAPTERS = {"compare_published": "show_table", "provenance": "run_provenance", "train_float": "train"}
-REPEATS = 3
+REPEATS = 2
 
 
 def main() -> None:
