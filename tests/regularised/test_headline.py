@@ -17,6 +17,7 @@ HEADLINE = {
     "p_stuck1": 0.5,
     "sigma": 0.4,
     "epochs": 1,
+    "learning_rate": None,
 }
 
 
@@ -43,6 +44,21 @@ def test_settings_take_the_one_rate_and_the_network_of_the_crossbars(started):
     assert run.config["width"] == 3 != CONFIG["width"]
     assert run.labels(0) == {"dataset": "digits", "model": "resnet8", "seed": 0}
     assert len(run.examples.tensors.train_labels) == 128
+
+
+def test_epochs_and_rate_are_its_own_or_those_of_the_studies():
+    def course(**changes):
+        config = CONFIG | {"headline": HEADLINE | changes, "networks": NETWORKS}
+        made = headline.settings_of(config)
+        return {
+            (made[part]["epochs"], made[part]["learning_rate"]) for part in ("qat", "faults", "variability")
+        }
+
+    own = {
+        (CONFIG[part]["epochs"], CONFIG[part]["learning_rate"]) for part in ("qat", "faults", "variability")
+    }
+    assert course(epochs=None) == own
+    assert course(epochs=7, learning_rate=0.5) == {(7, 0.5)}
 
 
 def test_few_test_images_are_watched_and_all_of_them_count(started):

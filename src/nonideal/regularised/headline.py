@@ -52,17 +52,17 @@ class HeadlineRun(job.Run):
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the studies, with the one rate and the one sigma of section ``headline``."""
+    """Settings of the studies, with what section ``headline`` says instead."""
     headline, networks = config["headline"], config["networks"]
-    epochs = {} if headline["epochs"] is None else {"epochs": headline["epochs"]}
+    course = {key: headline[key] for key in ("epochs", "learning_rate") if headline[key] is not None}
     return dict(config) | {
         "dataset": networks["dataset"],
         "model": networks["architecture"],
         "width": networks["width"],
-        "qat": config["qat"] | epochs | {"bits": headline["bits"]},
-        "faults": config["faults"] | epochs | {"rates": [headline["rate"]]},
+        "qat": config["qat"] | course | {"bits": headline["bits"]},
+        "faults": config["faults"] | course | {"rates": [headline["rate"]]},
         "variability": config["variability"]
-        | epochs
+        | course
         | {"bits": headline["bits"], "sigmas": [headline["sigma"]]},
     }
 
