@@ -1,8 +1,8 @@
 """Where the time of the default artefact goes, and how much of a job is importing.
 
 Run `python benchmarks/workflow.py [--results FOLDER] [--output PATH]` after `make`. A row is a rule: its jobs
-in the run, wall-clock and processor seconds of all of them (Snakemake's benchmark files), and the processor
-seconds to start Python and to import what the rule's adapter imports, in a fresh process now (least of
+in the run, the processor seconds of all of them (Snakemake's benchmark files), and the processor seconds
+to start Python and to import what the rule's adapter imports, in a fresh process now (least of
 two), for all jobs together; for a figure its notebook's process as well. The last row is the sum. Snakemake
 reads the processor time of a job every few seconds: that of a short one is a lower bound.
 """
@@ -45,7 +45,6 @@ def main() -> None:
             {
                 "rule": rule,
                 "jobs": jobs,
-                "wall_s": took["wall_s"],
                 "processor_s": took["processor_s"],
                 "import_s": jobs * once,
             }
