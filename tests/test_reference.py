@@ -101,6 +101,11 @@ def test_timings_are_summed_over_the_jobs_of_a_rule(tmp_path):
     }
 
 
+def test_no_table_of_the_committed_reference_names_a_path_of_the_machine(root):
+    for path in (root / "results/reference").rglob("*.parquet"):
+        assert not [name for name in tables.facts(path).get("inputs", {}) if name.startswith("/")], path
+
+
 def test_the_comparison_is_made_anew_when_a_track_is_added(root, tmp_path):
     kept, part = tmp_path / "reference", tmp_path / "reduced"
     shutil.copytree(root / "results/reference", kept)

@@ -179,6 +179,8 @@ def compare_again(run: Path, reference: Path, *, root: Path = ROOT) -> pd.DataFr
     facts = provenance.collect(
         config=config, rule="compare_published_values", inputs=[listed, *paths.values()]
     )
+    # As in tables of the workflow, whose paths are those from the top folder.
+    facts["inputs"] = {name.removeprefix(f"{root}/"): digest for name, digest in facts["inputs"].items()}
     tables.write(frame, reference / COMPARED, COMPARISON, provenance=facts)
     frame = tables.read(reference / COMPARED, COMPARISON)
     show.to_csv(frame, reference / "tables/compare_published.csv")
