@@ -5,8 +5,8 @@ from adapter import start
 provenance = start(snakemake)
 
 from nonideal import tables
-from nonideal.mcu import fault_study
+from nonideal.mcu import fault_summary
 from nonideal.schemas import mcu
 
-frame = fault_study.summary(tables.read(snakemake.input.accuracy, mcu.FLASH_RUNS))
+frame = fault_summary.summary(tables.read(snakemake.input.accuracy, mcu.FLASH_RUNS))
 tables.write(frame, snakemake.output[0], mcu.FLASH_SUMMARY, provenance=provenance)

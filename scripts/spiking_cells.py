@@ -6,9 +6,9 @@ provenance = start(snakemake)
 
 from nonideal import tables
 from nonideal.schemas import spiking_cells
-from nonideal.spiking import hardening
+from nonideal.spiking import summaries
 
-made = hardening.summaries(
+made = summaries.cells(
     tables.read(snakemake.input.regularised, spiking_cells.NETWORKS),
     tables.read(snakemake.input.faults, spiking_cells.FAULT_RUNS),
     tables.read(snakemake.input.variability, spiking_cells.VARIABILITY_RUNS),

@@ -6,8 +6,10 @@ provenance = start(snakemake)
 
 from nonideal import tables
 from nonideal.schemas import spiking
-from nonideal.spiking.crossvalidation import summarise
+from nonideal.spiking import summaries
 
 events = tables.read(snakemake.input.events, spiking.EVENTS)
 tables.write(events, snakemake.output.events, spiking.EVENTS, provenance=provenance)
-tables.write(summarise(events), snakemake.output.summary, spiking.EVENTS_SUMMARY, provenance=provenance)
+tables.write(
+    summaries.events(events), snakemake.output.summary, spiking.EVENTS_SUMMARY, provenance=provenance
+)

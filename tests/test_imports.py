@@ -42,6 +42,21 @@ def test_unknown_module(tmp_path):
         imports.behind(script)
 
 
+def test_summaries_do_not_import_torch():
+    # Jobs of a second: PyTorch would take three.
+    modules = (
+        "cnn_tradeoff, compare, mcu.fault_summary, mcu.formats, page, pcm.network_analysis, "
+        "regularised.verdicts, spiking.summaries"
+    )
+    program = (
+        "import sys, importlib\n"
+        f"for name in {modules!r}.split(', '): importlib.import_module('nonideal.' + name)\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["False"]
+
+
 def test_training_does_not_import_what_takes_seconds_and_few_jobs_need():
     slow = {"torchvision", "torch._dynamo", "scipy.stats", "numba", "matplotlib"}
     program = (

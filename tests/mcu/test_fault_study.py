@@ -7,7 +7,7 @@ import torch
 from pandera.errors import SchemaErrors
 
 from nonideal import faults, recipe, tables
-from nonideal.mcu import build, fault_study, flash
+from nonideal.mcu import build, fault_study, fault_summary, flash
 from nonideal.mcu.export import export
 from nonideal.mcu.integer import from_model
 from nonideal.mcu.verify import MismatchError
@@ -225,7 +225,7 @@ def test_the_stored_map_is_that_of_the_flash(job, networks, tmp_path):
 
 
 def test_summary(runs, tmp_path):
-    frame = fault_study.summary(runs)
+    frame = fault_summary.summary(runs)
     tables.write(frame, tmp_path / "summary.parquet", mcu.FLASH_SUMMARY, provenance={})
     row = frame.query("method == 'trained' and rate == 0.3").iloc[0]
     own = runs.query("method == 'trained' and rate == 0.3").set_index("seed")["test_accuracy"]

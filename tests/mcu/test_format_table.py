@@ -6,12 +6,14 @@ from nonideal import tables
 from nonideal.mcu.formats import format_table
 from nonideal.schemas import mcu
 
+BITS = {"float": 32.0, "8bit": 8.0, "ternary": np.log2(3)}
+
 
 def accuracy(weights, **accuracies):
     """Rows of table accuracy from `method_format=(accuracy of each seed)`."""
     return pd.DataFrame(
         [
-            {"dataset": "d", "method": method, "format": name, "seed": seed}
+            {"dataset": "d", "method": method, "format": name, "bits": BITS[name], "seed": seed}
             | {"test_accuracy": value, "weights": weights}
             for key, values in accuracies.items()
             for method, name in [key.split("_")]

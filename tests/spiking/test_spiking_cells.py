@@ -12,7 +12,7 @@ from nonideal.quantize import attach
 from nonideal.quantize.learned import LearnedQuantiser
 from nonideal.regularised import cell_study, networks, study
 from nonideal.schemas import spiking_cells as schemas
-from nonideal.spiking import hardening, precision
+from nonideal.spiking import hardening, precision, summaries
 from nonideal.training import loop
 
 STEP = {"epochs": 2, "learning_rate": 0.02, "ramp": 0.5}
@@ -137,7 +137,7 @@ def test_variability_has_its_control(made):
 
 
 def test_summaries_are_paired_and_leave_out_what_is_not_measured(made):
-    frames = hardening.summaries(*made, 1.0)
+    frames = summaries.cells(*made, 1.0)
     for name, schema in (
         ("regularised", schemas.NETWORKS_SUMMARY),
         ("faults", schemas.FAULT_SUMMARY),

@@ -14,7 +14,7 @@ from nonideal.models import build
 from nonideal.quantize import attach
 from nonideal.rng import stream, torch_stream
 from nonideal.schemas import spiking as schemas
-from nonideal.spiking import convert, crossvalidation, precision, recordings
+from nonideal.spiking import convert, crossvalidation, precision, recordings, summaries
 from nonideal.spiking.deploy import run_format
 from nonideal.spiking.neurons import LIF
 
@@ -184,7 +184,7 @@ def test_summary_pairs_networks_by_seed():
             "spike_share": 0.1,
         }
     )  # fmt: skip
-    summary = precision.summarise(tables.check(frame, schemas.PRECISION))
+    summary = summaries.precision(tables.check(frame, schemas.PRECISION))
     tables.check(summary, schemas.PRECISION_SUMMARY)
     rows = summary.set_index("method")
     assert rows.loc["qat", "gap"] == pytest.approx(0.04) and rows.loc["ptq", "gap"] == pytest.approx(0.3)
@@ -252,7 +252,7 @@ def test_cross_validation_tests_every_recording_once(digits, tmp_path):
         for name in ("float", "4bit")
     ]
     frame = tables.check(pd.concat(rows), schemas.EVENTS)
-    summary = tables.check(crossvalidation.summarise(frame), schemas.EVENTS_SUMMARY).set_index("format")
+    summary = tables.check(summaries.events(frame), schemas.EVENTS_SUMMARY).set_index("format")
     assert summary["recordings"].tolist() == [24, 24] and summary.loc["float", "gap"] == 0
     full, four = (frame[frame["format"] == name] for name in ("float", "4bit"))
     gap = full["test_accuracy"].to_numpy() - four["test_accuracy"].to_numpy()

@@ -46,10 +46,8 @@ from nonideal.mcu.export import Export, export
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork, from_model, quantise_images
 from nonideal.mcu.verify import MismatchError, compare
 from nonideal.quantize import attach
-from nonideal.regularised import analysis
 from nonideal.regularised.networks import Remap
 from nonideal.regularised.penalty import FLOAT_FORWARD, Course, Penalty
-from nonideal.schemas.mcu import FLASH_SUMMARY
 from nonideal.training.checkpoint import folder_of
 
 # What a method writes, as a mode of `nonideal.faults`.
@@ -261,20 +259,6 @@ def stored_map(job: Job, networks: Mapping[int, Mapping[str, torch.Tensor]]) -> 
     stuck = stuck_bits(job, network, max(job.config["flash"]["rates"]), repetition)
     names = [name for name, layer in model.named_modules() if attach.weighted(name, layer)]
     return faults.to_frame(dict(zip(names, flash.cells(job.export(network), stuck), strict=True)))
-
-
-def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of table ``flash_faults_summary`` from those of ``flash_faults``."""
-    keys = list(FLASH_SUMMARY.unique)
-    parts = []
-    for _, part in runs.groupby(["dataset", "format", "kernel"], sort=True):
-        unaware = part[part["method"] == "unaware"]
-        reference = unaware[unaware["rate"] == unaware["rate"].min()]  # sound: the rate does not matter
-        reference = reference.assign(test_accuracy=reference["sound_accuracy"])
-        means = part.groupby(keys)[["sound_accuracy", "changed_weights"]].mean().reset_index()
-        parts.append(analysis.summary(part, reference, keys).merge(means, on=keys))
-    frame = pd.concat(parts, ignore_index=True).rename(columns={"sound_accuracy": "sound_mean"})
-    return frame[list(FLASH_SUMMARY.columns)]
 
 
 def labels(job: Job, method: str, rate: float, repetition: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import pandas as pd
 
 from nonideal import stats
-from nonideal.quantize.formats import get_format
 
 COSTS = ("cycles", "instructions")  # of both kernels
 METHODS = ("float", "ptq", "qat")
@@ -36,8 +35,8 @@ def format_table(
     for (dataset, name), programs in kernels.groupby(["dataset", "format"]):
         accuracy = others.get(str(name), networks).query("dataset == @dataset")
         fast, plain = (programs.set_index("kernel").loc[kernel] for kernel in ("fast", "plain"))
-        row = {"dataset": dataset, "format": name, "bits": get_format(str(name)).bits, "sizes": fast["sizes"]}
         chosen = accuracy[(accuracy["format"] == name) & (accuracy["method"] == "qat")]
+        row = {"dataset": dataset, "format": name, "bits": chosen["bits"].iloc[0], "sizes": fast["sizes"]}
         row["weights"] = int(chosen["weights"].iloc[0])
         for method in METHODS:
             wanted = "float" if method == "float" else name

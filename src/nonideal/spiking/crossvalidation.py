@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from nonideal import rng, stats, training
+from nonideal import rng, training
 from nonideal.models import spiking
 from nonideal.spiking import convert, recordings
 from nonideal.training.checkpoint import folder_of
@@ -20,7 +20,6 @@ NETWORKS = {
     "spiking_vgg11": spiking.spiking_vgg11,
     "spiking_resnet19": spiking.spiking_resnet19,
 }
-KEY = ["source", "network", "split", "format", "bits"]
 
 
 def settings_of(config: Mapping[str, Any], threads: int, device: str) -> training.Settings:
@@ -131,41 +130,3 @@ def _measure(model: nn.Module, examples: training.Tensors) -> dict[str, Any]:
 
 
 EVALUATION_BATCH = 100  # recordings: T frames each
-
-
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy over all recordings and its interval over folds, for each format.
-
-    Parameters
-    ----------
-    rows
-        Table ``spiking_events``; with ``float`` among the formats.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of table ``spiking_events_summary``.
-    """
-    folds = ["source", "network", "split", "fold"]
-    full = rows[rows["format"] == "float"].set_index(folds)["test_accuracy"]
-    results = []
-    for key, part in rows.groupby(KEY, sort=True):
-        own = part.set_index(folds)["test_accuracy"]
-        gap = (full - own).dropna()
-        half, gap_half = (float(stats.half_width(v.sem(), len(v))) for v in (own, gap))
-        mean = part["correct"].sum() / part["recordings"].sum()
-        results.append(
-            dict(zip(KEY, key, strict=True))
-            | {
-                "recordings": part["recordings"].sum(),
-                "mean": mean,
-                "low": max(mean - half, 0.0),
-                "high": min(mean + half, 1.0),
-                "gap": gap.mean(),
-                "gap_low": gap.mean() - gap_half,
-                "gap_high": gap.mean() + gap_half,
-                "spike_share": part["spike_share"].mean(),
-                "folds": len(part),
-            }
-        )
-    return pd.DataFrame(results)

@@ -18,8 +18,7 @@ import pandas as pd
 from torch import nn
 
 from nonideal import rng
-from nonideal.regularised import analysis, job, study, verdicts
-from nonideal.schemas import spiking_cells as schemas
+from nonideal.regularised import analysis, job, study
 from nonideal.spiking import precision
 from nonideal.training import Settings
 
@@ -100,25 +99,3 @@ def with_multipliers(
         states[bits, repetition] = state
         rows.append(row)
     return states, pd.DataFrame(rows)
-
-
-def summaries(
-    networks: pd.DataFrame, faults: pd.DataFrame, variability: pd.DataFrame, loss: float
-) -> dict[str, pd.DataFrame]:
-    """Means and intervals over seeds, and claims that could be measured, by table.
-
-    Parameters
-    ----------
-    networks, faults, variability
-        Tables ``spiking_regularised``, ``spiking_faults`` and ``spiking_variability``.
-    loss
-        Points below full precision that still count as tolerated.
-    """
-    floats = networks[networks["method"] == "float"]
-    claims = verdicts.claims(networks, faults, variability, loss)
-    return {
-        "regularised": analysis.summary(networks, floats, schemas.NETWORKS_SUMMARY.unique),
-        "faults": analysis.summary(faults, floats, schemas.FAULT_SUMMARY.unique),
-        "variability": analysis.summary(variability, floats, schemas.VARIABILITY_SUMMARY.unique),
-        "claims": claims[claims["verdict"] != "not measured"],
-    }

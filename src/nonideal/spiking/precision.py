@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from nonideal import preprocessing, rng, stats, tensorfile, training
+from nonideal import preprocessing, rng, tensorfile, training
 from nonideal.data import load
 from nonideal.models.spiking import SpikingNetwork, spiking_mlp
 from nonideal.spiking import convert
@@ -24,7 +24,6 @@ from nonideal.spiking.export import export
 from nonideal.training.checkpoint import folder_of
 
 Networks = dict[int, dict[str, torch.Tensor]]
-KEY = ["dataset", "method", "format", "bits"]
 
 
 def tensors(folder: str | os.PathLike[str]) -> tuple[training.Tensors, int]:
@@ -218,60 +217,6 @@ def labels(config: Mapping[str, Any], weight_format: str, method: str, repetitio
         "bits": convert.bits_of(weight_format),
         "seed": repetition,
     }
-
-
-def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means and intervals over seeds of every format and method.
-
-    Parameters
-    ----------
-    rows
-        Table ``spiking_precision``.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of table ``spiking_precision_summary``. Gaps are paired: of networks from one float network.
-    """
-    accuracy = rows.set_index([*KEY, "seed"])["test_accuracy"]
-    by_seed = {method: part.droplevel(["method", "bits"]) for method, part in accuracy.groupby("method")}
-    full = by_seed["float"].droplevel("format")
-    results = []
-    for key, part in rows.groupby(KEY, sort=True):
-        named = dict(zip(KEY, key, strict=True))
-        # Indexed by data set and seed, so that subtraction pairs the networks.
-        own = part.set_index(["dataset", "seed"])["test_accuracy"]
-        qat = own
-        if named["method"] == "ptq":
-            qat = by_seed["qat"].xs(named["format"], level="format")
-        result = named | {
-            "mean": own.mean(),
-            **_ends("", own, bounded=True),
-            "gap": (full - own).mean(),
-            **_ends("gap_", full - own),
-            "further_loss": (qat - own).mean() if named["method"] == "ptq" else np.nan,
-            **(_ends("further_", qat - own) if named["method"] == "ptq" else dict.fromkeys(_FURTHER, np.nan)),
-        }
-        for name in ("integer_accuracy", "zero_share", "weight_bytes", "spikes", "spike_share"):
-            result[name] = part[name].mean()
-        float_bytes = part["weights"].mean() * convert.FLOAT_BITS / 8
-        result["memory_saved"] = float_bytes / result["weight_bytes"]
-        named_format = named["format"]
-        result["levels"] = 2.0**32 if named_format == "float" else float(len(convert.levels_of(named_format)))
-        results.append(result | {"seeds": len(part)})
-    return pd.DataFrame(results)
-
-
-_FURTHER = ("further_low", "further_high")
-
-
-def _ends(prefix: str, values: pd.Series, *, bounded: bool = False) -> dict[str, float]:
-    """Ends of the 95 % interval of a mean (Student's t); NaN for a single value."""
-    half = float(stats.half_width(values.sem(), len(values)))
-    low, high = values.mean() - half, values.mean() + half
-    if bounded:
-        low, high = max(low, 0.0), min(high, 1.0)
-    return {f"{prefix}low": low, f"{prefix}high": high}
 
 
 def _history(history: pd.DataFrame, names: Mapping[str, Any]) -> pd.DataFrame:

@@ -1,0 +1,125 @@
+"""Means and intervals of the studies of spiking networks, from their tables, without PyTorch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from nonideal import stats
+from nonideal.regularised import analysis, verdicts
+from nonideal.schemas import spiking_cells as schemas
+
+NETWORKS = ["dataset", "method", "format", "bits"]
+RECORDINGS = ["source", "network", "split", "format", "bits"]
+FLOAT_BITS = 32
+_FURTHER = ("further_low", "further_high")
+
+
+def precision(rows: pd.DataFrame) -> pd.DataFrame:
+    """Means and intervals over seeds of every format and method.
+
+    Parameters
+    ----------
+    rows
+        Table ``spiking_precision``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of table ``spiking_precision_summary``. Gaps are paired: of networks from one float network.
+    """
+    accuracy = rows.set_index([*NETWORKS, "seed"])["test_accuracy"]
+    by_seed = {method: part.droplevel(["method", "bits"]) for method, part in accuracy.groupby("method")}
+    full = by_seed["float"].droplevel("format")
+    results = []
+    for key, part in rows.groupby(NETWORKS, sort=True):
+        named = dict(zip(NETWORKS, key, strict=True))
+        # Indexed by data set and seed, so that subtraction pairs the networks.
+        own = part.set_index(["dataset", "seed"])["test_accuracy"]
+        qat = own
+        if named["method"] == "ptq":
+            qat = by_seed["qat"].xs(named["format"], level="format")
+        result = named | {
+            "mean": own.mean(),
+            **_ends("", own, bounded=True),
+            "gap": (full - own).mean(),
+            **_ends("gap_", full - own),
+            "further_loss": (qat - own).mean() if named["method"] == "ptq" else np.nan,
+            **(_ends("further_", qat - own) if named["method"] == "ptq" else dict.fromkeys(_FURTHER, np.nan)),
+        }
+        for name in ("integer_accuracy", "zero_share", "weight_bytes", "spikes", "spike_share"):
+            result[name] = part[name].mean()
+        float_bytes = part["weights"].mean() * FLOAT_BITS / 8
+        result["memory_saved"] = float_bytes / result["weight_bytes"]
+        result["levels"] = float(round(2.0 ** named["bits"]))
+        results.append(result | {"seeds": len(part)})
+    return pd.DataFrame(results)
+
+
+def events(rows: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy over all recordings and its interval over folds, for each format.
+
+    Parameters
+    ----------
+    rows
+        Table ``spiking_events``; with ``float`` among the formats.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of table ``spiking_events_summary``.
+    """
+    folds = ["source", "network", "split", "fold"]
+    full = rows[rows["format"] == "float"].set_index(folds)["test_accuracy"]
+    results = []
+    for key, part in rows.groupby(RECORDINGS, sort=True):
+        own = part.set_index(folds)["test_accuracy"]
+        gap = (full - own).dropna()
+        half, gap_half = (float(stats.half_width(v.sem(), len(v))) for v in (own, gap))
+        mean = part["correct"].sum() / part["recordings"].sum()
+        results.append(
+            dict(zip(RECORDINGS, key, strict=True))
+            | {
+                "recordings": part["recordings"].sum(),
+                "mean": mean,
+                "low": max(mean - half, 0.0),
+                "high": min(mean + half, 1.0),
+                "gap": gap.mean(),
+                "gap_low": gap.mean() - gap_half,
+                "gap_high": gap.mean() + gap_half,
+                "spike_share": part["spike_share"].mean(),
+                "folds": len(part),
+            }
+        )
+    return pd.DataFrame(results)
+
+
+def cells(
+    networks: pd.DataFrame, faults: pd.DataFrame, variability: pd.DataFrame, loss: float
+) -> dict[str, pd.DataFrame]:
+    """Means and intervals over seeds, and claims that could be measured, by table.
+
+    Parameters
+    ----------
+    networks, faults, variability
+        Tables ``spiking_regularised``, ``spiking_faults`` and ``spiking_variability``.
+    loss
+        Points below full precision that still count as tolerated.
+    """
+    floats = networks[networks["method"] == "float"]
+    claims = verdicts.claims(networks, faults, variability, loss)
+    return {
+        "regularised": analysis.summary(networks, floats, schemas.NETWORKS_SUMMARY.unique),
+        "faults": analysis.summary(faults, floats, schemas.FAULT_SUMMARY.unique),
+        "variability": analysis.summary(variability, floats, schemas.VARIABILITY_SUMMARY.unique),
+        "claims": claims[claims["verdict"] != "not measured"],
+    }
+
+
+def _ends(prefix: str, values: pd.Series, *, bounded: bool = False) -> dict[str, float]:
+    """Ends of the 95 % interval of a mean (Student's t); NaN for a single value."""
+    half = float(stats.half_width(values.sem(), len(values)))
+    low, high = values.mean() - half, values.mean() + half
+    if bounded:
+        low, high = max(low, 0.0), min(high, 1.0)
+    return {f"{prefix}low": low, f"{prefix}high": high}
