@@ -169,7 +169,7 @@ def _networks(folder: Path) -> str:
         "| network | data | epochs | test accuracy without hardware | minutes on a shared core |",
         "|---|---|---|---|---|",
     ]
-    for path in sorted(folder.glob("*/history.parquet")):
+    for path in [*sorted(folder.glob("*/history.parquet")), *sorted(folder.glob("others/*/history.parquet"))]:
         history = pd.read_parquet(path).sort_values("epoch")
         last = history.iloc[-1]
         lines.append(

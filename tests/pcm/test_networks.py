@@ -12,6 +12,7 @@ from nonideal.data import prepare
 from nonideal.pcm import network_analysis, network_options, network_training, networks, noise_training
 from nonideal.pcm.slicing import ternarise
 from nonideal.schemas import networks as schemas
+from nonideal.schemas.network_architectures import NETWORK_ARCHITECTURES
 from nonideal.schemas.network_history import NETWORK_HISTORY
 
 CONFIG = {
@@ -187,6 +188,16 @@ def test_learning_curves_and_weights(states):
             assert weight.abs().max() / weight.std(correction=0) < 3
             assert found["ternary"][name].abs().round(decimals=5).unique().numel() == 2
     assert not any("original" in name for name in found["noise_aware"])
+
+
+def test_architectures_are_compared_after_their_last_epochs(states):
+    history = pd.concat([states[1]] * 2, ignore_index=True).query("network == 'float'")
+    history = history.assign(epoch=[2, 1], train_accuracy=[0.75, 0.5], test_accuracy=[0.625, 0.25])
+    other = history.query("epoch == 1").assign(architecture="resnet20")
+    made = tables.check(network_analysis.architecture_table([history, other]), NETWORK_ARCHITECTURES)
+    assert made.to_numpy().tolist() == [
+        ["digits", "resnet20", 1, 0.5, 0.25], ["digits", "resnet8", 2, 0.75, 0.625]
+    ]  # fmt: skip
 
 
 def test_fine_tuning_needs_the_float_network(digits, tmp_path):

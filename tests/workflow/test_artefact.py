@@ -75,6 +75,12 @@ def test_everything_is_there(tiny):
     assert tiny.result("paper.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_other_architectures_are_trained_once(tiny):
+    made = pd.read_csv(tiny.result("tables/table_networks_architectures.csv"))
+    assert sorted(made["architecture"]) == ["resnet20", "resnet8"] and set(made["epochs"]) == {3}
+    assert [path.name for path in tiny.result("networks/others").iterdir()] == ["resnet20"]
+
+
 def test_trials_have_the_promised_columns_and_rows(tiny):
     parts = sorted(tiny.result("crossbar/trials").glob("part-*.parquet"))
     assert len(parts) == 2

@@ -152,15 +152,14 @@ def trained_for(wildcards):
 
 def recipe_of(wildcards):
     """Settings that one network's training depends on."""
-    used = ["dataset", "architecture", "width", "pixels", "threads", "float"]
-    return {key: NETWORKS[key] for key in used + (["noise"] if wildcards.network != "float" else [])}
+    noise = ["noise"] if wildcards.network != "float" else []
+    return {key: NETWORKS[key] for key in [*DESCRIBED_BY, "float", *noise]}
 
 
 def chip_settings(without=("chips", "shards")):
     """Settings that the simulation of one chip depends on."""
     deployment = {key: value for key, value in CHIPS.items() if key not in without}
-    used = {key: NETWORKS[key] for key in ("dataset", "architecture", "width", "pixels", "threads")}
-    return used | {"deployment": deployment}
+    return {key: NETWORKS[key] for key in DESCRIBED_BY} | {"deployment": deployment}
 
 
 def settings_for(wildcards):

@@ -1,8 +1,11 @@
 # Networks on phase-change memory: training with weight noise, then chips programmed once and read for a year.
 
 NETWORKS = config["networks"]
+OTHERS = [name for name in NETWORKS["others"] if name != NETWORKS["architecture"]]
 NETWORK_NAMES = ["float", "noise_aware", "ternary"]
 CHIPS = NETWORKS["deployment"]
+# Keys that every network of this section depends on.
+DESCRIBED_BY = ("dataset", "architecture", "width", "pixels", "threads")
 # The references have no converters, and the study of options chooses its own.
 CONVERTERS = ("dac_bits", "adc_bits", "converter_quantile")
 
@@ -29,6 +32,7 @@ TABLES |= {
     "table_networks": "networks/summary.parquet",
     "table_networks_references": "networks/references.parquet",
     "table_networks_training": "networks/history.parquet",
+    "table_networks_architectures": "networks/architectures.parquet",
     "table_networks_differences": "networks/differences.parquet",
     "table_networks_crossover": "networks/crossover.parquet",
     "table_pcm_ablation": "networks/options.parquet",
@@ -62,6 +66,33 @@ rule train_network:
         "networks: training, {wildcards.network}"
     script:
         adapter("train_network")
+
+
+rule train_other:
+    input:
+        **images(NETWORKS["dataset"]),
+        code=code("train_other"),
+    output:
+        network=result("networks/others/{architecture}/network.pt"),
+        history=result("networks/others/{architecture}/history.parquet"),
+    log:
+        log_of("train_other/{architecture}"),
+    benchmark:
+        timing_of("train_other/{architecture}")
+    wildcard_constraints:
+        architecture=r"resnet\d+",
+    threads: NETWORKS["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=600,
+    params:
+        seed=config["seed"],
+        settings={key: NETWORKS[key] for key in (*DESCRIBED_BY, "float") if key != "architecture"},
+        progress=result("networks/others/{architecture}/progress"),
+    message:
+        "networks: training, {wildcards.architecture} for comparison"
+    script:
+        adapter("train_other")
 
 
 rule network_chips:
@@ -127,8 +158,13 @@ rule network_summary:
             shard=[f"{shard:04d}" for shard in range(CHIPS["shards"])],
         ),
         references=rules.network_references.output.references,
+        floats=[
+            result("networks/float/history.parquet"),
+            *expand(rules.train_other.output.history, architecture=OTHERS),
+        ],
         code=code("network_summary"),
     output:
+        architectures=result("networks/architectures.parquet"),
         summary=result("networks/summary.parquet"),
         differences=result("networks/differences.parquet"),
         crossover=result("networks/crossover.parquet"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
@@ -37,6 +38,19 @@ def summary_table(chips: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame
         kept=table["accuracy_mean"] / full["accuracy"],
         kept_sem=table["accuracy_sem"] / full["accuracy"],
     )
+
+
+def architecture_table(histories: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Last epoch of each float network: rows of table ``network_architectures``.
+
+    Parameters
+    ----------
+    histories
+        Rows of table ``network_history``, one frame for each network.
+    """
+    last = [history.loc[[history["epoch"].idxmax()]] for history in histories]
+    columns = ["dataset", "architecture", "epochs", "train_accuracy", "test_accuracy"]
+    return pd.concat(last, ignore_index=True).rename(columns={"epoch": "epochs"})[columns]
 
 
 def difference_table(chips: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
