@@ -22,8 +22,8 @@ CONFIG = {
     "pixels": 8,
     "threads": 1,
     "float": {
-        "epochs": 1, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1, "warmup_epochs": 0,
-        "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "precision": "float32",
+        "epochs": 1, "threads": None, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1,
+        "warmup_epochs": 0, "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "precision": "float32",
         "channels_last": True,
     },
     "noise": {
@@ -252,4 +252,8 @@ def test_ternary_weights_in_training():
 def test_full_precision_chooses_its_optimiser_and_fine_tuning_is_published():
     config = CONFIG | {"float": CONFIG["float"] | {"optimiser": "muon"}}
     assert network_training.float_settings(config).optimiser == "muon"
+    assert network_training.float_settings(config).threads == config["threads"] == 1
+    config["float"]["threads"] = 2
+    assert network_training.float_settings(config).threads == 2
+    assert network_training.noise_settings(config).threads == 1
     assert network_training.noise_settings(config).optimiser == "sgd"  # Joshi et al. 2020, Methods

@@ -6,6 +6,7 @@ NETWORK_NAMES = ["float", "noise_aware", "ternary"]
 CHIPS = NETWORKS["deployment"]
 # Keys that every network of this section depends on.
 DESCRIBED_BY = ("dataset", "architecture", "width", "pixels", "threads")
+FLOAT_THREADS = NETWORKS["float"]["threads"] or NETWORKS["threads"]
 # The references have no converters, and the study of options chooses its own.
 CONVERTERS = ("dac_bits", "adc_bits", "converter_quantile")
 
@@ -53,7 +54,7 @@ rule train_network:
         timing_of("train_network/{network}")
     wildcard_constraints:
         network="|".join(NETWORK_NAMES),
-    threads: NETWORKS["threads"]
+    threads: lambda wildcards: FLOAT_THREADS if wildcards.network == "float" else NETWORKS["threads"]
     resources:
         mem_mb=4000,
         runtime=600,
@@ -81,7 +82,7 @@ rule train_other:
         timing_of("train_other/{architecture}")
     wildcard_constraints:
         architecture=r"resnet\d+",
-    threads: NETWORKS["threads"]
+    threads: FLOAT_THREADS
     resources:
         mem_mb=4000,
         runtime=600,

@@ -52,7 +52,7 @@ def float_settings(config: Mapping[str, Any]) -> training.Settings:
         cutout=recipe["cutout"],
         precision=recipe["precision"],
         channels_last=recipe["channels_last"],
-        threads=config["threads"],
+        threads=recipe["threads"] or config["threads"],
     )
 
 
@@ -69,6 +69,7 @@ def noise_settings(config: Mapping[str, Any]) -> training.Settings:
         schedule="step",
         step_epochs=recipe["step_epochs"],
         warmup_epochs=0.0,
+        threads=config["threads"],
     )
 
 
