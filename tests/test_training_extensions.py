@@ -54,6 +54,7 @@ def test_schedules_against_their_formulas():
         ({"warmup_epochs": 2.0}, "warmup_epochs"),
         ({"milestones": (0.6, 0.3)}, "milestones"),
         ({"label_smoothing": 1.0}, "label_smoothing"),
+        ({"average_decay": 1.0}, "average_decay"),
         ({"augmentation": "mixup"}, "crop_flip"),
         ({"precision": "float16"}, "bfloat16"),
         ({"cutout": -1, "augmentation": "crop_flip"}, "cutout"),
@@ -241,8 +242,40 @@ def test_attached_scales_are_chosen_every_epoch_and_frozen(coloured):
         assert (last != seen[1]) == moves
 
 
-def test_resuming_continues_exactly(coloured, tmp_path):
-    settings = short(augmentation="crop_flip", epochs=3, label_smoothing=0.1, warmup_epochs=1.0)
+def test_average_is_the_moving_average_of_every_step(coloured):
+    class Record(Hook):
+        def after_step(self, model, epoch, step):
+            steps.append({name: values.clone() for name, values in model.state_dict().items()})
+
+    steps: list[dict[str, torch.Tensor]] = []
+    plain, averaged = net(), net()
+    train(plain, coloured, short(), seed=0, hooks=[Record()], progress=False)
+    history = train(averaged, coloured, short(average_decay=0.75), seed=0, progress=False)
+    assert len(steps) == 6
+    for name, values in averaged.state_dict().items():
+        if values.is_floating_point():
+            expected = steps[0][name]
+            for step in steps[1:]:
+                expected = 0.75 * expected + 0.25 * step[name]
+            torch.testing.assert_close(values, expected)
+    # What is reported is of the averaged network, and training is not moved by the averaging.
+    test = evaluate(averaged, coloured.test_images, coloured.test_labels)
+    assert (history["test_loss"].iloc[-1], history["test_accuracy"].iloc[-1]) == (test.loss, test.accuracy)
+    assert any("running_mean" in name for name in averaged.state_dict())
+
+
+def test_quantised_networks_are_not_averaged(coloured):
+    model = net()
+    attach.attach(model, lambda _, layer: attach.FormatQuantiser(layer.weight, "4bitsym", clipping="mse"))
+    with pytest.raises(ValueError, match="without quantisers"):
+        train(model, coloured, short(average_decay=0.5), seed=0, progress=False)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_resuming_continues_exactly(coloured, tmp_path, decay):
+    settings = short(
+        augmentation="crop_flip", epochs=3, label_smoothing=0.1, warmup_epochs=1.0, average_decay=decay
+    )
     whole = net()
     expected = train(whole, coloured, settings, seed=0, progress=False)
 

@@ -24,7 +24,7 @@ CONFIG = {
     "float": {
         "epochs": 1, "threads": None, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1,
         "warmup_epochs": 0, "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "precision": "float32",
-        "channels_last": True,
+        "channels_last": True, "averaging": {"epochs": 0, "learning_rate": 0.02, "decay": 0.9},
     },
     "noise": {
         "epochs": 1, "learning_rate": 0.01, "step_epochs": 10, "weight_decay": 1e-4, "noise": 0.038,
@@ -198,6 +198,31 @@ def test_architectures_are_compared_after_their_last_epochs(states):
     assert made.to_numpy().tolist() == [
         ["digits", "resnet20", 1, 0.5, 0.25], ["digits", "resnet8", 2, 0.75, 0.625]
     ]  # fmt: skip
+
+
+def test_averaged_epochs_follow_the_others_and_resume(digits, states, tmp_path, monkeypatch):
+    averaging = CONFIG["float"]["averaging"] | {"epochs": 2}
+    config = CONFIG | {"float": CONFIG["float"] | {"averaging": averaging}}
+
+    def train():
+        return network_training.train_network(
+            config, "float", digits, initial=None, seed=3, progress=tmp_path, fingerprint="a" * 64
+        )
+
+    state, history = train()
+    annealed = states[1].query("network == 'float'")
+    columns = ["epoch", "learning_rate", "train_loss", "test_accuracy"]
+    pd.testing.assert_frame_equal(history[columns].head(1), annealed[columns].head(1))
+    assert history["epoch"].tolist() == [1, 2, 3] and history["learning_rate"].tolist()[1:] == [0.02, 0.02]
+    tables.check(history, NETWORK_HISTORY)
+    assert not torch.equal(state["classifier.weight"], states[0]["float"]["classifier.weight"])
+
+    def again(*_):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(network_training.training.loop._Run, "_steps", again)
+    resumed, _ = train()
+    assert all(torch.equal(resumed[name], values) for name, values in state.items())
 
 
 def test_fine_tuning_needs_the_float_network(digits, tmp_path):

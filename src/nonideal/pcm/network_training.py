@@ -56,6 +56,21 @@ def float_settings(config: Mapping[str, Any]) -> training.Settings:
     )
 
 
+def averaging_settings(config: Mapping[str, Any]) -> training.Settings | None:
+    """Settings of the epochs whose weights are averaged, after training in full precision; None for none."""
+    averaging = config["float"]["averaging"]
+    if not averaging["epochs"]:
+        return None
+    return replace(
+        float_settings(config),
+        epochs=averaging["epochs"],
+        lr=averaging["learning_rate"],
+        average_decay=averaging["decay"],
+        schedule="constant",
+        warmup_epochs=0.0,
+    )
+
+
 def noise_settings(config: Mapping[str, Any]) -> training.Settings:
     """Settings of the fine-tuning (Joshi et al. 2020, Methods); the rest is as in full precision."""
     recipe = config["noise"]
@@ -135,6 +150,14 @@ def train_network(
         hooks = [noise_training.WeightNoise(noisy, seed=rng.child_seed(child, network))]
     checkpoint = folder_of(progress, fingerprint) / f"{network}.pt"
     history = training.train(model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks)
+    averaging = averaging_settings(config) if network == "float" else None
+    if averaging is not None:
+        # Annealing to zero ends at the edge of a wide minimum, the mean of a walk nearer its middle.
+        seed = rng.child_seed(child, "averaging")
+        more = training.train(
+            model, examples, averaging, seed=seed, checkpoint=checkpoint.with_stem("averaging")
+        )
+        history = pd.concat([history, more.assign(epoch=more["epoch"] + len(history))], ignore_index=True)
     state = noise_training.bake(model).state_dict()
     rows = history.rename(columns={"lr": "learning_rate"}).assign(
         network=network, architecture=config["architecture"], dataset=config["dataset"]

@@ -22,6 +22,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from nonideal.layers import quant_layers
@@ -53,7 +55,8 @@ def train(
     Parameters
     ----------
     model
-        Network; it is moved to the device of `settings` and left there, in evaluation mode.
+        Network; it is moved to the device of `settings` and left there, in evaluation mode. With
+        `Settings.average_decay` it ends with the averaged weights.
     tensors
         Data set.
     settings
@@ -78,12 +81,14 @@ def train(
     -------
     pd.DataFrame
         One row per epoch: epoch (from 1), lr (at its start), train_loss and train_accuracy (over the steps
-        of the epoch, augmented images included), test_loss, test_accuracy, seconds, and what hooks return.
+        of the epoch, augmented images included), test_loss, test_accuracy (of the averaged network, if there
+        is one), seconds, and what hooks return.
 
     Raises
     ------
     ValueError
-        If the checkpoint is unreadable or was made by another run; the message names what differs.
+        If the checkpoint is unreadable or was made by another run; the message names what differs. If weights
+        are to be averaged and the network is quantised.
     FloatingPointError
         If the loss is no longer finite.
     """
@@ -107,6 +112,7 @@ def train(
                 due = run.epoch % checkpoint_every == 0 or run.epoch == settings.epochs
                 if checkpoint is not None and due:
                     checkpoints.save(checkpoint, run.state() | {"identity": identity})
+        run.finish()
     model.eval()
     return pd.DataFrame(run.history)
 
@@ -128,6 +134,15 @@ class _Run:
         self.regulariser, self.hooks = regulariser, tuple(hooks)
         groups = list(model.parameters()) if parameter_groups is None else parameter_groups(model)
         self.optimiser = optimiser(groups, settings)
+        # Buffers as well: running statistics of batch normalisation belong to the weights they are of.
+        self.average = None
+        if settings.average_decay:
+            if any(parametrize.is_parametrized(module) for module in model.modules()) or quant_layers(model):
+                raise ValueError(
+                    "average_decay is for networks without quantisers: their scales do not average"
+                )
+            average = get_ema_multi_avg_fn(settings.average_decay)
+            self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
         self.epoch = 0
         self.history: list[dict[str, float]] = []
 
@@ -165,7 +180,7 @@ class _Run:
     def _test(self) -> dict[str, float]:
         convolutional = self.settings.channels_last
         test = evaluate(
-            self.model,
+            self.model if self.average is None else self.average.module,
             self._laid_out(self.tensors.test_images),
             self.tensors.test_labels,
             batch=CONVOLUTION_BATCH if convolutional else EVALUATION_BATCH,
@@ -195,6 +210,8 @@ class _Run:
                 logits = self.model(self._laid_out(images)).float()
             loss = functional.cross_entropy(logits, labels)
             self._update(logits, labels, loss)
+            if self.average is not None:
+                self.average.update_parameters(self.model)
             for hook in self.hooks:
                 hook.after_step(self.model, self.epoch, step)
             # No .item() here: on a GPU it would wait for the step to end.
@@ -215,18 +232,26 @@ class _Run:
 
     def state(self) -> dict:
         """What a checkpoint holds."""
-        return {
+        state = {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "history": self.history,
         }
+        return state if self.average is None else state | {"average": self.average.state_dict()}
 
     def restore(self, state: dict) -> None:
         """Continue from the state of a checkpoint."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.history = state["history"]
         self.epoch = len(self.history)
+
+    def finish(self) -> None:
+        """Put the averaged weights, if there are any, into the network."""
+        if self.average is not None:
+            self.model.load_state_dict(self.average.module.state_dict())
 
 
 @torch.no_grad()

@@ -34,6 +34,9 @@ class Settings:
         Coefficient of the L2 term; with ``muon`` decoupled, as AdamW's.
     label_smoothing
         Share of the target that is spread evenly over the classes; the reported losses are without it.
+    average_decay
+        Decay, per step, of an exponential moving average of weights and buffers, which the network ends with
+        (Polyak and Juditsky 1992; Izmailov et al., arXiv:1803.05407, with equal weights); 0: none.
     schedule
         ``cosine`` (to zero, per step), ``step`` (times `step_factor` every `step_epochs`, or at each of
         `milestones`), ``halving`` (half every `step_epochs`) or ``constant``.
@@ -80,6 +83,7 @@ class Settings:
     nesterov: bool = False
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    average_decay: float = 0.0
     schedule: str = "cosine"
     warmup_epochs: float = 0.0
     step_epochs: int = 10
@@ -131,7 +135,7 @@ class Settings:
             )
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ValueError(f"lr must be positive, got {self.lr!r}")
-        for key in ("momentum", "weight_decay", "label_smoothing"):
+        for key in ("momentum", "weight_decay", "label_smoothing", "average_decay"):
             if not 0 <= getattr(self, key) < 1:
                 raise ValueError(f"{key} must lie in [0, 1), got {getattr(self, key)!r}")
         if not (math.isfinite(self.elastic) and self.elastic >= 0):
