@@ -71,6 +71,7 @@ def test_shipped_runs_have_names_of_their_own(root):
         ),
         ("spiking.formats", ["q3.3"], r"spiking.formats.0 = 'q3.3': allowed are q8.8"),
         ("regularised.pcm.bits", [6], r"regularised.pcm.bits: 6 not among regularised.qat.bits"),
+        ("networks.float.epochs", 2, r"warmup_epochs = 2: must be less than networks.float.epochs = 2"),
         (
             "networks.float.cutout",
             8,

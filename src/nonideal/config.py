@@ -96,6 +96,11 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             "1 + training.augmented_copies"
         )
     recipe = config["networks"]["float"]
+    if recipe["warmup_epochs"] >= recipe["epochs"]:
+        yield (
+            f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than "
+            f"networks.float.epochs = {recipe['epochs']}"
+        )
     if recipe["cutout"] and recipe["augmentation"] != "crop_flip":
         yield (
             f"networks.float.cutout = {recipe['cutout']}: goes with networks.float.augmentation = crop_flip "
