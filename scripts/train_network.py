@@ -1,4 +1,4 @@
-"""Adapter of rule train_network: one network for the crossbars."""
+"""Adapter of rules train_network and train_other: one network, for the crossbars or to compare accuracies."""
 
 from adapter import finish, resume, start
 
@@ -12,7 +12,7 @@ settings = snakemake.params.settings
 initial = snakemake.input.get("initial")
 state, history = network_training.train_network(
     settings,
-    snakemake.wildcards.network,
+    snakemake.params.network,
     snakemake.input.arrays,
     initial=tensorfile.load(initial) if initial else None,
     **resume(snakemake, provenance),

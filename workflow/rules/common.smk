@@ -151,9 +151,10 @@ def trained_for(wildcards):
 
 
 def recipe_of(wildcards):
-    """Settings that one network's training depends on."""
-    noise = ["noise"] if wildcards.network != "float" else []
-    return {key: NETWORKS[key] for key in [*DESCRIBED_BY, "float", *noise]}
+    """Settings that the training of one network depends on: of those for chips, or of another architecture."""
+    noise = ["noise"] if wildcards.get("network", "float") != "float" else []
+    used = {key: NETWORKS[key] for key in [*DESCRIBED_BY, "float", *noise]}
+    return used | {"architecture": wildcards.get("architecture", NETWORKS["architecture"])}
 
 
 def chip_settings(without=("chips", "shards")):

@@ -60,6 +60,7 @@ rule train_network:
         runtime=600,
     params:
         seed=config["seed"],
+        network="{network}",
         settings=recipe_of,
         # Not an output: Snakemake deletes outputs before a job starts, and this is what a killed job resumes from.
         progress=result("networks/{network}/progress"),
@@ -72,7 +73,7 @@ rule train_network:
 rule train_other:
     input:
         **images(NETWORKS["dataset"]),
-        code=code("train_other"),
+        code=code("train_network"),
     output:
         network=result("networks/others/{architecture}/network.pt"),
         history=result("networks/others/{architecture}/history.parquet"),
@@ -88,12 +89,13 @@ rule train_other:
         runtime=600,
     params:
         seed=config["seed"],
-        settings={key: NETWORKS[key] for key in (*DESCRIBED_BY, "float") if key != "architecture"},
+        network="float",
+        settings=recipe_of,
         progress=result("networks/others/{architecture}/progress"),
     message:
         "networks: training, {wildcards.architecture} for comparison"
     script:
-        adapter("train_other")
+        adapter("train_network")
 
 
 rule network_chips:

@@ -153,10 +153,10 @@ def train_network(
     averaging = averaging_settings(config) if network == "float" else None
     if averaging is not None:
         # Annealing to zero ends at the edge of a wide minimum, the mean of a walk nearer its middle.
-        seed = rng.child_seed(child, "averaging")
         more = training.train(
-            model, examples, averaging, seed=seed, checkpoint=checkpoint.with_stem("averaging")
-        )
+            model, examples, averaging,
+            seed=rng.child_seed(child, "averaging"), checkpoint=checkpoint.with_stem("averaging"),
+        )  # fmt: skip
         history = pd.concat([history, more.assign(epoch=more["epoch"] + len(history))], ignore_index=True)
     state = noise_training.bake(model).state_dict()
     rows = history.rename(columns={"lr": "learning_rate"}).assign(

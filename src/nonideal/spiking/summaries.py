@@ -11,7 +11,6 @@ from nonideal.schemas import spiking_cells as schemas
 
 NETWORKS = ["dataset", "method", "format", "bits"]
 RECORDINGS = ["source", "network", "split", "format", "bits"]
-FLOAT_BITS = 32
 _FURTHER = ("further_low", "further_high")
 
 
@@ -49,7 +48,7 @@ def precision(rows: pd.DataFrame) -> pd.DataFrame:
         }
         for name in ("integer_accuracy", "zero_share", "weight_bytes", "spikes", "spike_share"):
             result[name] = part[name].mean()
-        float_bytes = part["weights"].mean() * FLOAT_BITS / 8
+        float_bytes = part["weights"].mean() * analysis.FULL_PRECISION / 8
         result["memory_saved"] = float_bytes / result["weight_bytes"]
         result["levels"] = float(round(2.0 ** named["bits"]))
         results.append(result | {"seeds": len(part)})

@@ -210,10 +210,10 @@ class _Run:
                 logits = self.model(self._laid_out(images)).float()
             loss = functional.cross_entropy(logits, labels)
             self._update(logits, labels, loss)
-            if self.average is not None:
-                self.average.update_parameters(self.model)
             for hook in self.hooks:
                 hook.after_step(self.model, self.epoch, step)
+            if self.average is not None:
+                self.average.update_parameters(self.model)
             # No .item() here: on a GPU it would wait for the step to end.
             total += loss.detach() * len(labels)
             correct += (logits.detach().argmax(dim=1) == labels).sum()
