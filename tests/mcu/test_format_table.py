@@ -54,6 +54,7 @@ def test_each_format_has_the_accuracies_of_its_own_widths(table):
     assert table.loc["8bit", columns].tolist() == pytest.approx([12, 0.71, 0.7, 0.69])
     assert table.loc["ternary", columns].tolist() == pytest.approx([18, 0.91, 0.82, 0.45])
     assert table["sizes"].to_dict() == {"8bit": "4-2-2", "ternary": "4-3-2"}
+    assert table["bits"].to_dict() == {name: BITS[name] for name in ("8bit", "ternary")}
 
 
 def test_intervals_are_students_and_stay_within_bounds(table):
