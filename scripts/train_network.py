@@ -9,12 +9,13 @@ from nonideal.pcm import network_training
 from nonideal.schemas import network_history
 
 settings = snakemake.params.settings
-initial = snakemake.input.get("initial")
+initial, teacher = (snakemake.input.get(name) for name in ("initial", "teacher"))
 state, history = network_training.train_network(
     settings,
     snakemake.params.network,
     snakemake.input.arrays,
     initial=tensorfile.load(initial) if initial else None,
+    teacher=tensorfile.load(teacher) if teacher else None,
     **resume(snakemake, provenance),
 )
 tensorfile.save(state, snakemake.output.network)

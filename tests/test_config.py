@@ -77,6 +77,16 @@ def test_shipped_runs_have_names_of_their_own(root):
             8,
             r"cutout = 8: goes with .* crop_flip only, not with affine",
         ),
+        (
+            "networks.float.small",
+            {"share": 0.5, "pixels": 16},
+            r"small.pixels = 16: must be less than networks.pixels = 16",
+        ),
+        (
+            "networks.float.teacher",
+            {"architecture": "resnet8", "width": 8, "epochs": 1, "temperature": 1, "share": 0.5},
+            r"warmup_epochs = 2: must be less than networks.float.teacher.epochs = 1",
+        ),
         ("spiking.events.augmented_copies", 2, r"spiking.events.batch_size = 40: must be a multiple of 3"),
         ("spiking.events.recordings", 4, r"at least one for each of spiking.events.folds = 5"),
         (

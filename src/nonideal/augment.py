@@ -184,6 +184,20 @@ def _pixel_centres(height: int, width: int, device: torch.device) -> Tensor:
         return torch.stack((x.flatten(), y.flatten(), torch.ones_like(x).flatten()))
 
 
+def resize(images: Tensor, size: int) -> Tensor:
+    """Images [n, c, h, w] made smaller, to [n, c, size, size], bilinearly and antialiased.
+
+    Raises
+    ------
+    ValueError
+        If they are not larger than that.
+    """
+    if size >= min(images.shape[2:]):
+        height, width = images.shape[2:]
+        raise ValueError(f"images of {height} x {width} pixels cannot be made smaller to {size}")
+    return functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+
+
 CROP_PADDING = 4  # pixels, He et al., arXiv:1512.03385
 
 

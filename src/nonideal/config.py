@@ -106,6 +106,16 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"networks.float.cutout = {recipe['cutout']}: goes with networks.float.augmentation = crop_flip "
             f"only, not with {recipe['augmentation']}"
         )
+    if recipe["small"]["share"] and recipe["small"]["pixels"] >= config["networks"]["pixels"]:
+        yield (
+            f"networks.float.small.pixels = {recipe['small']['pixels']}: must be less than "
+            f"networks.pixels = {config['networks']['pixels']}"
+        )
+    if recipe["teacher"]["architecture"] and recipe["warmup_epochs"] >= recipe["teacher"]["epochs"]:
+        yield (
+            f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than "
+            f"networks.float.teacher.epochs = {recipe['teacher']['epochs']}"
+        )
     yield from _spiking_conflicts(config["spiking"])
     yield from _regularised_conflicts("regularised", config["regularised"])
     yield from _fpga_conflicts(config)

@@ -1,5 +1,7 @@
 """The Monte Carlo of networks: plans, shards, tables; and noise-aware training."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +26,9 @@ CONFIG = {
     "float": {
         "epochs": 1, "threads": None, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1,
         "warmup_epochs": 0, "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "precision": "float32",
-        "channels_last": True, "averaging": {"epochs": 0, "learning_rate": 0.02, "decay": 0.9},
+        "channels_last": True, "small": {"share": 0, "pixels": 4},
+        "teacher": {"architecture": None, "width": 4, "epochs": 2, "temperature": 4, "share": 0.9},
+        "averaging": {"epochs": 0, "learning_rate": 0.02, "decay": 0.9},
     },
     "noise": {
         "epochs": 1, "learning_rate": 0.01, "step_epochs": 10, "weight_decay": 1e-4, "noise": 0.038,
@@ -196,8 +200,34 @@ def test_architectures_are_compared_after_their_last_epochs(states):
     other = history.query("epoch == 1").assign(architecture="resnet20")
     made = tables.check(network_analysis.architecture_table([history, other]), NETWORK_ARCHITECTURES)
     assert made.to_numpy().tolist() == [
-        ["digits", "resnet20", 1, 0.5, 0.25], ["digits", "resnet8", 2, 0.75, 0.625]
+        ["digits", "float", "resnet20", 2, 1, 0.5, 0.25], ["digits", "float", "resnet8", 2, 2, 0.75, 0.625]
     ]  # fmt: skip
+
+
+def test_float_networks_learn_from_a_teacher(digits, tmp_path):
+    recipe = CONFIG["float"] | {
+        "teacher": {"architecture": "resnet20", "width": 4, "epochs": 2, "temperature": 4, "share": 0.9},
+        "averaging": {"epochs": 1, "learning_rate": 0.02, "decay": 0.9},
+    }
+    config = CONFIG | {"float": recipe}
+
+    def train(network, teacher=None):
+        return network_training.train_network(
+            config, network, digits,
+            initial=None, teacher=teacher, seed=3, progress=tmp_path / network, fingerprint="a" * 64,
+        )  # fmt: skip
+
+    teacher, history = train("teacher")
+    tables.check(history, NETWORK_HISTORY)
+    assert set(history["network"]) == {"teacher"} and set(history["architecture"]) == {"resnet20"}
+    assert set(history["width"]) == {4} and list(history["epoch"]) == [1, 2]  # not averaged
+    state, _ = train("float", teacher)
+    assert len(teacher) > len(state) and teacher["conv.weight"].shape[0] == 2 * state["conv.weight"].shape[0]
+    with pytest.raises(ValueError, match="give its state"):
+        train("float")
+    other = {name: -values if name == "classifier.weight" else values for name, values in teacher.items()}
+    shutil.rmtree(tmp_path / "float")
+    assert not torch.equal(train("float", other)[0]["conv.weight"], state["conv.weight"])
 
 
 def test_averaged_epochs_follow_the_others_and_resume(digits, states, tmp_path, monkeypatch):

@@ -36,7 +36,12 @@ TINY = {
         "width": 2,
         "pixels": 8,
         "others": ["resnet8", "resnet20"],
-        "float": {"epochs": 3, "averaging": {"epochs": 1}},
+        "float": {
+            "epochs": 3,
+            "small": {"share": 0.5, "pixels": 6},
+            "teacher": {"architecture": "resnet8", "width": 4, "epochs": 3},
+            "averaging": {"epochs": 1},
+        },
         "noise": {"epochs": 1},
         "deployment": {"n_slices": [1, 2], "points": 2, "chips": 2, "images": 40, "ablation_chips": 2},
     },

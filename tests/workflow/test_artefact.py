@@ -77,8 +77,14 @@ def test_everything_is_there(tiny):
 
 def test_other_architectures_are_trained_once(tiny):
     made = pd.read_csv(tiny.result("tables/table_networks_architectures.csv"))
-    assert sorted(made["architecture"]) == ["resnet20", "resnet8"] and set(made["epochs"]) == {4}
-    assert [path.name for path in tiny.result("networks/others").iterdir()] == ["resnet20"]
+    assert made[["network", "architecture", "width", "epochs"]].to_numpy().tolist() == [
+        ["float", "resnet20", 2, 4],
+        ["float", "resnet8", 2, 4],
+        ["teacher", "resnet8", 4, 3],
+    ]
+    assert {path.name for path in tiny.result("networks/others").iterdir()} == {"resnet20", "teacher"}
+    longer = ("--config", "networks={float: {averaging: {epochs: 2}}}")
+    assert tiny.due("results/tiny/networks/float/network.pt", options=longer) == {"train_network"}
 
 
 def test_trials_have_the_promised_columns_and_rows(tiny):

@@ -132,11 +132,13 @@ def published_tables():
         return sorted({row["table"] for row in csv.DictReader(file) if row["table"]})
 
 
-def initial_of(wildcards):
-    """Fine-tuning starts from the float network."""
-    if wildcards.network == "float":
+def networks_before(wildcards):
+    """Fine-tuning starts from the float network; float networks have a teacher, or none."""
+    if wildcards.get("network", "float") != "float":
+        return {"initial": result("networks/float/network.pt")}
+    if wildcards.get("other") == "teacher" or not NETWORKS["float"]["teacher"]["architecture"]:
         return {}
-    return {"initial": result("networks/float/network.pt")}
+    return {"teacher": result("networks/others/teacher/network.pt")}
 
 
 def chips_of(wildcards):
@@ -154,7 +156,11 @@ def recipe_of(wildcards):
     """Settings that the training of one network depends on: of those for chips, or of another architecture."""
     noise = ["noise"] if wildcards.get("network", "float") != "float" else []
     used = {key: NETWORKS[key] for key in [*DESCRIBED_BY, "float", *noise]}
-    return used | {"architecture": wildcards.get("architecture", NETWORKS["architecture"])}
+    if wildcards.get("other") == "teacher":
+        teacher = {key: used["float"]["teacher"][key] for key in ("architecture", "width", "epochs")}
+        kept = {key: value for key, value in used["float"].items() if key not in ("epochs", "averaging")}
+        return {key: used[key] for key in DESCRIBED_BY} | {"float": kept | {"teacher": teacher}}
+    return used | {"architecture": wildcards.get("other", NETWORKS["architecture"])}
 
 
 def chip_settings(without=("chips", "shards")):

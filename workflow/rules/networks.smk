@@ -2,6 +2,7 @@
 
 NETWORKS = config["networks"]
 OTHERS = [name for name in NETWORKS["others"] if name != NETWORKS["architecture"]]
+OTHERS += ["teacher"] if NETWORKS["float"]["teacher"]["architecture"] else []
 NETWORK_NAMES = ["float", "noise_aware", "ternary"]
 CHIPS = NETWORKS["deployment"]
 # Keys that every network of this section depends on.
@@ -42,7 +43,7 @@ TABLES |= {
 
 rule train_network:
     input:
-        unpack(initial_of),
+        unpack(networks_before),
         **images(NETWORKS["dataset"]),
         code=code("train_network"),
     output:
@@ -72,28 +73,29 @@ rule train_network:
 
 rule train_other:
     input:
+        unpack(networks_before),
         **images(NETWORKS["dataset"]),
         code=code("train_network"),
     output:
-        network=result("networks/others/{architecture}/network.pt"),
-        history=result("networks/others/{architecture}/history.parquet"),
+        network=result("networks/others/{other}/network.pt"),
+        history=result("networks/others/{other}/history.parquet"),
     log:
-        log_of("train_other/{architecture}"),
+        log_of("train_other/{other}"),
     benchmark:
-        timing_of("train_other/{architecture}")
+        timing_of("train_other/{other}")
     wildcard_constraints:
-        architecture=r"resnet\d+",
+        other=r"resnet\d+|teacher",
     threads: FLOAT_THREADS
     resources:
         mem_mb=4000,
         runtime=600,
     params:
         seed=config["seed"],
-        network="float",
+        network=lambda wildcards: "teacher" if wildcards.other == "teacher" else "float",
         settings=recipe_of,
-        progress=result("networks/others/{architecture}/progress"),
+        progress=result("networks/others/{other}/progress"),
     message:
-        "networks: training, {wildcards.architecture} for comparison"
+        "networks: training, {wildcards.other}"
     script:
         adapter("train_network")
 
@@ -163,7 +165,7 @@ rule network_summary:
         references=rules.network_references.output.references,
         floats=[
             result("networks/float/history.parquet"),
-            *expand(rules.train_other.output.history, architecture=OTHERS),
+            *expand(rules.train_other.output.history, other=OTHERS),
         ],
         code=code("network_summary"),
     output:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from nonideal import stats
 from nonideal.pcm import crossovers
+from nonideal.schemas.network_architectures import NETWORK_ARCHITECTURES
 
 CONFIGURATION = ["mapping", "base", "n_slices"]
 KEY = ["network", *CONFIGURATION, "time_s"]
@@ -49,7 +50,7 @@ def architecture_table(histories: Iterable[pd.DataFrame]) -> pd.DataFrame:
         Rows of table ``network_history``, one frame for each network.
     """
     last = [history.loc[[history["epoch"].idxmax()]] for history in histories]
-    columns = ["dataset", "architecture", "epochs", "train_accuracy", "test_accuracy"]
+    columns = list(NETWORK_ARCHITECTURES.columns)
     return pd.concat(last, ignore_index=True).rename(columns={"epoch": "epochs"})[columns]
 
 

@@ -22,6 +22,8 @@ ARCHITECTURES = {"resnet8": resnet8, "resnet20": resnet20, "resnet32": resnet32}
 NETWORKS = ("float", "noise_aware", "ternary")
 """Full precision; fine-tuned with weight noise; fine-tuned with weight noise and ternary weights."""
 
+TEACHER = "teacher"
+
 
 def tensors(folder: str | os.PathLike[str], pixels: int) -> tuple[training.Tensors, int]:
     """Prepared data set as tensors of square images of `pixels` a side, and its number of classes."""
@@ -50,6 +52,8 @@ def float_settings(config: Mapping[str, Any]) -> training.Settings:
         warmup_epochs=float(recipe["warmup_epochs"]),
         augmentation=recipe["augmentation"],
         cutout=recipe["cutout"],
+        small_share=recipe["small"]["share"],
+        small_pixels=recipe["small"]["pixels"],
         precision=recipe["precision"],
         channels_last=recipe["channels_last"],
         threads=recipe["threads"] or config["threads"],
@@ -66,9 +70,18 @@ def averaging_settings(config: Mapping[str, Any]) -> training.Settings | None:
         epochs=averaging["epochs"],
         lr=averaging["learning_rate"],
         average_decay=averaging["decay"],
+        small_share=0.0,
         schedule="constant",
         warmup_epochs=0.0,
     )
+
+
+def teacher_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Section ``networks`` as it is for the teacher, which itself has none and is not averaged."""
+    teacher = config["float"]["teacher"]
+    names = {key: teacher[key] for key in ("architecture", "width")}
+    own = {"epochs": teacher["epochs"], "averaging": {"epochs": 0}, "teacher": {"architecture": None}}
+    return dict(config) | names | {"float": dict(config["float"]) | own}
 
 
 def noise_settings(config: Mapping[str, Any]) -> training.Settings:
@@ -81,6 +94,7 @@ def noise_settings(config: Mapping[str, Any]) -> training.Settings:
         lr=recipe["learning_rate"],
         nesterov=False,
         weight_decay=recipe["weight_decay"],
+        small_share=0.0,
         schedule="step",
         step_epochs=recipe["step_epochs"],
         warmup_epochs=0.0,
@@ -94,6 +108,7 @@ def train_network(
     data: str | os.PathLike[str],
     *,
     initial: Mapping[str, torch.Tensor] | None,
+    teacher: Mapping[str, torch.Tensor] | None = None,
     seed: int,
     progress: str | os.PathLike[str],
     fingerprint: str,
@@ -105,11 +120,14 @@ def train_network(
     config
         Section ``networks`` of the configuration.
     network
-        One of `NETWORKS`.
+        One of `NETWORKS`, or ``teacher``: as ``float``, with the architecture, width and epochs of the key
+        ``float: teacher``.
     data
         Folder of a prepared data set.
     initial
-        State of the float network, which the others start from.
+        State of the float network, which the fine-tuned ones start from.
+    teacher
+        State of the teacher, if float networks have one.
     seed
         Seed of the run.
     progress
@@ -127,15 +145,18 @@ def train_network(
     Raises
     ------
     ValueError
-        If the network is unknown, or its initial state is missing.
+        If the network is unknown, or its initial state or that of its teacher is missing.
     """
-    if network not in NETWORKS:
-        raise ValueError(f"network must be one of {', '.join(NETWORKS)}, got {network!r}")
+    if network not in (*NETWORKS, TEACHER):
+        raise ValueError(f"network must be one of {', '.join((*NETWORKS, TEACHER))}, got {network!r}")
     examples, classes = tensors(data, config["pixels"])
-    child = rng.child_seed(seed, "networks", config["architecture"])
-    model = architecture(config, examples.train_images.shape[1], classes, seed=child)
+    channels = examples.train_images.shape[1]
+    child = rng.child_seed(seed, "networks", TEACHER if network == TEACHER else config["architecture"])
+    if network == TEACHER:
+        config = teacher_config(config)
+    model = architecture(config, channels, classes, seed=child)
     settings, hooks = float_settings(config), []
-    if network != "float":
+    if network in ("noise_aware", "ternary"):
         if initial is None:
             raise ValueError(f"network {network!r} starts from the float network: give its state")
         model.load_state_dict(initial)
@@ -149,17 +170,35 @@ def train_network(
         )
         hooks = [noise_training.WeightNoise(noisy, seed=rng.child_seed(child, network))]
     checkpoint = folder_of(progress, fingerprint) / f"{network}.pt"
-    history = training.train(model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks)
+    distillation = None
+    if network == "float" and config["float"]["teacher"]["architecture"]:
+        if teacher is None:
+            raise ValueError("float networks have a teacher here: give its state")
+        larger = architecture(teacher_config(config), channels, classes, seed=child)
+        larger.load_state_dict(teacher)
+        distillation = training.Distillation(
+            larger.to(memory_format=torch.channels_last) if settings.channels_last else larger,
+            temperature=config["float"]["teacher"]["temperature"],
+            share=config["float"]["teacher"]["share"],
+            precision=settings.precision,
+        )
+    history = training.train(
+        model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks, distillation=distillation
+    )
     averaging = averaging_settings(config) if network == "float" else None
     if averaging is not None:
         # Annealing to zero ends at the edge of a wide minimum, the mean of a walk nearer its middle.
         more = training.train(
             model, examples, averaging,
             seed=rng.child_seed(child, "averaging"), checkpoint=checkpoint.with_stem("averaging"),
+            distillation=distillation,
         )  # fmt: skip
         history = pd.concat([history, more.assign(epoch=more["epoch"] + len(history))], ignore_index=True)
     state = noise_training.bake(model).state_dict()
     rows = history.rename(columns={"lr": "learning_rate"}).assign(
-        network=network, architecture=config["architecture"], dataset=config["dataset"]
+        network=network,
+        architecture=config["architecture"],
+        width=config["width"],
+        dataset=config["dataset"],
     )
     return {key: value.cpu().contiguous() for key, value in state.items()}, rows

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from nonideal.schemas.columns import SHARE, at_least, column, table
+from nonideal.schemas.columns import SHARE, at_least, column, one_of, table
 
 NETWORK_ARCHITECTURES = table(
     "network_architectures",
-    ["dataset", "architecture"],
+    ["dataset", "network", "architecture", "width"],
     {
         "dataset": column("str", "name of the data set"),
+        "network": column("str", "compared, or their teacher", one_of(("float", "teacher"))),
         "architecture": column("str", "name of the architecture"),
+        "width": column("int64", "channels of the first stage", at_least(1)),
         "epochs": column("int64", "passes over the training set", at_least(1)),
         "train_accuracy": column("float64", "share of training samples in the last epoch, augmented", SHARE),
         "test_accuracy": column("float64", "share of test samples after the last epoch", SHARE),

@@ -12,10 +12,11 @@ NETWORK_HISTORY = table(
     {
         "network": column(
             "str",
-            "full precision, fine-tuned with noise, or with noise and ternary weights",
-            one_of(NETWORKS),
+            "full precision, fine-tuned with noise, or with noise and ternary weights; or teacher",
+            one_of((*NETWORKS, "teacher")),
         ),
         "architecture": column("str", "name of the architecture"),
+        "width": column("int64", "channels of the first stage", at_least(1)),
         "dataset": column("str", "name of the data set"),
     }
     | LEARNING_CURVE

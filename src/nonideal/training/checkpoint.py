@@ -14,6 +14,7 @@ from torch import nn
 
 from nonideal import tensorfile
 from nonideal.preprocessing import Tensors
+from nonideal.training.distillation import Distillation
 from nonideal.training.hooks import Hook
 from nonideal.training.settings import Settings
 
@@ -27,9 +28,11 @@ def identity(
     seed: int,
     device: torch.device,
     hooks: Sequence[Hook],
+    distillation: Distillation | None = None,
 ) -> dict[str, Any]:
     """What must agree between a checkpoint and the run that resumes from it."""
     run = {"version": VERSION, "seed": int(seed)} | asdict(settings) | {"device": device.type}
+    run["distillation"] = None if distillation is None else repr(distillation)
     return run | {"model": str(model), "hooks": [repr(hook) for hook in hooks], "data": tensors.digest()}
 
 

@@ -26,11 +26,13 @@ from torch.nn.utils import parametrize
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
+from nonideal import augment
 from nonideal.layers import quant_layers
 from nonideal.preprocessing import Tensors
 from nonideal.quantize import attach
 from nonideal.training import checkpoint as checkpoints
 from nonideal.training.batches import batches
+from nonideal.training.distillation import Distillation
 from nonideal.training.evaluation import CONVOLUTION_BATCH, EVALUATION_BATCH, autocast, evaluate
 from nonideal.training.hooks import Hook, ParameterGroups, Regulariser
 from nonideal.training.optimisers import optimiser
@@ -48,6 +50,7 @@ def train(
     regulariser: Regulariser | None = None,
     hooks: Sequence[Hook] = (),
     parameter_groups: ParameterGroups | None = None,
+    distillation: Distillation | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train a network in place.
@@ -74,6 +77,8 @@ def train(
         Called around epochs and steps, in this order.
     parameter_groups
         Called with the model; the optimiser's parameter groups. None trains all parameters alike.
+    distillation
+        A teacher, whose outputs are learned beside the labels. None learns from the labels alone.
     progress
         Show a progress bar.
 
@@ -97,10 +102,12 @@ def train(
         model.to(device)
         if settings.channels_last:
             _channels_last(model)
-        run = _Run(model, tensors.to(device), settings, seed, regulariser, hooks, parameter_groups)
+        run = _Run(
+            model, tensors.to(device), settings, seed, regulariser, hooks, parameter_groups, distillation
+        )
         identity = {}
         if checkpoint is not None:
-            identity = checkpoints.identity(model, tensors, settings, seed, device, hooks)
+            identity = checkpoints.identity(model, tensors, settings, seed, device, hooks, distillation)
             if Path(checkpoint).exists():
                 run.restore(checkpoints.load(checkpoint, identity))
         with tqdm(total=settings.epochs, initial=run.epoch, unit="epoch", disable=not progress) as bar:
@@ -129,9 +136,10 @@ class _Run:
         regulariser: Regulariser | None = None,
         hooks: Sequence[Hook] = (),
         parameter_groups: ParameterGroups | None = None,
+        distillation: Distillation | None = None,
     ) -> None:
         self.model, self.tensors, self.settings, self.seed = model, tensors, settings, seed
-        self.regulariser, self.hooks = regulariser, tuple(hooks)
+        self.regulariser, self.hooks, self.distillation = regulariser, tuple(hooks), distillation
         groups = list(model.parameters()) if parameter_groups is None else parameter_groups(model)
         self.optimiser = optimiser(groups, settings)
         # Buffers as well: running statistics of batch normalisation belong to the weights they are of.
@@ -200,16 +208,21 @@ class _Run:
         total = torch.zeros((), device=device, dtype=torch.float64)
         correct = torch.zeros((), device=device, dtype=torch.int64)
         count = 0
+        small = self.epoch < round(settings.small_share * settings.epochs)
         drawn = batches(self.tensors, settings, self.seed, self.epoch)
         for step, (fraction, images, labels) in enumerate(drawn):
             for group in self.optimiser.param_groups:
                 group["lr"] = settings.rate(self.epoch, fraction) * group.get("lr_factor", 1.0)
             for hook in self.hooks:
                 hook.before_step(self.model, self.epoch, step)
+            # A teacher sees the images as they are: it gives its best, and they cost it no backward pass.
+            outputs = self.distillation.outputs(self._laid_out(images)) if self.distillation else None
+            if small:
+                images = augment.resize(images, settings.small_pixels)
             with autocast(device, settings.precision):
                 logits = self.model(self._laid_out(images)).float()
             loss = functional.cross_entropy(logits, labels)
-            self._update(logits, labels, loss)
+            self._update(logits, labels, loss, outputs)
             for hook in self.hooks:
                 hook.after_step(self.model, self.epoch, step)
             if self.average is not None:
@@ -220,10 +233,12 @@ class _Run:
             count += len(labels)
         return total.item() / count, correct.item() / count
 
-    def _update(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
-        """One step of the optimiser on the loss, smoothed and regularised as the run asks."""
+    def _update(self, logits: Tensor, labels: Tensor, loss: Tensor, outputs: Tensor | None) -> None:
+        """One step of the optimiser on the loss, smoothed, distilled and regularised as the run asks."""
         smoothing = self.settings.label_smoothing
         objective = functional.cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else loss
+        if outputs is not None:
+            objective = self.distillation(logits, outputs, objective)
         if self.regulariser is not None:
             objective = objective + self.regulariser(self.model, self.epoch)
         self.optimiser.zero_grad()

@@ -58,6 +58,10 @@ class Settings:
     cutout
         Side of a square hidden from each image, in pixels, for ``crop_flip`` (DeVries and Taylor,
         arXiv:1708.04552); 0: none.
+    small_share, small_pixels
+        The first part of the epochs, in [0, 1), is trained on images of this side, resized after their
+        augmentation (progressive resizing, as in FFCV, arXiv:2306.12517), for networks that take any size;
+        a share of 0 resizes none. Evaluation is always on the images as they are.
     freeze_scale
         Fraction of the epochs after which the weight scales stay as they are.
     precision
@@ -97,6 +101,8 @@ class Settings:
     shear: float = 0.0
     elastic: float = 0.0
     cutout: int = 0
+    small_share: float = 0.0
+    small_pixels: int = 24
     freeze_scale: float = 1.0
     precision: str = "float32"
     channels_last: bool = False
@@ -123,7 +129,7 @@ class Settings:
                 raise ValueError(f"{key} must be one of {', '.join(values)}, got {getattr(self, key)!r}")
 
     def _check_ranges(self) -> None:
-        for key in ("epochs", "batch_size", "step_epochs", "threads"):
+        for key in ("epochs", "batch_size", "step_epochs", "small_pixels", "threads"):
             if not isinstance(getattr(self, key), int) or getattr(self, key) < 1:
                 raise ValueError(f"{key} must be a whole number of at least 1, got {getattr(self, key)!r}")
         if not isinstance(self.augmented_copies, int) or self.augmented_copies < 0:
@@ -135,7 +141,7 @@ class Settings:
             )
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ValueError(f"lr must be positive, got {self.lr!r}")
-        for key in ("momentum", "weight_decay", "label_smoothing", "average_decay"):
+        for key in ("momentum", "weight_decay", "label_smoothing", "average_decay", "small_share"):
             if not 0 <= getattr(self, key) < 1:
                 raise ValueError(f"{key} must lie in [0, 1), got {getattr(self, key)!r}")
         if not (math.isfinite(self.elastic) and self.elastic >= 0):
