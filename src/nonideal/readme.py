@@ -15,6 +15,7 @@ import pandas as pd
 
 from nonideal.files import write_text
 from nonideal.show import ours_text, published_text
+from nonideal.tables import facts
 from nonideal.targets import TARGETS, Target
 
 ROOT = Path(__file__).parents[2]
@@ -166,15 +167,20 @@ def _spiking(folder: Path) -> str:
 def _networks(folder: Path) -> str:
     """Last epoch of the networks for the crossbars, whose states are part of the reference."""
     lines = [
-        "| network | data | epochs | test accuracy without hardware | minutes on a shared core |",
-        "|---|---|---|---|---|",
+        "| network | data | epochs | test accuracy without hardware | minutes | threads |",
+        "|---|---|---|---|---|---|",
     ]
     for path in [*sorted(folder.glob("*/history.parquet")), *sorted(folder.glob("others/*/history.parquet"))]:
         history = pd.read_parquet(path).sort_values("epoch")
         last = history.iloc[-1]
+        name = f"{last['architecture']}, {last['network'].replace('_', '-')}"
+        if last["network"] == "teacher":
+            name += f", {last['width']} channels in the first stage"
+        settings = facts(path)["params"]["settings"]
+        own = settings["float"].get("threads") if last["network"] in ("float", "teacher") else None
         lines.append(
-            f"| {last['architecture']}, {last['network'].replace('_', '-')} | {last['dataset']} | "
-            f"{last['epoch']} | {100 * last['test_accuracy']:.2f} % | {history['seconds'].sum() / 60:.0f} |"
+            f"| {name} | {last['dataset']} | {last['epoch']} | {100 * last['test_accuracy']:.2f} % | "
+            f"{history['seconds'].sum() / 60:.0f} | {own or settings['threads']} |"
         )
     return "\n".join(lines)
 
