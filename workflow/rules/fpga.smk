@@ -14,6 +14,7 @@ rule fpga_tools:
         log_of("fpga_tools"),
     benchmark:
         timing_of("fpga_tools")
+    priority: 1
     threads: 1
     resources:
         mem_mb=1000,
@@ -38,6 +39,7 @@ rule fpga_format:
         timing_of("fpga_format/{format}")
     wildcard_constraints:
         format="|".join(FPGA["formats"]),
+    priority: 1
     threads: 1
     resources:
         mem_mb=3000,

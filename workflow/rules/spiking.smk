@@ -29,6 +29,8 @@ rule spiking_float:
         log_of("spiking_float"),
     benchmark:
         timing_of("spiking_float")
+    # The longest chain ends in synthesis, one job on one core: begun early, it leaves no core idle at the end.
+    priority: 1
     threads: SPIKING["threads"]
     resources:
         **accelerator(SPIKING),
@@ -60,6 +62,7 @@ rule spiking_format:
         timing_of("spiking_format/{format}")
     wildcard_constraints:
         format=SPIKING_FORMATS,
+    priority: 1
     threads: SPIKING["threads"]
     resources:
         **accelerator(SPIKING),
@@ -90,6 +93,7 @@ rule spiking_verify:
         timing_of("spiking_verify/{format}")
     wildcard_constraints:
         format=SPIKING_FORMATS,
+    priority: 1
     threads: 1
     resources:
         mem_mb=4000,
