@@ -11,9 +11,7 @@ networks = tables.read([*snakemake.input.accuracy, *snakemake.input.post_trainin
 tables.write(networks, snakemake.output.accuracy, training.ACCURACY, provenance=provenance)
 keys = list(training.ACCURACY_SUMMARY.unique)
 summary = stats.summarise(networks, keys, "test_accuracy").rename(columns={"count": "seeds"})
-half = stats.half_width(summary["sem"], summary["seeds"])
-# Student's t knows no bounds, an accuracy does.
-low, high = (summary["mean"] - half).clip(lower=0), (summary["mean"] + half).clip(upper=1)
+low, high = stats.interval(summary["mean"], summary["sem"], summary["seeds"], share=True)
 summary = summary.assign(low=low, high=high)
 tables.write(
     summary.drop(columns=["std", "sem"]),

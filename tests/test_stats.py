@@ -23,3 +23,11 @@ def test_interval_covers_as_often_as_it_says():
 
 def test_one_value_has_no_interval():
     assert np.isnan(stats.half_width(np.array([0.1]), np.array([1]))).all()
+    assert np.isnan(stats.interval(0.9, np.nan, 1, share=True)).all()
+
+
+def test_intervals_of_shares_end_at_their_bounds():
+    half = stats.half_width(0.05, 3)
+    assert stats.interval(0.9, 0.05, 3) == pytest.approx((0.9 - half, 0.9 + half))
+    assert stats.interval(0.9, 0.05, 3, share=True) == pytest.approx((0.9 - half, 1))
+    assert stats.interval(0.1, 0.05, 3, share=True) == pytest.approx((0, 0.1 + half))

@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from nonideal import stats
@@ -58,8 +57,7 @@ def _cnn_row(group: pd.DataFrame, kernels: pd.DataFrame) -> dict[str, Any]:
     first = group.iloc[0]
     programs = kernels[kernels["channels"] == first["channels"]].set_index("kernel")
     summary = stats.summarise(group, ["dataset"], "test_accuracy").iloc[0]
-    half = stats.half_width(summary["sem"], summary["count"])  # NaN for a single seed
-    low, high = np.clip((summary["mean"] - half, summary["mean"] + half), 0, 1)
+    low, high = stats.interval(summary["mean"], summary["sem"], summary["count"], share=True)
     return {
         "family": "cnn",
         "network": f"{first['channels']} channels",

@@ -85,9 +85,8 @@ def summarise(networks: pd.DataFrame) -> pd.DataFrame:
 
 def _interval(name: str, values: pd.Series) -> dict[str, float]:
     """Mean and the ends of its interval; NaN ends for a single value."""
-    half = float(stats.half_width(values.sem(), len(values))) if len(values) > 1 else math.nan
-    mean = values.mean()
-    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
+    low, high = map(float, stats.interval(values.mean(), values.sem(), len(values)))
+    return {name: values.mean(), f"{name}_low": low, f"{name}_high": high}
 
 
 def _alike(sample: pd.Series, best: pd.Series) -> bool:

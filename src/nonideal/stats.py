@@ -22,11 +22,27 @@ def summarise(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
     return summary
 
 
-def half_width(sem: np.ndarray | pd.Series, count: np.ndarray | pd.Series) -> np.ndarray:
+def half_width(sem: np.ndarray | pd.Series | float, count: np.ndarray | pd.Series | int) -> np.ndarray:
     """Half width of the 95 % interval of a mean by Student's t; NaN where `count` is below 2."""
     count = np.asarray(count, dtype=float)
     dof = np.where(count > 1, count - 1, np.nan)
     return t_quantile(dof) * np.asarray(sem, dtype=float)
+
+
+def interval(
+    mean: np.ndarray | pd.Series | float,
+    sem: np.ndarray | pd.Series | float,
+    count: np.ndarray | pd.Series | int,
+    *,
+    share: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 95 % interval of a mean by Student's t; NaN where `count` is below 2.
+
+    Student's t knows no bounds: the interval of a `share` is cut to 0 .. 1.
+    """
+    mean, half = np.asarray(mean, dtype=float), half_width(sem, count)
+    low, high = mean - half, mean + half
+    return (np.clip(low, 0, 1), np.clip(high, 0, 1)) if share else (low, high)
 
 
 def t_quantile(dof: np.ndarray | float) -> np.ndarray:

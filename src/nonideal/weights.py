@@ -30,9 +30,8 @@ def entropies(usage: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     columns = []
     for value in ("entropy", "deviation"):
         mean = stats.summarise(entropy, keys, value).set_index(keys)
-        half = stats.half_width(mean["sem"], mean["count"])
-        ends = {f"{value}_low": mean["mean"] - half, f"{value}_high": mean["mean"] + half}
-        columns += [mean["mean"].rename(value), *(series.rename(name) for name, series in ends.items())]
+        low, high = stats.interval(mean["mean"], mean["sem"], mean["count"])
+        columns.append(pd.DataFrame({value: mean["mean"], f"{value}_low": low, f"{value}_high": high}))
     return entropy, pd.concat([*columns, mean["count"].rename("seeds")], axis=1).reset_index()
 
 

@@ -50,7 +50,5 @@ def format_table(
 
 
 def _accuracy(method: str, values: pd.Series) -> dict[str, float]:
-    """Mean and interval; Student's t knows no bounds, an accuracy does."""
-    mean, half = values.mean(), float(stats.half_width(values.sem(), len(values)))
-    low, high = pd.Series([mean - half, mean + half]).clip(0, 1)
-    return {f"{method}_mean": mean, f"{method}_low": low, f"{method}_high": high}
+    low, high = map(float, stats.interval(values.mean(), values.sem(), len(values), share=True))
+    return {f"{method}_mean": values.mean(), f"{method}_low": low, f"{method}_high": high}

@@ -31,8 +31,8 @@ def difference(first: pd.Series, second: pd.Series) -> tuple[float, float, float
     count = len(points)
     mean = float(points.mean()) if count else np.nan
     sem = points.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
-    half = float(stats.half_width(np.array([sem]), np.array([count]))[0])
-    return mean, mean - half, mean + half, count
+    low, high = map(float, stats.interval(mean, sem, count))
+    return mean, low, high, count
 
 
 def summary(networks: pd.DataFrame, floats: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:
@@ -50,8 +50,7 @@ def summary(networks: pd.DataFrame, floats: pd.DataFrame, keys: Iterable[str]) -
     keys = list(keys)
     reference = floats.set_index("seed")["test_accuracy"]
     means = stats.summarise(networks, keys, "test_accuracy").rename(columns={"count": "seeds"})
-    half = stats.half_width(means["sem"], means["seeds"])
-    means["low"], means["high"] = (means["mean"] - half).clip(lower=0), (means["mean"] + half).clip(upper=1)
+    means["low"], means["high"] = stats.interval(means["mean"], means["sem"], means["seeds"], share=True)
     changes = {
         name: difference(rows.set_index("seed")["test_accuracy"], reference)[:3]
         for name, rows in networks.groupby(keys, sort=True)

@@ -40,7 +40,7 @@ def precision(rows: pd.DataFrame) -> pd.DataFrame:
             qat = by_seed["qat"].xs(named["format"], level="format")
         result = named | {
             "mean": own.mean(),
-            **_ends("", own, bounded=True),
+            **_ends("", own, share=True),
             "gap": (full - own).mean(),
             **_ends("gap_", full - own),
             "further_loss": (qat - own).mean() if named["method"] == "ptq" else np.nan,
@@ -74,18 +74,17 @@ def events(rows: pd.DataFrame) -> pd.DataFrame:
     for key, part in rows.groupby(RECORDINGS, sort=True):
         own = part.set_index(folds)["test_accuracy"]
         gap = (full - own).dropna()
-        half, gap_half = (float(stats.half_width(v.sem(), len(v))) for v in (own, gap))
         mean = part["correct"].sum() / part["recordings"].sum()
+        low, high = map(float, stats.interval(mean, own.sem(), len(own), share=True))
         results.append(
             dict(zip(RECORDINGS, key, strict=True))
             | {
                 "recordings": part["recordings"].sum(),
                 "mean": mean,
-                "low": max(mean - half, 0.0),
-                "high": min(mean + half, 1.0),
+                "low": low,
+                "high": high,
                 "gap": gap.mean(),
-                "gap_low": gap.mean() - gap_half,
-                "gap_high": gap.mean() + gap_half,
+                **_ends("gap_", gap),
                 "spike_share": part["spike_share"].mean(),
                 "folds": len(part),
             }
@@ -115,10 +114,6 @@ def cells(
     }
 
 
-def _ends(prefix: str, values: pd.Series, *, bounded: bool = False) -> dict[str, float]:
-    """Ends of the 95 % interval of a mean (Student's t); NaN for a single value."""
-    half = float(stats.half_width(values.sem(), len(values)))
-    low, high = values.mean() - half, values.mean() + half
-    if bounded:
-        low, high = max(low, 0.0), min(high, 1.0)
-    return {f"{prefix}low": low, f"{prefix}high": high}
+def _ends(prefix: str, values: pd.Series, *, share: bool = False) -> dict[str, float]:
+    low, high = stats.interval(values.mean(), values.sem(), len(values), share=share)
+    return {f"{prefix}low": float(low), f"{prefix}high": float(high)}
