@@ -220,7 +220,7 @@ def test_float_networks_learn_from_a_teacher(digits, tmp_path):
     teacher, history = train("teacher")
     tables.check(history, NETWORK_HISTORY)
     assert set(history["network"]) == {"teacher"} and set(history["architecture"]) == {"resnet20"}
-    assert set(history["width"]) == {4} and list(history["epoch"]) == [1, 2]  # not averaged
+    assert set(history["width"]) == {4} and list(history["epoch"]) == [1, 2, 3]  # the last one averaged
     state, _ = train("float", teacher)
     assert len(teacher) > len(state) and teacher["conv.weight"].shape[0] == 2 * state["conv.weight"].shape[0]
     with pytest.raises(ValueError, match="give its state"):

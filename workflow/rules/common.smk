@@ -158,7 +158,7 @@ def recipe_of(wildcards):
     used = {key: NETWORKS[key] for key in [*DESCRIBED_BY, "float", *noise]}
     if wildcards.get("other") == "teacher":
         teacher = {key: used["float"]["teacher"][key] for key in ("architecture", "width", "epochs")}
-        kept = {key: value for key, value in used["float"].items() if key not in ("epochs", "averaging")}
+        kept = {key: value for key, value in used["float"].items() if key != "epochs"}
         return {key: used[key] for key in DESCRIBED_BY} | {"float": kept | {"teacher": teacher}}
     return used | {"architecture": wildcards.get("other", NETWORKS["architecture"])}
 

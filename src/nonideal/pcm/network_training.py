@@ -77,10 +77,10 @@ def averaging_settings(config: Mapping[str, Any]) -> training.Settings | None:
 
 
 def teacher_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Section ``networks`` as it is for the teacher, which itself has none and is not averaged."""
+    """Section ``networks`` as it is for the teacher, which itself has none."""
     teacher = config["float"]["teacher"]
     names = {key: teacher[key] for key in ("architecture", "width")}
-    own = {"epochs": teacher["epochs"], "averaging": {"epochs": 0}, "teacher": {"architecture": None}}
+    own = {"epochs": teacher["epochs"], "teacher": {"architecture": None}}
     return dict(config) | names | {"float": dict(config["float"]) | own}
 
 
@@ -185,7 +185,7 @@ def train_network(
     history = training.train(
         model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks, distillation=distillation
     )
-    averaging = averaging_settings(config) if network == "float" else None
+    averaging = averaging_settings(config) if network in ("float", TEACHER) else None
     if averaging is not None:
         # Annealing to zero ends at the edge of a wide minimum, the mean of a walk nearer its middle.
         more = training.train(
