@@ -20,6 +20,11 @@ def load(root, name):
     return config
 
 
+TEACHER = {
+    "architecture": "resnet8", "width": 8, "epochs": 9, "small_share": 0, "temperature": 1, "share": 0.5
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_configurations_fit(root, schema, name):
     validate(load(root, name), schema)
@@ -78,14 +83,30 @@ def test_shipped_runs_have_names_of_their_own(root):
             r"cutout = 8: goes with .* crop_flip only, not with affine",
         ),
         (
+            "networks.others",
+            [{"architecture": "resnet8", "epochs": 9, "small_share": 0}],
+            r"networks.others: each architecture once, and none of networks.architecture, got .*resnet8",
+        ),
+        (
+            "networks.others",
+            [{"architecture": "resnet20", "epochs": 2, "small_share": 0}],
+            r"warmup_epochs = 2: must be less than the epochs of resnet20 in networks.others, 2",
+        ),
+        ("networks.others", ["resnet20"], r"networks.others.0 = 'resnet20': expected object"),
+        (
             "networks.float.small",
             {"share": 0.5, "pixels": 16},
             r"small.pixels = 16: must be less than networks.pixels = 16",
         ),
         (
             "networks.float.teacher",
-            {"architecture": "resnet8", "width": 8, "epochs": 1, "temperature": 1, "share": 0.5},
+            TEACHER | {"epochs": 1},
             r"warmup_epochs = 2: must be less than networks.float.teacher.epochs = 1",
+        ),
+        (
+            "networks.float.teacher",
+            TEACHER,
+            r"averaging.epochs = 0: must be at least 1, a teacher acts in these epochs",
         ),
         ("spiking.events.augmented_copies", 2, r"spiking.events.batch_size = 40: must be a multiple of 3"),
         ("spiking.events.recordings", 4, r"at least one for each of spiking.events.folds = 5"),

@@ -106,11 +106,27 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"networks.float.cutout = {recipe['cutout']}: goes with networks.float.augmentation = crop_flip "
             f"only, not with {recipe['augmentation']}"
         )
-    if recipe["small"]["share"] and recipe["small"]["pixels"] >= config["networks"]["pixels"]:
+    if recipe["teacher"]["architecture"] and not recipe["averaging"]["epochs"]:
+        yield (
+            "networks.float.averaging.epochs = 0: must be at least 1, a teacher acts in these epochs "
+            f"(networks.float.teacher.architecture = {recipe['teacher']['architecture']})"
+        )
+    others = config["networks"]["others"]
+    shares = [part["small_share"] for part in (recipe["teacher"], *others)]
+    if max(recipe["small"]["share"], *shares) and recipe["small"]["pixels"] >= config["networks"]["pixels"]:
         yield (
             f"networks.float.small.pixels = {recipe['small']['pixels']}: must be less than "
             f"networks.pixels = {config['networks']['pixels']}"
         )
+    names = [config["networks"]["architecture"], *(other["architecture"] for other in others)]
+    if len(set(names)) < len(names):
+        yield f"networks.others: each architecture once, and none of networks.architecture, got {names[1:]}"
+    for other in others:
+        if recipe["warmup_epochs"] >= other["epochs"]:
+            yield (
+                f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than the epochs of "
+                f"{other['architecture']} in networks.others, {other['epochs']}"
+            )
     if recipe["teacher"]["architecture"] and recipe["warmup_epochs"] >= recipe["teacher"]["epochs"]:
         yield (
             f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than "

@@ -27,7 +27,9 @@ CONFIG = {
         "epochs": 1, "threads": None, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1,
         "warmup_epochs": 0, "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "precision": "float32",
         "channels_last": True, "small": {"share": 0, "pixels": 4},
-        "teacher": {"architecture": None, "width": 4, "epochs": 2, "temperature": 4, "share": 0.9},
+        "teacher": {
+            "architecture": None, "width": 4, "epochs": 2, "small_share": 0, "temperature": 4, "share": 0.9
+        },
         "averaging": {"epochs": 0, "learning_rate": 0.02, "decay": 0.9},
     },
     "noise": {
@@ -206,7 +208,7 @@ def test_architectures_are_compared_after_their_last_epochs(states):
 
 def test_float_networks_learn_from_a_teacher(digits, tmp_path):
     recipe = CONFIG["float"] | {
-        "teacher": {"architecture": "resnet20", "width": 4, "epochs": 2, "temperature": 4, "share": 0.9},
+        "teacher": CONFIG["float"]["teacher"] | {"architecture": "resnet20"},
         "averaging": {"epochs": 1, "learning_rate": 0.02, "decay": 0.9},
     }
     config = CONFIG | {"float": recipe}

@@ -35,11 +35,11 @@ TINY = {
     "networks": {
         "width": 2,
         "pixels": 8,
-        "others": ["resnet8", "resnet20"],
+        "others": [{"architecture": "resnet20", "epochs": 4, "small_share": 0}],
         "float": {
             "epochs": 3,
             "small": {"share": 0.5, "pixels": 6},
-            "teacher": {"architecture": "resnet8", "width": 4, "epochs": 3},
+            "teacher": {"architecture": "resnet8", "width": 4, "epochs": 3, "small_share": 0.4},
             "averaging": {"epochs": 1},
         },
         "noise": {"epochs": 1},

@@ -78,7 +78,7 @@ def test_everything_is_there(tiny):
 def test_other_architectures_are_trained_once(tiny):
     made = pd.read_csv(tiny.result("tables/table_networks_architectures.csv"))
     assert made[["network", "architecture", "width", "epochs"]].to_numpy().tolist() == [
-        ["float", "resnet20", 2, 4],
+        ["float", "resnet20", 2, 5],
         ["float", "resnet8", 2, 4],
         ["teacher", "resnet8", 4, 4],
     ]

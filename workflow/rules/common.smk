@@ -156,11 +156,16 @@ def recipe_of(wildcards):
     """Settings that the training of one network depends on: of those for chips, or of another architecture."""
     noise = ["noise"] if wildcards.get("network", "float") != "float" else []
     used = {key: NETWORKS[key] for key in [*DESCRIBED_BY, "float", *noise]}
-    if wildcards.get("other") == "teacher":
-        teacher = {key: used["float"]["teacher"][key] for key in ("architecture", "width", "epochs")}
-        kept = {key: value for key, value in used["float"].items() if key != "epochs"}
-        return {key: used[key] for key in DESCRIBED_BY} | {"float": kept | {"teacher": teacher}}
-    return used | {"architecture": wildcards.get("other", NETWORKS["architecture"])}
+    recipe = used["float"]
+    for other in NETWORKS["others"]:
+        if other["architecture"] == wildcards.get("other"):
+            own = {"epochs": other["epochs"], "small": recipe["small"] | {"share": other["small_share"]}}
+            return used | {"architecture": other["architecture"], "float": recipe | own}
+    if wildcards.get("other") == "teacher":  # by its own epochs, and whatever those learn that it teaches
+        teacher = {key: recipe["teacher"][key] for key in ("architecture", "width", "epochs", "small_share")}
+        own = {"epochs": None, "small": {"pixels": recipe["small"]["pixels"]}, "teacher": teacher}
+        return used | {"architecture": None, "width": None, "float": recipe | own}
+    return used
 
 
 def chip_settings(without=("chips", "shards")):

@@ -1,7 +1,7 @@
 # Networks on phase-change memory: training with weight noise, then chips programmed once and read for a year.
 
 NETWORKS = config["networks"]
-OTHERS = [name for name in NETWORKS["others"] if name != NETWORKS["architecture"]]
+OTHERS = [other["architecture"] for other in NETWORKS["others"]]
 OTHERS += ["teacher"] if NETWORKS["float"]["teacher"]["architecture"] else []
 NETWORK_NAMES = ["float", "noise_aware", "ternary"]
 CHIPS = NETWORKS["deployment"]

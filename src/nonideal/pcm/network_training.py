@@ -80,8 +80,10 @@ def teacher_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Section ``networks`` as it is for the teacher, which itself has none."""
     teacher = config["float"]["teacher"]
     names = {key: teacher[key] for key in ("architecture", "width")}
-    own = {"epochs": teacher["epochs"], "teacher": {"architecture": None}}
-    return dict(config) | names | {"float": dict(config["float"]) | own}
+    recipe = dict(config["float"])
+    small = recipe["small"] | {"share": teacher["small_share"]}
+    recipe |= {"epochs": teacher["epochs"], "small": small, "teacher": {"architecture": None}}
+    return dict(config) | names | {"float": recipe}
 
 
 def noise_settings(config: Mapping[str, Any]) -> training.Settings:
@@ -182,12 +184,11 @@ def train_network(
             share=config["float"]["teacher"]["share"],
             precision=settings.precision,
         )
-    history = training.train(
-        model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks, distillation=distillation
-    )
+    history = training.train(model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks)
     averaging = averaging_settings(config) if network in ("float", TEACHER) else None
     if averaging is not None:
-        # Annealing to zero ends at the edge of a wide minimum, the mean of a walk nearer its middle.
+        # Annealing to zero ends at the edge of a wide minimum, the mean of a walk nearer its middle. Here a
+        # teacher joins: a few epochs are enough to learn what its outputs say beyond the labels.
         more = training.train(
             model, examples, averaging,
             seed=rng.child_seed(child, "averaging"), checkpoint=checkpoint.with_stem("averaging"),
