@@ -103,11 +103,6 @@ def test_shipped_runs_have_names_of_their_own(root):
             TEACHER | {"epochs": 1},
             r"warmup_epochs = 2: must be less than networks.float.teacher.epochs = 1",
         ),
-        (
-            "networks.float.teacher",
-            TEACHER,
-            r"averaging.epochs = 0: must be at least 1, a teacher acts in these epochs",
-        ),
         ("spiking.events.augmented_copies", 2, r"spiking.events.batch_size = 40: must be a multiple of 3"),
         ("spiking.events.recordings", 4, r"at least one for each of spiking.events.folds = 5"),
         (

@@ -106,11 +106,6 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"networks.float.cutout = {recipe['cutout']}: goes with networks.float.augmentation = crop_flip "
             f"only, not with {recipe['augmentation']}"
         )
-    if recipe["teacher"]["architecture"] and not recipe["averaging"]["epochs"]:
-        yield (
-            "networks.float.averaging.epochs = 0: must be at least 1, a teacher acts in these epochs "
-            f"(networks.float.teacher.architecture = {recipe['teacher']['architecture']})"
-        )
     others = config["networks"]["others"]
     shares = [part["small_share"] for part in (recipe["teacher"], *others)]
     if max(recipe["small"]["share"], *shares) and recipe["small"]["pixels"] >= config["networks"]["pixels"]:

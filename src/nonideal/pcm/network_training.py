@@ -184,11 +184,12 @@ def train_network(
             share=config["float"]["teacher"]["share"],
             precision=settings.precision,
         )
-    history = training.train(model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks)
+    history = training.train(
+        model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks, distillation=distillation
+    )
     averaging = averaging_settings(config) if network in ("float", TEACHER) else None
     if averaging is not None:
-        # Annealing to zero ends at the edge of a wide minimum, the mean of a walk nearer its middle. Here a
-        # teacher joins: a few epochs are enough to learn what its outputs say beyond the labels.
+        # Annealing to zero ends at the edge of a wide minimum, the mean of a walk nearer its middle.
         more = training.train(
             model, examples, averaging,
             seed=rng.child_seed(child, "averaging"), checkpoint=checkpoint.with_stem("averaging"),
