@@ -174,8 +174,6 @@ def _networks(folder: Path) -> str:
         history = pd.read_parquet(path).sort_values("epoch")
         last = history.iloc[-1]
         name = f"{last['architecture']}, {last['network'].replace('_', '-')}"
-        if last["network"] == "teacher":
-            name += f", {last['width']} channels in the first stage"
         settings = facts(path)["params"]["settings"]
         own = settings["float"].get("threads") if last["network"] in ("float", "teacher") else None
         lines.append(

@@ -202,7 +202,7 @@ def test_architectures_are_compared_after_their_last_epochs(states):
     other = history.query("epoch == 1").assign(architecture="resnet20")
     made = tables.check(network_analysis.architecture_table([history, other]), NETWORK_ARCHITECTURES)
     assert made.to_numpy().tolist() == [
-        ["digits", "float", "resnet20", 2, 1, 0.5, 0.25], ["digits", "float", "resnet8", 2, 2, 0.75, 0.625]
+        ["digits", "float", "resnet20", 1, 0.5, 0.25], ["digits", "float", "resnet8", 2, 0.75, 0.625]
     ]  # fmt: skip
 
 
@@ -221,8 +221,8 @@ def test_float_networks_learn_from_a_teacher(digits, tmp_path):
 
     teacher, history = train("teacher")
     tables.check(history, NETWORK_HISTORY)
-    assert set(history["network"]) == {"teacher"} and set(history["architecture"]) == {"resnet20"}
-    assert set(history["width"]) == {4} and list(history["epoch"]) == [1, 2, 3]  # the last one averaged
+    assert set(history["network"]) == {"teacher"} and set(history["architecture"]) == {"resnet20-w4"}
+    assert list(history["epoch"]) == [1, 2, 3]  # the last one averaged
     state, _ = train("float", teacher)
     assert len(teacher) > len(state) and teacher["conv.weight"].shape[0] == 2 * state["conv.weight"].shape[0]
     with pytest.raises(ValueError, match="give its state"):

@@ -199,8 +199,7 @@ def train_network(
     state = noise_training.bake(model).state_dict()
     rows = history.rename(columns={"lr": "learning_rate"}).assign(
         network=network,
-        architecture=config["architecture"],
-        width=config["width"],
+        architecture=config["architecture"] + (f"-w{config['width']}" if network == TEACHER else ""),
         dataset=config["dataset"],
     )
     return {key: value.cpu().contiguous() for key, value in state.items()}, rows

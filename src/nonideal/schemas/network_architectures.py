@@ -6,12 +6,11 @@ from nonideal.schemas.columns import SHARE, at_least, column, one_of, table
 
 NETWORK_ARCHITECTURES = table(
     "network_architectures",
-    ["dataset", "network", "architecture", "width"],
+    ["dataset", "network", "architecture"],
     {
         "dataset": column("str", "name of the data set"),
         "network": column("str", "compared, or their teacher", one_of(("float", "teacher"))),
-        "architecture": column("str", "name of the architecture"),
-        "width": column("int64", "channels of the first stage", at_least(1)),
+        "architecture": column("str", "name of the architecture; of a teacher with its width: resnet20-w32"),
         "epochs": column("int64", "passes over the training set", at_least(1)),
         "train_accuracy": column("float64", "share of training samples in the last epoch, augmented", SHARE),
         "test_accuracy": column("float64", "share of test samples after the last epoch", SHARE),

@@ -15,8 +15,7 @@ NETWORK_HISTORY = table(
             "full precision, fine-tuned with noise, or with noise and ternary weights; or teacher",
             one_of((*NETWORKS, "teacher")),
         ),
-        "architecture": column("str", "name of the architecture"),
-        "width": column("int64", "channels of the first stage", at_least(1)),
+        "architecture": column("str", "name of the architecture; of a teacher with its width: resnet20-w32"),
         "dataset": column("str", "name of the data set"),
     }
     | LEARNING_CURVE
