@@ -4,31 +4,19 @@ import math
 
 import pytest
 import torch
+from short_training import coloured_images, net, short
 from torch import nn
 from torch.nn import functional
 
 from nonideal import augment
-from nonideal.models import build
 from nonideal.preprocessing import Tensors
 from nonideal.rng import torch_stream
-from nonideal.training import Distillation, Hook, Settings, train
+from nonideal.training import Distillation, train
 
 
 @pytest.fixture(scope="module")
 def coloured() -> Tensors:
-    generator = torch_stream(0, "coloured")
-    images = torch.randn(60, 3, 16, 16, generator=generator)
-    labels = torch.randint(0, 3, (60,), generator=generator)
-    return Tensors(images[:40], labels[:40], images[40:], labels[40:], torch.zeros(3, 1, 1))
-
-
-def net(name: str = "init") -> nn.Module:
-    return build("resnet8", classes=3, width=4, generator=torch_stream(0, name))
-
-
-def short(**changes) -> Settings:
-    base = {"epochs": 2, "batch_size": 16, "lr": 0.01, "optimiser": "sgd", "augmentation": "none"}
-    return Settings(**(base | {"device": "cpu"} | changes))
+    return coloured_images()
 
 
 def test_objective_against_its_formula():
@@ -106,7 +94,7 @@ def test_bad_settings_of_distillation_are_named(change, message):
         Distillation(net(), **({"temperature": 1, "share": 0.5} | change))
 
 
-class Sizes(Hook):
+class Sizes:
     """Sides of the images the network and its teacher are given."""
 
     def __init__(self, *models: nn.Module) -> None:

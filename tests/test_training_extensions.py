@@ -4,11 +4,10 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from short_training import coloured_images, net, short
 from torch.nn import functional
 
 from nonideal import augment
-from nonideal.models import build
 from nonideal.preprocessing import Tensors
 from nonideal.quantize import attach
 from nonideal.rng import torch_stream
@@ -18,19 +17,7 @@ from nonideal.training.batches import batches
 
 @pytest.fixture(scope="module")
 def coloured() -> Tensors:
-    generator = torch_stream(0, "coloured")
-    images = torch.randn(60, 3, 16, 16, generator=generator)
-    labels = torch.randint(0, 3, (60,), generator=generator)
-    return Tensors(images[:40], labels[:40], images[40:], labels[40:], torch.zeros(3, 1, 1))
-
-
-def net(**settings) -> nn.Module:
-    return build("resnet8", classes=3, width=4, generator=torch_stream(0, "init"), **settings)
-
-
-def short(**changes) -> Settings:
-    base = {"epochs": 2, "batch_size": 16, "lr": 0.01, "optimiser": "sgd", "augmentation": "none"}
-    return Settings(**(base | {"device": "cpu"} | changes))
+    return coloured_images()
 
 
 # ------------------------------------------------------------------- schedules

@@ -206,7 +206,14 @@ def test_architectures_are_compared_after_their_last_epochs(states):
     ]  # fmt: skip
 
 
-def test_float_networks_learn_from_a_teacher(digits, tmp_path):
+def test_float_networks_learn_from_a_teacher(digits, tmp_path, monkeypatch):
+    taught, untouched = [], network_training.training.train
+
+    def watch(*args, **options):
+        taught.append(options.get("distillation") is not None)
+        return untouched(*args, **options)
+
+    monkeypatch.setattr(network_training.training, "train", watch)
     recipe = CONFIG["float"] | {
         "teacher": CONFIG["float"]["teacher"] | {"architecture": "resnet20"},
         "averaging": {"epochs": 1, "learning_rate": 0.02, "decay": 0.9},
@@ -224,6 +231,7 @@ def test_float_networks_learn_from_a_teacher(digits, tmp_path):
     assert set(history["network"]) == {"teacher"} and set(history["architecture"]) == {"resnet20-w4"}
     assert list(history["epoch"]) == [1, 2, 3]  # the last one averaged
     state, _ = train("float", teacher)
+    assert taught == [False, False, True, True]  # also in the averaged epochs
     assert len(teacher) > len(state) and teacher["conv.weight"].shape[0] == 2 * state["conv.weight"].shape[0]
     with pytest.raises(ValueError, match="give its state"):
         train("float")
