@@ -4,18 +4,18 @@ from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
-from nonideal import tables, tensorfile
+from nonideal import tables, tensorfile, training
 from nonideal.pcm import network_training
 from nonideal.schemas import network_history
 
 settings = snakemake.params.settings
-initial, teacher = (snakemake.input.get(name) for name in ("initial", "teacher"))
+initial, lessons = (snakemake.input.get(name) for name in ("initial", "lessons"))
 state, history = network_training.train_network(
     settings,
     snakemake.params.network,
     snakemake.input.arrays,
     initial=tensorfile.load(initial) if initial else None,
-    teacher=tensorfile.load(teacher) if teacher else None,
+    lessons=training.Lessons(**tensorfile.load(lessons)) if lessons else None,
     **resume(snakemake, provenance),
 )
 tensorfile.save(state, snakemake.output.network)

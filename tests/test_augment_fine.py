@@ -124,7 +124,7 @@ def test_elastic_copies_are_in_pixels_and_leave_the_rest_of_the_epoch_alone():
         settings = training.Settings(
             batch_size=80, degrees=0, translate=0, scale_range=(1, 1), elastic=elastic
         )
-        ((_, images, labels),) = batches(tensors, settings, 3, 1)
+        ((_, images, labels, _),) = batches(tensors, settings, 3, 1)
         return images, labels
 
     (plain, labels), (moved, same) = drawn(0.0), drawn(1.5)
@@ -140,7 +140,7 @@ def test_elastic_copies_are_in_pixels_and_leave_the_rest_of_the_epoch_alone():
     assert (moved[40:] - plain[40:]).abs().mean() > 0.1
     fine = preprocessing.prepare(dataset(), size=16, fine=True)
     settings = training.Settings(batch_size=80, elastic=1.5)
-    ((_, images, _),) = batches(fine, settings, 3, 1)
+    ((_, images, _, _),) = batches(fine, settings, 3, 1)
     assert images.shape == (80, 1, 16, 16)
-    ((_, straight, _),) = batches(fine, training.Settings(batch_size=80), 3, 1)
+    ((_, straight, _, _),) = batches(fine, training.Settings(batch_size=80), 3, 1)
     assert (images[40:] - straight[40:]).abs().mean() > 0.05

@@ -21,7 +21,8 @@ def load(root, name):
 
 
 TEACHER = {
-    "architecture": "resnet8", "width": 8, "epochs": 9, "small_share": 0, "temperature": 1, "share": 0.5
+    "architecture": "resnet8", "width": 8, "epochs": 9, "batch_size": 50, "learning_rate": 0.1, "threads": 2,
+    "views": 2, "temperature": 1, "share": 0.5,
 }  # fmt: skip
 
 
@@ -102,6 +103,16 @@ def test_shipped_runs_have_names_of_their_own(root):
             "networks.float.teacher",
             TEACHER | {"epochs": 1},
             r"warmup_epochs = 2: must be less than networks.float.teacher.epochs = 1",
+        ),
+        (
+            "networks.float.teacher",
+            TEACHER,
+            r"teacher.architecture = resnet8: goes with networks.float.augmentation = crop_flip only",
+        ),
+        (
+            "networks.float.teacher",
+            TEACHER | {"architecture": "airbench"},
+            r"teacher.architecture = airbench: needs networks.pixels of at least 17, not 16",
         ),
         ("spiking.events.augmented_copies", 2, r"spiking.events.batch_size = 40: must be a multiple of 3"),
         ("spiking.events.recordings", 4, r"at least one for each of spiking.events.folds = 5"),

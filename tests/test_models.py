@@ -52,7 +52,7 @@ def test_scaling_images_or_weights_does_not_change_the_classes():
 
 
 def test_unknown_model_and_setting_are_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="model 'resnet' is not known; models are cnn, fc"):
+    with pytest.raises(ValueError, match="model 'resnet' is not known; models are airbench, cnn, fc"):
         build("resnet", generator=torch_stream(0, "init"))
     with pytest.raises(
         ValueError, match="model 'fc' has no setting 'width'; its settings are input_pixels, widths"

@@ -55,18 +55,19 @@ def test_an_epoch_is_each_image_once_clean_and_once_per_copy():
     tensors = Tensors(images, labels, images, labels, torch.zeros(1, 1, 1))
     settings = short(batch_size=12, augmented_copies=2, degrees=0.0, translate=0.0, scale_range=(2.0, 2.0))
     found = list(batches(tensors, settings, 0, 0))
-    clean = torch.cat([labels[: len(labels) // 3] for _, _, labels in found])
-    copies = torch.cat([labels[len(labels) // 3 :] for _, _, labels in found])
+    clean = torch.cat([labels[: len(labels) // 3] for _, _, labels, _ in found])
+    copies = torch.cat([labels[len(labels) // 3 :] for _, _, labels, _ in found])
     assert clean.sort().values.tolist() == list(range(50))
     assert copies.sort().values.tolist() == sorted(list(range(50)) * 2)
     for (
         _,
         pictures,
         names,
+        _,
     ) in found:  # pictures and labels stay together; magnified pictures keep the centre
         torch.testing.assert_close(pictures[:, 0, 2, 2], names + 1.0)
-    assert [fraction for fraction, _, _ in found] == [start / 50 for start in range(0, 50, 4)]
-    later = [labels for _, _, labels in batches(tensors, settings, 0, 1)]
+    assert [fraction for fraction, _, _, _ in found] == [start / 50 for start in range(0, 50, 4)]
+    later = [labels for _, _, labels, _ in batches(tensors, settings, 0, 1)]
     assert not torch.equal(torch.cat(later)[:4], clean[:4])
 
 

@@ -82,11 +82,11 @@ def test_crops_are_uniform_over_all_corners():
 def test_an_epoch_is_every_image_once(coloured):
     for augmentation in ("none", "crop_flip"):
         found = list(batches(coloured, short(augmentation=augmentation), 0, 0))
-        assert [len(labels) for _, _, labels in found] == [16, 16, 8]
+        assert [len(labels) for _, _, labels, _ in found] == [16, 16, 8]
         assert sorted(torch.cat([b[2] for b in found]).tolist()) == sorted(coloured.train_labels.tolist())
     plain = list(batches(coloured, short(), 0, 0))
-    moved = torch.cat([images for _, images, _ in found])
-    clean = torch.cat([images for _, images, _ in plain])
+    moved = torch.cat([images for _, images, _, _ in found])
+    clean = torch.cat([images for _, images, _, _ in plain])
     assert torch.equal(clean.sum(0).sort().values, clean.sum(0).sort().values)
     assert not torch.equal(moved, clean)
     # The clean images keep their labels.
@@ -120,7 +120,7 @@ def test_an_epoch_with_cutout_is_the_one_without_but_for_the_squares(coloured):
         batches(coloured, short(augmentation="crop_flip", cutout=3), 0, 0),
         strict=True,
     )
-    for (_, whole, labels), (_, cut, same) in pairs:
+    for (_, whole, labels, _), (_, cut, same, _) in pairs:
         assert torch.equal(labels, same)
         hidden = (cut != whole).any(dim=1)
         assert (hidden.sum(dim=(1, 2)) <= 9).all() and hidden.sum() > 0

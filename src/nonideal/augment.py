@@ -213,7 +213,7 @@ def draw_crop_flip(count: int, *, generator: torch.Generator) -> tuple[Tensor, T
     return corners, torch.rand(count, generator=generator) < 0.5
 
 
-def crop_flip(images: Tensor, corners: Tensor, mirrored: Tensor, background: Tensor) -> Tensor:
+def crop_flip(images: Tensor, corners: Tensor, mirrored: Tensor | None, background: Tensor) -> Tensor:
     """Crop each image from a copy padded with background, and mirror some left to right.
 
     Parameters
@@ -221,7 +221,7 @@ def crop_flip(images: Tensor, corners: Tensor, mirrored: Tensor, background: Ten
     images
         [n, c, h, w].
     corners, mirrored
-        See `draw_crop_flip`.
+        See `draw_crop_flip`; None mirrors no image.
     background
         Value of an empty pixel, [c, 1, 1].
 
@@ -234,7 +234,10 @@ def crop_flip(images: Tensor, corners: Tensor, mirrored: Tensor, background: Ten
     padded = functional.pad(images - background, (CROP_PADDING,) * 4)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: [n, c, down, right, h, w]
     image = torch.arange(len(images), device=images.device)
-    cropped = windows[image, :, corners[:, 0], corners[:, 1]]
+    down, right = corners.long().unbind(dim=1)
+    cropped = windows[image, :, down, right]
+    if mirrored is None:
+        return cropped.add_(background)
     return torch.where(mirrored.view(-1, 1, 1, 1), cropped.flip(3), cropped).add_(background)
 
 

@@ -107,8 +107,8 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"only, not with {recipe['augmentation']}"
         )
     others = config["networks"]["others"]
-    shares = [part["small_share"] for part in (recipe["teacher"], *others)]
-    if max(recipe["small"]["share"], *shares) and recipe["small"]["pixels"] >= config["networks"]["pixels"]:
+    shares = [part["small_share"] for part in others]
+    if max([recipe["small"]["share"], *shares]) and recipe["small"]["pixels"] >= config["networks"]["pixels"]:
         yield (
             f"networks.float.small.pixels = {recipe['small']['pixels']}: must be less than "
             f"networks.pixels = {config['networks']['pixels']}"
@@ -122,14 +122,47 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
                 f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than the epochs of "
                 f"{other['architecture']} in networks.others, {other['epochs']}"
             )
-    if recipe["teacher"]["architecture"] and recipe["warmup_epochs"] >= recipe["teacher"]["epochs"]:
-        yield (
-            f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than "
-            f"networks.float.teacher.epochs = {recipe['teacher']['epochs']}"
-        )
+    if recipe["teacher"]["architecture"]:
+        yield from _teacher_conflicts(config["networks"])
     yield from _spiking_conflicts(config["spiking"])
     yield from _regularised_conflicts("regularised", config["regularised"])
     yield from _fpga_conflicts(config)
+
+
+# Of `models.airbench`, which this module does not load: reading a configuration must not take seconds.
+AIRBENCH_PIXELS = 17
+
+
+def _teacher_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
+    recipe, teacher = networks["float"], networks["float"]["teacher"]
+    if recipe["warmup_epochs"] >= teacher["epochs"]:
+        yield (
+            f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than "
+            f"networks.float.teacher.epochs = {teacher['epochs']}"
+        )
+    if recipe["augmentation"] != "crop_flip":
+        yield (
+            f"networks.float.teacher.architecture = {teacher['architecture']}: goes with "
+            f"networks.float.augmentation = crop_flip only, not with {recipe['augmentation']}"
+        )
+    if teacher["architecture"] == "airbench" and networks["pixels"] < AIRBENCH_PIXELS:
+        yield (
+            f"networks.float.teacher.architecture = airbench: needs networks.pixels of at least "
+            f"{AIRBENCH_PIXELS}, not {networks['pixels']}"
+        )
+
+
+def teacher_section(networks: Mapping[str, Any]) -> dict[str, Any]:
+    """Section ``networks`` as it is for the teacher: with its own settings, and without a teacher.
+
+    The rest is as for its learners, but images are never smaller and no weights averaged.
+    """
+    recipe = dict(networks["float"])
+    teacher = recipe.pop("teacher")
+    own = {key: teacher[key] for key in ("epochs", "batch_size", "learning_rate", "threads")}
+    small, averaging = recipe["small"] | {"share": 0}, recipe["averaging"] | {"epochs": 0}
+    recipe |= own | {"small": small, "averaging": averaging, "teacher": {"architecture": None}}
+    return dict(networks) | {key: teacher[key] for key in ("architecture", "width")} | {"float": recipe}
 
 
 def _spiking_conflicts(spiking: Mapping[str, Any]) -> Iterator[str]:

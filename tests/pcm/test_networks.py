@@ -9,7 +9,8 @@ import torch
 from small_networks import network
 from torch import nn
 
-from nonideal import rng, tables
+from nonideal import rng, tables, training
+from nonideal.config import teacher_section
 from nonideal.data import prepare
 from nonideal.pcm import network_analysis, network_options, network_training, networks, noise_training
 from nonideal.pcm.slicing import ternarise
@@ -28,7 +29,8 @@ CONFIG = {
         "warmup_epochs": 0, "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "precision": "float32",
         "channels_last": True, "small": {"share": 0, "pixels": 4},
         "teacher": {
-            "architecture": None, "width": 4, "epochs": 2, "small_share": 0, "temperature": 4, "share": 0.9
+            "architecture": None, "width": 4, "epochs": 2, "batch_size": 64, "learning_rate": 0.2,
+            "threads": None, "views": 2, "temperature": 4, "share": 0.9,
         },
         "averaging": {"epochs": 0, "learning_rate": 0.02, "decay": 0.9},
     },
@@ -215,27 +217,35 @@ def test_float_networks_learn_from_a_teacher(digits, tmp_path, monkeypatch):
 
     monkeypatch.setattr(network_training.training, "train", watch)
     recipe = CONFIG["float"] | {
+        "augmentation": "crop_flip",
         "teacher": CONFIG["float"]["teacher"] | {"architecture": "resnet20"},
         "averaging": {"epochs": 1, "learning_rate": 0.02, "decay": 0.9},
     }
     config = CONFIG | {"float": recipe}
+    of_teacher = teacher_section(config)
 
-    def train(network, teacher=None):
+    def train(network, lessons=None):
         return network_training.train_network(
-            config, network, digits,
-            initial=None, teacher=teacher, seed=3, progress=tmp_path / network, fingerprint="a" * 64,
+            of_teacher if network == "teacher" else config, network, digits,
+            initial=None, lessons=lessons, seed=3, progress=tmp_path / network, fingerprint="a" * 64,
         )  # fmt: skip
 
     teacher, history = train("teacher")
     tables.check(history, NETWORK_HISTORY)
     assert set(history["network"]) == {"teacher"} and set(history["architecture"]) == {"resnet20-w4"}
-    assert list(history["epoch"]) == [1, 2, 3]  # the last one averaged
-    state, _ = train("float", teacher)
-    assert taught == [False, False, True, True]  # also in the averaged epochs
+    assert list(history["epoch"]) == [1, 2]  # none of them averaged
+    assert history["learning_rate"].tolist() == [0.2, 0.1]
+    lessons = network_training.teach(of_teacher, teacher, digits, views=2, seed=3)
+    assert lessons.outputs.shape == (2, 1437, 10)
+    labels = network_training.tensors(digits, CONFIG["pixels"])[0].train_labels
+    agree = (lessons.outputs.argmax(dim=2) == labels).double().mean().item()
+    assert agree == pytest.approx(history["train_accuracy"].iloc[-1], abs=0.15)
+    state, _ = train("float", lessons)
+    assert taught == [False, True, True]  # also in the averaged epochs
     assert len(teacher) > len(state) and teacher["conv.weight"].shape[0] == 2 * state["conv.weight"].shape[0]
-    with pytest.raises(ValueError, match="give its state"):
+    with pytest.raises(ValueError, match="give its lessons"):
         train("float")
-    other = {name: -values if name == "classifier.weight" else values for name, values in teacher.items()}
+    other = training.Lessons(lessons.corners, -lessons.outputs)
     shutil.rmtree(tmp_path / "float")
     assert not torch.equal(train("float", other)[0]["conv.weight"], state["conv.weight"])
 

@@ -39,7 +39,8 @@ TINY = {
         "float": {
             "epochs": 3,
             "small": {"share": 0.5, "pixels": 6},
-            "teacher": {"architecture": "resnet8", "width": 4, "epochs": 3, "small_share": 0.4},
+            "augmentation": "crop_flip",
+            "teacher": {"architecture": "resnet8", "width": 4, "epochs": 4, "batch_size": 200, "views": 2},
             "averaging": {"epochs": 1},
         },
         "noise": {"epochs": 1},

@@ -92,6 +92,10 @@ def test_other_architectures_are_trained_once(tiny):
     assert {path.name for path in tiny.result("networks/others").iterdir()} == {"resnet20", "teacher"}
     with edited(tiny.folder / "tiny.yaml", longer):  # the teacher does not depend on it
         assert tiny.due("results/tiny/networks/float/network.pt") == {"train_network"}
+    assert {path.name for path in tiny.result("networks/others/teacher").glob("*.pt")} == {
+        "network.pt",
+        "lessons.pt",
+    }
 
 
 def test_trials_have_the_promised_columns_and_rows(tiny):

@@ -15,7 +15,7 @@ programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
 os.environ.update(PYTHONPATH=os.pathsep.join(paths), PATH=os.pathsep.join(programs))
 
 from nonideal import data, imports, scales
-from nonideal.config import ConfigError, validate
+from nonideal.config import ConfigError, teacher_section, validate
 from nonideal.spiking import recordings
 
 try:
@@ -138,7 +138,7 @@ def networks_before(wildcards):
         return {"initial": result("networks/float/network.pt")}
     if wildcards.get("other") == "teacher" or not NETWORKS["float"]["teacher"]["architecture"]:
         return {}
-    return {"teacher": result("networks/others/teacher/network.pt")}
+    return {"lessons": rules.teacher_lessons.output[0]}
 
 
 def chips_of(wildcards):
@@ -161,11 +161,14 @@ def recipe_of(wildcards):
         if other["architecture"] == wildcards.get("other"):
             own = {"epochs": other["epochs"], "small": recipe["small"] | {"share": other["small_share"]}}
             return used | {"architecture": other["architecture"], "float": recipe | own}
-    if wildcards.get("other") == "teacher":  # by its own epochs, and whatever those learn that it teaches
-        teacher = {key: recipe["teacher"][key] for key in ("architecture", "width", "epochs", "small_share")}
-        own = {"epochs": None, "small": {"pixels": recipe["small"]["pixels"]}, "teacher": teacher}
-        return used | {"architecture": None, "width": None, "float": recipe | own}
-    return used
+    return teacher_section(used) if wildcards.get("other") == "teacher" else used
+
+
+def threads_of(wildcards):
+    """Threads of the training of one network."""
+    recipe = recipe_of(wildcards)
+    full_precision = wildcards.get("network", "float") == "float"
+    return (recipe["float"]["threads"] if full_precision else None) or recipe["threads"]
 
 
 def chip_settings(without=("chips", "shards")):

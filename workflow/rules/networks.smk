@@ -7,7 +7,6 @@ NETWORK_NAMES = ["float", "noise_aware", "ternary"]
 CHIPS = NETWORKS["deployment"]
 # Keys that every network of this section depends on.
 DESCRIBED_BY = ("dataset", "architecture", "width", "pixels", "threads")
-FLOAT_THREADS = NETWORKS["float"]["threads"] or NETWORKS["threads"]
 # The references have no converters, and the study of options chooses its own.
 CONVERTERS = ("dac_bits", "adc_bits", "converter_quantile")
 
@@ -55,7 +54,7 @@ rule train_network:
         timing_of("train_network/{network}")
     wildcard_constraints:
         network="|".join(NETWORK_NAMES),
-    threads: lambda wildcards: FLOAT_THREADS if wildcards.network == "float" else NETWORKS["threads"]
+    threads: threads_of
     resources:
         mem_mb=4000,
         runtime=600,
@@ -85,7 +84,7 @@ rule train_other:
         timing_of("train_other/{other}")
     wildcard_constraints:
         other=r"resnet\d+|teacher",
-    threads: FLOAT_THREADS
+    threads: threads_of
     resources:
         mem_mb=4000,
         runtime=600,
@@ -98,6 +97,31 @@ rule train_other:
         "networks: training, {wildcards.other}"
     script:
         adapter("train_network")
+
+
+rule teacher_lessons:
+    input:
+        **images(NETWORKS["dataset"]),
+        network=result("networks/others/teacher/network.pt"),
+        code=code("teacher_lessons"),
+    output:
+        result("networks/others/teacher/lessons.pt"),
+    log:
+        log_of("teacher_lessons"),
+    benchmark:
+        timing_of("teacher_lessons")
+    threads: NETWORKS["float"]["teacher"]["threads"] or NETWORKS["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=600,
+    params:
+        seed=config["seed"],
+        views=NETWORKS["float"]["teacher"]["views"],
+        settings=teacher_section({key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")}),
+    message:
+        "networks: outputs of the teacher for the training images"
+    script:
+        adapter("teacher_lessons")
 
 
 rule network_chips:

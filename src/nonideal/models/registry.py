@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from nonideal.models.airbench import airbench
 from nonideal.models.cnn import cnn
 from nonideal.models.fc import fc
 from nonideal.models.large import resnet18, resnet50, vgg13
@@ -16,6 +17,7 @@ from nonideal.models.spiking import spiking_cnn, spiking_mlp, spiking_resnet19, 
 from nonideal.models.vgg import vgg_narrow
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    "airbench": airbench,
     "cnn": cnn,
     "fc": fc,
     "resnet8": resnet8,

@@ -13,11 +13,12 @@ from torch import nn
 
 from nonideal import rng, training
 from nonideal.data import load
+from nonideal.models.airbench import Airbench, airbench
 from nonideal.models.resnet import resnet8, resnet20, resnet32
 from nonideal.pcm import noise_training
 from nonideal.training.checkpoint import folder_of
 
-ARCHITECTURES = {"resnet8": resnet8, "resnet20": resnet20, "resnet32": resnet32}
+ARCHITECTURES = {"airbench": airbench, "resnet8": resnet8, "resnet20": resnet20, "resnet32": resnet32}
 
 NETWORKS = ("float", "noise_aware", "ternary")
 """Full precision; fine-tuned with weight noise; fine-tuned with weight noise and ternary weights."""
@@ -76,16 +77,6 @@ def averaging_settings(config: Mapping[str, Any]) -> training.Settings | None:
     )
 
 
-def teacher_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Section ``networks`` as it is for the teacher, which itself has none."""
-    teacher = config["float"]["teacher"]
-    names = {key: teacher[key] for key in ("architecture", "width")}
-    recipe = dict(config["float"])
-    small = recipe["small"] | {"share": teacher["small_share"]}
-    recipe |= {"epochs": teacher["epochs"], "small": small, "teacher": {"architecture": None}}
-    return dict(config) | names | {"float": recipe}
-
-
 def noise_settings(config: Mapping[str, Any]) -> training.Settings:
     """Settings of the fine-tuning (Joshi et al. 2020, Methods); the rest is as in full precision."""
     recipe = config["noise"]
@@ -110,7 +101,7 @@ def train_network(
     data: str | os.PathLike[str],
     *,
     initial: Mapping[str, torch.Tensor] | None,
-    teacher: Mapping[str, torch.Tensor] | None = None,
+    lessons: training.Lessons | None = None,
     seed: int,
     progress: str | os.PathLike[str],
     fingerprint: str,
@@ -122,14 +113,14 @@ def train_network(
     config
         Section ``networks`` of the configuration.
     network
-        One of `NETWORKS`, or ``teacher``: as ``float``, with the architecture, width and epochs of the key
-        ``float: teacher``.
+        One of `NETWORKS`, or ``teacher``: as ``float``, with the section that
+        `nonideal.config.teacher_section` makes.
     data
         Folder of a prepared data set.
     initial
         State of the float network, which the fine-tuned ones start from.
-    teacher
-        State of the teacher, if float networks have one.
+    lessons
+        What a teacher says of the training images, if float networks have one.
     seed
         Seed of the run.
     progress
@@ -147,16 +138,15 @@ def train_network(
     Raises
     ------
     ValueError
-        If the network is unknown, or its initial state or that of its teacher is missing.
+        If the network is unknown, or its initial state or the lessons of its teacher are missing.
     """
     if network not in (*NETWORKS, TEACHER):
         raise ValueError(f"network must be one of {', '.join((*NETWORKS, TEACHER))}, got {network!r}")
     examples, classes = tensors(data, config["pixels"])
-    channels = examples.train_images.shape[1]
-    child = rng.child_seed(seed, "networks", TEACHER if network == TEACHER else config["architecture"])
-    if network == TEACHER:
-        config = teacher_config(config)
-    model = architecture(config, channels, classes, seed=child)
+    child = _child(config, network, seed)
+    model = architecture(config, examples.train_images.shape[1], classes, seed=child)
+    if isinstance(model, Airbench):
+        model.whiten(examples.train_images)
     settings, hooks = float_settings(config), []
     if network in ("noise_aware", "ternary"):
         if initial is None:
@@ -173,16 +163,12 @@ def train_network(
         hooks = [noise_training.WeightNoise(noisy, seed=rng.child_seed(child, network))]
     checkpoint = folder_of(progress, fingerprint) / f"{network}.pt"
     distillation = None
-    if network == "float" and config["float"]["teacher"]["architecture"]:
-        if teacher is None:
-            raise ValueError("float networks have a teacher here: give its state")
-        larger = architecture(teacher_config(config), channels, classes, seed=child)
-        larger.load_state_dict(teacher)
+    teacher = config["float"]["teacher"]
+    if network == "float" and teacher["architecture"]:
+        if lessons is None:
+            raise ValueError("float networks have a teacher here: give its lessons")
         distillation = training.Distillation(
-            larger.to(memory_format=torch.channels_last) if settings.channels_last else larger,
-            temperature=config["float"]["teacher"]["temperature"],
-            share=config["float"]["teacher"]["share"],
-            precision=settings.precision,
+            lessons, temperature=teacher["temperature"], share=teacher["share"]
         )
     history = training.train(
         model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks, distillation=distillation
@@ -203,3 +189,37 @@ def train_network(
         dataset=config["dataset"],
     )
     return {key: value.cpu().contiguous() for key, value in state.items()}, rows
+
+
+def _child(config: Mapping[str, Any], network: str, seed: int) -> int:
+    return rng.child_seed(seed, "networks", TEACHER if network == TEACHER else config["architecture"])
+
+
+def teach(
+    config: Mapping[str, Any],
+    state: Mapping[str, torch.Tensor],
+    data: str | os.PathLike[str],
+    *,
+    views: int,
+    seed: int,
+) -> training.Lessons:
+    """Ask a trained teacher about the training images.
+
+    Parameters
+    ----------
+    config
+        Section ``networks`` of the configuration, as `nonideal.config.teacher_section` has it.
+    state
+        Of the trained teacher.
+    data
+        Folder of a prepared data set.
+    views
+        Crops of each image.
+    seed
+        Seed of the run.
+    """
+    examples, classes = tensors(data, config["pixels"])
+    child = _child(config, TEACHER, seed)
+    model = architecture(config, examples.train_images.shape[1], classes, seed=child)
+    model.load_state_dict(state)
+    return training.teach(model, examples, float_settings(config), views=views, seed=child)

@@ -10,7 +10,7 @@ NETWORK_ARCHITECTURES = table(
     {
         "dataset": column("str", "name of the data set"),
         "network": column("str", "compared, or their teacher", one_of(("float", "teacher"))),
-        "architecture": column("str", "name of the architecture; of a teacher with its width: resnet20-w32"),
+        "architecture": column("str", "name of the architecture; of a teacher with its width: airbench-w64"),
         "epochs": column("int64", "passes over the training set", at_least(1)),
         "train_accuracy": column("float64", "share of training samples in the last epoch, augmented", SHARE),
         "test_accuracy": column("float64", "share of test samples after the last epoch", SHARE),

@@ -15,7 +15,7 @@ NETWORK_HISTORY = table(
             "full precision, fine-tuned with noise, or with noise and ternary weights; or teacher",
             one_of((*NETWORKS, "teacher")),
         ),
-        "architecture": column("str", "name of the architecture; of a teacher with its width: resnet20-w32"),
+        "architecture": column("str", "name of the architecture; of a teacher with its width: airbench-w64"),
         "dataset": column("str", "name of the data set"),
     }
     | LEARNING_CURVE

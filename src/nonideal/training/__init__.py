@@ -1,7 +1,7 @@
 """The one training loop, for every track."""
 
 from nonideal.preprocessing import Tensors, prepare
-from nonideal.training.distillation import Distillation
+from nonideal.training.distillation import Distillation, Lessons, teach
 from nonideal.training.evaluation import Evaluation, evaluate
 from nonideal.training.hooks import Hook, ParameterGroups, Regulariser
 from nonideal.training.loop import train
@@ -11,11 +11,13 @@ __all__ = [
     "Distillation",
     "Evaluation",
     "Hook",
+    "Lessons",
     "ParameterGroups",
     "Regulariser",
     "Settings",
     "Tensors",
     "evaluate",
     "prepare",
+    "teach",
     "train",
 ]

@@ -3,6 +3,9 @@
 An epoch is every training image once, as `Settings.augmentation` says; with affine augmentation it is the
 clean set and once more each augmented copy, and each batch holds the same share of all. All random numbers of
 epoch k come from streams named by the seed and k, drawn on the CPU.
+
+With a teacher's lessons, crops are those that the teacher was asked about, one of them at random for each
+image and epoch; mirrored and hidden is as without.
 """
 
 from __future__ import annotations
@@ -15,12 +18,15 @@ from torch import Tensor
 from nonideal import augment
 from nonideal.preprocessing import Tensors
 from nonideal.rng import torch_stream
+from nonideal.training.distillation import Lessons
 from nonideal.training.settings import Settings
 
-Batch = tuple[float, Tensor, Tensor]
+Batch = tuple[float, Tensor, Tensor, Tensor | None]
 
 
-def batches(tensors: Tensors, settings: Settings, seed: int, epoch: int) -> Iterator[Batch]:
+def batches(
+    tensors: Tensors, settings: Settings, seed: int, epoch: int, lessons: Lessons | None = None
+) -> Iterator[Batch]:
     """Batches of an epoch.
 
     Parameters
@@ -31,11 +37,14 @@ def batches(tensors: Tensors, settings: Settings, seed: int, epoch: int) -> Iter
         Settings of the run.
     seed, epoch
         Name the random stream of order and augmentation; the first epoch is 0.
+    lessons
+        A teacher's, on the device of the data set, for augmentation ``crop_flip``.
 
     Yields
     ------
     tuple
-        Fraction of the epoch that precedes the batch, its images and its labels.
+        Fraction of the epoch that precedes the batch, its images, its labels, and the teacher's outputs or
+        None.
     """
     generator = torch_stream(seed, "training", "epoch", epoch)
     if settings.augmentation == "affine":
@@ -49,15 +58,19 @@ def batches(tensors: Tensors, settings: Settings, seed: int, epoch: int) -> Iter
     hidden = None
     if settings.cutout:  # drawn last and only if asked for: without it the batches stay as they are
         hidden = augment.draw_cutout(count, *images.shape[2:], generator=generator)
+    views = None if lessons is None else torch.randint(len(lessons.corners), (count,), generator=generator)
     for start in range(0, count, size):
         index = order[start : start + size].to(images.device)
-        batch = images[index]
+        batch, outputs = images[index], None
         if draws is not None:
-            part = [values[start : start + size].to(images.device) for values in draws]
-            batch = augment.crop_flip(batch, *part, tensors.background)
+            corners, mirrored = (values[start : start + size].to(images.device) for values in draws)
+            if lessons is not None:
+                view = views[start : start + size].to(images.device)
+                corners, outputs = (values[view, index] for values in lessons)
+            batch = augment.crop_flip(batch, corners, mirrored, tensors.background)
         if hidden is not None:
             batch = augment.cutout(batch, hidden[start : start + size].to(images.device), settings.cutout)
-        yield start / count, batch, labels[index]
+        yield start / count, batch, labels[index], outputs
 
 
 def _affine(tensors: Tensors, settings: Settings, generator: torch.Generator) -> Iterator[Batch]:
@@ -81,7 +94,7 @@ def _affine(tensors: Tensors, settings: Settings, generator: torch.Generator) ->
             maps = matrices[:, start : start + share].flatten(0, 1)
             knots = None if elastic is None else elastic[:, start : start + share].flatten(0, 1)
             batch = torch.cat((batch, _moved(tensors, index[1:].flatten(), maps, knots)))
-        yield start / count, batch, labels[index.flatten()]
+        yield start / count, batch, labels[index.flatten()], None
 
 
 def _moved(tensors: Tensors, index: Tensor, maps: Tensor, knots: Tensor | None) -> Tensor:

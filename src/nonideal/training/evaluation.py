@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -24,6 +26,33 @@ class Evaluation(NamedTuple):
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Context in which a network computes in the precision of `Settings`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def device_of(name: str) -> torch.device:
+    """Device of that name; ``auto`` is a GPU if there is one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r}: PyTorch finds no CUDA device here; use 'auto' or 'cpu'")
+    return device
+
+
+@contextlib.contextmanager
+def threads_set(count: int) -> Iterator[None]:
+    """Context in which PyTorch uses so many CPU threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.inference_mode()

@@ -11,11 +11,10 @@ same value a run gives the same bits on any number of cores of the same kind of 
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +32,14 @@ from nonideal.quantize import attach
 from nonideal.training import checkpoint as checkpoints
 from nonideal.training.batches import batches
 from nonideal.training.distillation import Distillation
-from nonideal.training.evaluation import CONVOLUTION_BATCH, EVALUATION_BATCH, autocast, evaluate
+from nonideal.training.evaluation import (
+    CONVOLUTION_BATCH,
+    EVALUATION_BATCH,
+    autocast,
+    device_of,
+    evaluate,
+    threads_set,
+)
 from nonideal.training.hooks import Hook, ParameterGroups, Regulariser
 from nonideal.training.optimisers import optimiser
 from nonideal.training.settings import Settings
@@ -78,7 +84,7 @@ def train(
     parameter_groups
         Called with the model; the optimiser's parameter groups. None trains all parameters alike.
     distillation
-        A teacher, whose outputs are learned beside the labels. None learns from the labels alone.
+        What a teacher says, learned beside the labels. None learns from the labels alone.
     progress
         Show a progress bar.
 
@@ -93,12 +99,13 @@ def train(
     ------
     ValueError
         If the checkpoint is unreadable or was made by another run; the message names what differs. If weights
-        are to be averaged and the network is quantised.
+        are to be averaged and the network is quantised. If a teacher was asked about other images, or the
+        augmentation is not that of its crops.
     FloatingPointError
         If the loss is no longer finite.
     """
-    device = _device(settings.device)
-    with _threads(settings.threads):
+    device = device_of(settings.device)
+    with threads_set(settings.threads):
         model.to(device)
         if settings.channels_last:
             _channels_last(model)
@@ -151,6 +158,7 @@ class _Run:
                 )
             average = get_ema_multi_avg_fn(settings.average_decay)
             self.average = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+        self.lessons = None if distillation is None else distillation.lessons_on(tensors, settings)
         self.epoch = 0
         self.history: list[dict[str, float]] = []
 
@@ -209,14 +217,12 @@ class _Run:
         correct = torch.zeros((), device=device, dtype=torch.int64)
         count = 0
         small = self.epoch < round(settings.small_share * settings.epochs)
-        drawn = batches(self.tensors, settings, self.seed, self.epoch)
-        for step, (fraction, images, labels) in enumerate(drawn):
+        drawn = batches(self.tensors, settings, self.seed, self.epoch, self.lessons)
+        for step, (fraction, images, labels, outputs) in enumerate(drawn):
             for group in self.optimiser.param_groups:
                 group["lr"] = settings.rate(self.epoch, fraction) * group.get("lr_factor", 1.0)
             for hook in self.hooks:
                 hook.before_step(self.model, self.epoch, step)
-            # A teacher sees the images as they are: it gives its best, and they cost it no backward pass.
-            outputs = self.distillation.outputs(self._laid_out(images)) if self.distillation else None
             if small:
                 images = augment.resize(images, settings.small_pixels)
             with autocast(device, settings.precision):
@@ -275,22 +281,3 @@ def _channels_last(model: nn.Module) -> None:
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.ndim == 4:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r}: PyTorch finds no CUDA device here; use 'auto' or 'cpu'")
-    return device
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

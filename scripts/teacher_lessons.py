@@ -1,0 +1,17 @@
+"""Adapter of rule teacher_lessons: what the teacher says of crops of the training images."""
+
+from adapter import start
+
+start(snakemake)
+
+from nonideal import tensorfile
+from nonideal.pcm import network_training
+
+lessons = network_training.teach(
+    snakemake.params.settings,
+    tensorfile.load(snakemake.input.network),
+    snakemake.input.arrays,
+    views=snakemake.params.views,
+    seed=snakemake.params.seed,
+)
+tensorfile.save(lessons._asdict(), snakemake.output[0])
