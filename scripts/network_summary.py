@@ -8,17 +8,12 @@ provenance = start(snakemake)
 
 from nonideal import rng, tables
 from nonideal.pcm import network_analysis
-from nonideal.schemas import network_architectures, network_history, networks
+from nonideal.schemas import networks
 
 chips = tables.read(snakemake.input.chips, networks.NETWORK_CHIPS)
 references = tables.read(snakemake.input.references, networks.NETWORK_REFERENCES)
-floats = [tables.read(path, network_history.NETWORK_HISTORY) for path in snakemake.input.floats]
 generator = rng.stream(snakemake.params.seed, "networks", "crossover")
 made = {
-    "architectures": (
-        network_analysis.architecture_table(floats),
-        network_architectures.NETWORK_ARCHITECTURES,
-    ),
     "summary": (network_analysis.summary_table(chips, references), networks.NETWORK_SUMMARY),
     "differences": (network_analysis.difference_table(chips, references), networks.NETWORK_DIFFERENCES),
     "crossover": (network_analysis.crossover_table(chips, rng=generator), networks.NETWORK_CROSSOVER),

@@ -1,4 +1,4 @@
-"""Adapter of rule teacher_lessons: what the teacher says of crops of the training images."""
+"""Adapter of rule teacher_lessons: what the teachers say of crops of the training images."""
 
 from adapter import start
 
@@ -9,7 +9,7 @@ from nonideal.pcm import network_training
 
 lessons = network_training.teach(
     snakemake.params.settings,
-    tensorfile.load(snakemake.input.network),
+    [tensorfile.load(path) for path in snakemake.input.networks],
     snakemake.input.arrays,
     views=snakemake.params.views,
     seed=snakemake.params.seed,

@@ -21,8 +21,12 @@ def load(root, name):
 
 
 TEACHER = {
-    "architecture": "resnet8", "width": 8, "epochs": 9, "batch_size": 50, "learning_rate": 0.1, "threads": 2,
-    "views": 2, "temperature": 1, "share": 0.5,
+    "name": "one", "architecture": "resnet8", "width": 8, "epochs": 9, "batch_size": 50, "learning_rate": 0.1,
+    "threads": 2,
+}  # fmt: skip
+OTHER = {
+    "name": "more", "architecture": "resnet20", "epochs": 9, "small_share": 0, "averaging_epochs": 0,
+    "taught": False,
 }  # fmt: skip
 
 
@@ -85,13 +89,28 @@ def test_shipped_runs_have_names_of_their_own(root):
         ),
         (
             "networks.others",
-            [{"architecture": "resnet8", "epochs": 9, "small_share": 0}],
-            r"networks.others: each architecture once, and none of networks.architecture, got .*resnet8",
+            [OTHER | {"architecture": "resnet8"}],
+            r"networks.others: each architecture once as taught and once as not.*'resnet8', False",
         ),
         (
             "networks.others",
-            [{"architecture": "resnet20", "epochs": 2, "small_share": 0}],
-            r"warmup_epochs = 2: must be less than the epochs of resnet20 in networks.others, 2",
+            [OTHER, OTHER | {"architecture": "resnet32"}],
+            r"networks.others: each name once, got .*more",
+        ),
+        (
+            "networks.others",
+            [OTHER | {"epochs": 2}],
+            r"warmup_epochs = 2: must be less than the epochs of more in networks.others, 2",
+        ),
+        (
+            "networks.others",
+            [OTHER | {"taught": True}],
+            r"networks.teachers: taught networks need a teacher, here or networks.distillation.float_network",
+        ),
+        (
+            "networks.float.taught",
+            True,
+            r"networks.float.augmentation: taught networks need crop_flip, .* not affine",
         ),
         ("networks.others", ["resnet20"], r"networks.others.0 = 'resnet20': expected object"),
         (
@@ -100,20 +119,27 @@ def test_shipped_runs_have_names_of_their_own(root):
             r"small.pixels = 16: must be less than networks.pixels = 16",
         ),
         (
-            "networks.float.teacher",
-            TEACHER | {"epochs": 1},
-            r"warmup_epochs = 2: must be less than networks.float.teacher.epochs = 1",
+            "networks.teachers",
+            [TEACHER | {"epochs": 1}],
+            r"warmup_epochs = 2: must be less than the epochs of one in networks.teachers, 1",
         ),
         (
-            "networks.float.teacher",
-            TEACHER,
-            r"teacher.architecture = resnet8: goes with networks.float.augmentation = crop_flip only",
+            "networks.teachers",
+            [TEACHER | {"architecture": "airbench"}],
+            r"networks.teachers: airbench needs networks.pixels of at least 17, not 16",
         ),
         (
-            "networks.float.teacher",
-            TEACHER | {"architecture": "airbench"},
-            r"teacher.architecture = airbench: needs networks.pixels of at least 17, not 16",
+            "networks.teachers",
+            [TEACHER, TEACHER | {"width": 9}],
+            r"teachers: each name once, got .*one",
         ),
+        (
+            "networks.teachers",
+            [TEACHER, TEACHER | {"name": "two"}],
+            r"teachers: each architecture and width once, got .*resnet8",
+        ),
+        ("networks.teachers", [TEACHER | {"name": "../up"}], r"teachers.0.name = '../up': pattern"),
+        ("networks.teachers", ["resnet8"], r"networks.teachers.0 = 'resnet8': expected object"),
         ("spiking.events.augmented_copies", 2, r"spiking.events.batch_size = 40: must be a multiple of 3"),
         ("spiking.events.recordings", 4, r"at least one for each of spiking.events.folds = 5"),
         (

@@ -106,24 +106,8 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"networks.float.cutout = {recipe['cutout']}: goes with networks.float.augmentation = crop_flip "
             f"only, not with {recipe['augmentation']}"
         )
-    others = config["networks"]["others"]
-    shares = [part["small_share"] for part in others]
-    if max([recipe["small"]["share"], *shares]) and recipe["small"]["pixels"] >= config["networks"]["pixels"]:
-        yield (
-            f"networks.float.small.pixels = {recipe['small']['pixels']}: must be less than "
-            f"networks.pixels = {config['networks']['pixels']}"
-        )
-    names = [config["networks"]["architecture"], *(other["architecture"] for other in others)]
-    if len(set(names)) < len(names):
-        yield f"networks.others: each architecture once, and none of networks.architecture, got {names[1:]}"
-    for other in others:
-        if recipe["warmup_epochs"] >= other["epochs"]:
-            yield (
-                f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than the epochs of "
-                f"{other['architecture']} in networks.others, {other['epochs']}"
-            )
-    if recipe["teacher"]["architecture"]:
-        yield from _teacher_conflicts(config["networks"])
+    yield from _other_networks_conflicts(config["networks"])
+    yield from _teacher_conflicts(config["networks"])
     yield from _spiking_conflicts(config["spiking"])
     yield from _regularised_conflicts("regularised", config["regularised"])
     yield from _fpga_conflicts(config)
@@ -133,36 +117,90 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
 AIRBENCH_PIXELS = 17
 
 
+def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
+    recipe, others = networks["float"], networks["others"]
+    shares = [recipe["small"]["share"], *(other["small_share"] for other in others)]
+    if max(shares) and recipe["small"]["pixels"] >= networks["pixels"]:
+        yield (
+            f"networks.float.small.pixels = {recipe['small']['pixels']}: must be less than "
+            f"networks.pixels = {networks['pixels']}"
+        )
+    names = [other["name"] for other in others]
+    if len(set(names)) < len(names):
+        yield f"networks.others: each name once, got {names}"
+    kinds = [(networks["architecture"], recipe["taught"])]
+    kinds += [(other["architecture"], other["taught"]) for other in others]
+    if len(set(kinds)) < len(kinds):
+        yield (
+            "networks.others: each architecture once as taught and once as not, networks.architecture among "
+            f"them, got {kinds}"
+        )
+    for other in others:
+        if recipe["warmup_epochs"] >= other["epochs"]:
+            yield (
+                f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than the epochs of "
+                f"{other['name']} in networks.others, {other['epochs']}"
+            )
+
+
 def _teacher_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
-    recipe, teacher = networks["float"], networks["float"]["teacher"]
-    if recipe["warmup_epochs"] >= teacher["epochs"]:
+    recipe, teachers, where = networks["float"], networks["teachers"], "networks.teachers"
+    own = networks["distillation"]["float_network"]
+    for keys in (["name"], ["architecture", "width"]):
+        found = [tuple(teacher[key] for key in keys) for teacher in teachers]
+        if len(set(found)) < len(found):
+            yield f"{where}: each {' and '.join(keys)} once, got {found}"
+    if own and recipe["taught"]:
         yield (
-            f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than "
-            f"networks.float.teacher.epochs = {teacher['epochs']}"
+            "networks.float.taught = true: goes with networks.distillation.float_network = false only; "
+            "no network teaches itself"
         )
-    if recipe["augmentation"] != "crop_flip":
-        yield (
-            f"networks.float.teacher.architecture = {teacher['architecture']}: goes with "
-            f"networks.float.augmentation = crop_flip only, not with {recipe['augmentation']}"
-        )
-    if teacher["architecture"] == "airbench" and networks["pixels"] < AIRBENCH_PIXELS:
-        yield (
-            f"networks.float.teacher.architecture = airbench: needs networks.pixels of at least "
-            f"{AIRBENCH_PIXELS}, not {networks['pixels']}"
-        )
+    if recipe["taught"] or any(other["taught"] for other in networks["others"]):
+        if not (teachers or own):
+            yield f"{where}: taught networks need a teacher, here or networks.distillation.float_network"
+        if recipe["augmentation"] != "crop_flip":
+            yield (
+                "networks.float.augmentation: taught networks need crop_flip, whose crops the teachers see, "
+                f"not {recipe['augmentation']}"
+            )
+    for teacher in teachers:
+        if recipe["warmup_epochs"] >= teacher["epochs"]:
+            yield (
+                f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than the epochs of "
+                f"{teacher['name']} in {where}, {teacher['epochs']}"
+            )
+        if teacher["architecture"] == "airbench" and networks["pixels"] < AIRBENCH_PIXELS:
+            yield (
+                f"{where}: airbench needs networks.pixels of at least {AIRBENCH_PIXELS}, "
+                f"not {networks['pixels']}"
+            )
 
 
-def teacher_section(networks: Mapping[str, Any]) -> dict[str, Any]:
-    """Section ``networks`` as it is for the teacher: with its own settings, and without a teacher.
+def other_section(networks: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Section ``networks`` as it is for one of ``networks.others``: with its own settings."""
+    recipe = networks["float"]
+    own = {
+        "epochs": other["epochs"],
+        "small": recipe["small"] | {"share": other["small_share"]},
+        "averaging": recipe["averaging"] | {"epochs": other["averaging_epochs"]},
+        "taught": other["taught"],
+    }
+    return dict(networks) | {"architecture": other["architecture"], "float": recipe | own}
 
-    The rest is as for its learners, but images are never smaller and no weights averaged.
+
+def teacher_section(networks: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:
+    """Section ``networks`` as it is for one of ``networks.teachers``: with its own settings.
+
+    The rest is as for the float network, but it is not taught, on whole images, and no weights are averaged.
     """
-    recipe = dict(networks["float"])
-    teacher = recipe.pop("teacher")
-    own = {key: teacher[key] for key in ("epochs", "batch_size", "learning_rate", "threads")}
-    small, averaging = recipe["small"] | {"share": 0}, recipe["averaging"] | {"epochs": 0}
-    recipe |= own | {"small": small, "averaging": averaging, "teacher": {"architecture": None}}
-    return dict(networks) | {key: teacher[key] for key in ("architecture", "width")} | {"float": recipe}
+    recipe = networks["float"]
+    own = {key: teacher[key] for key in ("epochs", "batch_size", "learning_rate", "threads")} | {
+        "small": recipe["small"] | {"share": 0},
+        "averaging": recipe["averaging"] | {"epochs": 0},
+        "taught": False,
+    }
+    names = {key: teacher[key] for key in ("name", "architecture", "width")}
+    return dict(networks) | names | {"float": recipe | own}
 
 
 def _spiking_conflicts(spiking: Mapping[str, Any]) -> Iterator[str]:

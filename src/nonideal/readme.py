@@ -170,12 +170,17 @@ def _networks(folder: Path) -> str:
         "| network | data | epochs | test accuracy without hardware | minutes | threads |",
         "|---|---|---|---|---|---|",
     ]
-    for path in [*sorted(folder.glob("*/history.parquet")), *sorted(folder.glob("others/*/history.parquet"))]:
+    found = [
+        path
+        for kind in ("", "others/", "teachers/")
+        for path in sorted(folder.glob(f"{kind}*/history.parquet"))
+    ]
+    for path in found:
         history = pd.read_parquet(path).sort_values("epoch")
         last = history.iloc[-1]
         name = f"{last['architecture']}, {last['network'].replace('_', '-')}"
         settings = facts(path)["params"]["settings"]
-        own = settings["float"].get("threads") if last["network"] in ("float", "teacher") else None
+        own = None if last["network"] in ("noise_aware", "ternary") else settings["float"].get("threads")
         lines.append(
             f"| {name} | {last['dataset']} | {last['epoch']} | {100 * last['test_accuracy']:.2f} % | "
             f"{history['seconds'].sum() / 60:.0f} | {own or settings['threads']} |"

@@ -19,6 +19,7 @@ from nonideal.schemas.network_architectures import NETWORK_ARCHITECTURES
 from nonideal.schemas.network_history import NETWORK_HISTORY
 
 CONFIG = {
+    "distillation": {"float_network": False, "views": 2, "temperature": 4, "share": 0.9},
     "dataset": "digits",
     "architecture": "resnet8",
     "width": 2,
@@ -28,10 +29,7 @@ CONFIG = {
         "epochs": 1, "threads": None, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1,
         "warmup_epochs": 0, "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "precision": "float32",
         "channels_last": True, "small": {"share": 0, "pixels": 4},
-        "teacher": {
-            "architecture": None, "width": 4, "epochs": 2, "batch_size": 64, "learning_rate": 0.2,
-            "threads": None, "views": 2, "temperature": 4, "share": 0.9,
-        },
+        "taught": False,
         "averaging": {"epochs": 0, "learning_rate": 0.02, "decay": 0.9},
     },
     "noise": {
@@ -208,7 +206,7 @@ def test_architectures_are_compared_after_their_last_epochs(states):
     ]  # fmt: skip
 
 
-def test_float_networks_learn_from_a_teacher(digits, tmp_path, monkeypatch):
+def test_float_networks_learn_from_teachers(digits, tmp_path, monkeypatch):
     taught, untouched = [], network_training.training.train
 
     def watch(*args, **options):
@@ -216,38 +214,52 @@ def test_float_networks_learn_from_a_teacher(digits, tmp_path, monkeypatch):
         return untouched(*args, **options)
 
     monkeypatch.setattr(network_training.training, "train", watch)
+    common = {"batch_size": 64, "learning_rate": 0.2, "threads": None}
+    larger = common | {"name": "larger", "architecture": "resnet20", "width": 4, "epochs": 2}
+    older = common | {"name": "older", "architecture": "resnet8", "width": 2, "epochs": 1}
     recipe = CONFIG["float"] | {
         "augmentation": "crop_flip",
-        "teacher": CONFIG["float"]["teacher"] | {"architecture": "resnet20"},
         "averaging": {"epochs": 1, "learning_rate": 0.02, "decay": 0.9},
     }
-    config = CONFIG | {"float": recipe}
-    of_teacher = teacher_section(config)
+    config = CONFIG | {"float": recipe | {"taught": True}}
+    sections = [teacher_section(config, teacher) for teacher in (larger, older)]
 
-    def train(network, lessons=None):
+    def train(network, config=config, lessons=None):
         return network_training.train_network(
-            of_teacher if network == "teacher" else config, network, digits,
-            initial=None, lessons=lessons, seed=3, progress=tmp_path / network, fingerprint="a" * 64,
+            config, network, digits, initial=None, lessons=lessons, seed=3,
+            progress=tmp_path / config.get("name", network), fingerprint="a" * 64,
         )  # fmt: skip
 
-    teacher, history = train("teacher")
+    teachers, histories = zip(*(train("teacher", section) for section in sections), strict=True)
+    history = histories[0]
     tables.check(history, NETWORK_HISTORY)
     assert set(history["network"]) == {"teacher"} and set(history["architecture"]) == {"resnet20-w4"}
     assert list(history["epoch"]) == [1, 2]  # none of them averaged
     assert history["learning_rate"].tolist() == [0.2, 0.1]
-    lessons = network_training.teach(of_teacher, teacher, digits, views=2, seed=3)
+
+    def teach(chosen):
+        return network_training.teach(
+            [sections[k] for k in chosen], [teachers[k] for k in chosen], digits, views=2, seed=3
+        )
+
+    lessons, alone = teach([0, 1]), [teach([0]), teach([1])]
     assert lessons.outputs.shape == (2, 1437, 10)
+    means = (alone[0].outputs + alone[1].outputs) / 2
+    assert torch.equal(lessons.corners, alone[1].corners) and torch.equal(lessons.outputs, means)
+    torch.testing.assert_close(alone[0].outputs.exp().sum(dim=2), torch.ones(2, 1437))
     labels = network_training.tensors(digits, CONFIG["pixels"])[0].train_labels
-    agree = (lessons.outputs.argmax(dim=2) == labels).double().mean().item()
+    agree = (alone[0].outputs.argmax(dim=2) == labels).double().mean().item()
     assert agree == pytest.approx(history["train_accuracy"].iloc[-1], abs=0.15)
-    state, _ = train("float", lessons)
-    assert taught == [False, True, True]  # also in the averaged epochs
-    assert len(teacher) > len(state) and teacher["conv.weight"].shape[0] == 2 * state["conv.weight"].shape[0]
-    with pytest.raises(ValueError, match="give its lessons"):
-        train("float")
+
+    state, history = train("taught", lessons=lessons)
+    assert set(history["network"]) == {"taught"} and set(history["architecture"]) == {"resnet8"}
+    assert taught == [False, False, True, True]  # also in the averaged epochs
+    assert len(teachers[0]) > len(state)
+    with pytest.raises(ValueError, match="give the lessons of its teachers"):
+        train("taught")
     other = training.Lessons(lessons.corners, -lessons.outputs)
-    shutil.rmtree(tmp_path / "float")
-    assert not torch.equal(train("float", other)[0]["conv.weight"], state["conv.weight"])
+    shutil.rmtree(tmp_path / "taught")
+    assert not torch.equal(train("taught", lessons=other)[0]["conv.weight"], state["conv.weight"])
 
 
 def test_averaged_epochs_follow_the_others_and_resume(digits, states, tmp_path, monkeypatch):

@@ -9,6 +9,8 @@ from pathlib import Path
 import yaml
 
 PARTS = ("workflow", "scripts", "config", "notebooks", "paper", "src", "firmware")
+OTHER = {"architecture": "resnet20", "epochs": 4, "small_share": 0, "averaging_epochs": 1}
+
 TINY = {
     "run": "tiny",
     "data": {"root": None, "download": False},
@@ -35,12 +37,26 @@ TINY = {
     "networks": {
         "width": 2,
         "pixels": 8,
-        "others": [{"architecture": "resnet20", "epochs": 4, "small_share": 0}],
+        "others": [
+            OTHER | {"name": "deeper", "taught": False},
+            OTHER | {"name": "taught", "taught": True},
+        ],
+        "teachers": [
+            {
+                "name": "wide",
+                "architecture": "resnet8",
+                "width": 4,
+                "epochs": 4,
+                "batch_size": 200,
+                "learning_rate": 0.1,
+                "threads": None,
+            }
+        ],
+        "distillation": {"float_network": True, "views": 2},
         "float": {
             "epochs": 3,
             "small": {"share": 0.5, "pixels": 6},
             "augmentation": "crop_flip",
-            "teacher": {"architecture": "resnet8", "width": 4, "epochs": 4, "batch_size": 200, "views": 2},
             "averaging": {"epochs": 1},
         },
         "noise": {"epochs": 1},

@@ -85,17 +85,17 @@ def test_everything_is_there(tiny):
 def test_other_architectures_are_trained_once(tiny):
     made = pd.read_csv(tiny.result("tables/table_networks_architectures.csv"))
     assert made[["network", "architecture", "epochs"]].to_numpy().tolist() == [
-        ["float", "resnet20", 5],
         ["float", "resnet8", 4],
+        ["labels", "resnet20", 5],
+        ["taught", "resnet20", 5],
         ["teacher", "resnet8-w4", 4],
     ]
-    assert {path.name for path in tiny.result("networks/others").iterdir()} == {"resnet20", "teacher"}
-    with edited(tiny.folder / "tiny.yaml", longer):  # the teacher does not depend on it
-        assert tiny.due("results/tiny/networks/float/network.pt") == {"train_network"}
-    assert {path.name for path in tiny.result("networks/others/teacher").glob("*.pt")} == {
-        "network.pt",
-        "lessons.pt",
-    }
+    assert {path.name for path in tiny.result("networks/others").iterdir()} == {"deeper", "taught"}
+    assert {path.name for path in tiny.result("networks/teachers").iterdir()} == {"lessons.pt", "wide"}
+    with edited(tiny.folder / "tiny.yaml", longer):  # teachers do not depend on it, what they say does
+        due = tiny.due("results/tiny/networks/others/taught/network.pt")
+        assert due == {"train_network", "teacher_lessons", "train_other"}
+        assert tiny.due("results/tiny/networks/others/deeper/network.pt") == set()
 
 
 def test_trials_have_the_promised_columns_and_rows(tiny):

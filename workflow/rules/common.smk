@@ -15,7 +15,7 @@ programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
 os.environ.update(PYTHONPATH=os.pathsep.join(paths), PATH=os.pathsep.join(programs))
 
 from nonideal import data, imports, scales
-from nonideal.config import ConfigError, teacher_section, validate
+from nonideal.config import ConfigError, other_section, teacher_section, validate
 from nonideal.spiking import recordings
 
 try:
@@ -133,12 +133,11 @@ def published_tables():
 
 
 def networks_before(wildcards):
-    """Fine-tuning starts from the float network; float networks have a teacher, or none."""
+    """Fine-tuning starts from the float network; networks that are taught have their teachers' lessons."""
     if wildcards.get("network", "float") != "float":
         return {"initial": result("networks/float/network.pt")}
-    if wildcards.get("other") == "teacher" or not NETWORKS["float"]["teacher"]["architecture"]:
-        return {}
-    return {"lessons": rules.teacher_lessons.output[0]}
+    taught = recipe_of(wildcards)["float"]["taught"]
+    return {"lessons": rules.teacher_lessons.output[0]} if taught else {}
 
 
 def chips_of(wildcards):
@@ -153,22 +152,14 @@ def trained_for(wildcards):
 
 
 def recipe_of(wildcards):
-    """Settings that the training of one network depends on: of those for chips, or of another architecture."""
+    """Settings that the training of one network depends on: of those for chips, of another, or of a teacher."""
+    if teacher := wildcards.get("teacher"):
+        return TEACHERS[teacher]
     noise = ["noise"] if wildcards.get("network", "float") != "float" else []
     used = {key: NETWORKS[key] for key in [*DESCRIBED_BY, "float", *noise]}
-    recipe = used["float"]
-    for other in NETWORKS["others"]:
-        if other["architecture"] == wildcards.get("other"):
-            own = {"epochs": other["epochs"], "small": recipe["small"] | {"share": other["small_share"]}}
-            return used | {"architecture": other["architecture"], "float": recipe | own}
-    return teacher_section(used) if wildcards.get("other") == "teacher" else used
-
-
-def threads_of(wildcards):
-    """Threads of the training of one network."""
-    recipe = recipe_of(wildcards)
-    full_precision = wildcards.get("network", "float") == "float"
-    return (recipe["float"]["threads"] if full_precision else None) or recipe["threads"]
+    if other := wildcards.get("other"):
+        used = other_section(used, OTHERS[other])
+    return used | ({"distillation": NETWORKS["distillation"]} if used["float"]["taught"] else {})
 
 
 def chip_settings(without=("chips", "shards")):

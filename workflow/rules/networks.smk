@@ -1,12 +1,23 @@
 # Networks on phase-change memory: training with weight noise, then chips programmed once and read for a year.
 
 NETWORKS = config["networks"]
-OTHERS = [other["architecture"] for other in NETWORKS["others"]]
-OTHERS += ["teacher"] if NETWORKS["float"]["teacher"]["architecture"] else []
+OTHERS = {other["name"]: other for other in NETWORKS["others"]}
 NETWORK_NAMES = ["float", "noise_aware", "ternary"]
 CHIPS = NETWORKS["deployment"]
 # Keys that every network of this section depends on.
 DESCRIBED_BY = ("dataset", "architecture", "width", "pixels", "threads")
+# Each teacher's own section of the configuration.
+TEACHERS = {
+    teacher["name"]: teacher_section({key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")}, teacher)
+    for teacher in NETWORKS["teachers"]
+}
+# What the float network depends on, if it is a teacher as well.
+OWN = (
+    [{key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")}]
+    if NETWORKS["distillation"]["float_network"]
+    else []
+)
+FLOAT_THREADS = NETWORKS["float"]["threads"] or NETWORKS["threads"]
 # The references have no converters, and the study of options chooses its own.
 CONVERTERS = ("dac_bits", "adc_bits", "converter_quantile")
 
@@ -54,7 +65,7 @@ rule train_network:
         timing_of("train_network/{network}")
     wildcard_constraints:
         network="|".join(NETWORK_NAMES),
-    threads: threads_of
+    threads: lambda wildcards: FLOAT_THREADS if wildcards.network == "float" else NETWORKS["threads"]
     resources:
         mem_mb=4000,
         runtime=600,
@@ -83,14 +94,14 @@ rule train_other:
     benchmark:
         timing_of("train_other/{other}")
     wildcard_constraints:
-        other=r"resnet\d+|teacher",
-    threads: threads_of
+        other="[a-z][a-z0-9_]*",
+    threads: FLOAT_THREADS
     resources:
         mem_mb=4000,
         runtime=600,
     params:
         seed=config["seed"],
-        network=lambda wildcards: "teacher" if wildcards.other == "teacher" else "float",
+        network=lambda wildcards: "taught" if OTHERS[wildcards.other]["taught"] else "labels",
         settings=recipe_of,
         progress=result("networks/others/{other}/progress"),
     message:
@@ -99,27 +110,58 @@ rule train_other:
         adapter("train_network")
 
 
-rule teacher_lessons:
+rule train_teacher:
     input:
         **images(NETWORKS["dataset"]),
-        network=result("networks/others/teacher/network.pt"),
-        code=code("teacher_lessons"),
+        code=code("train_network"),
     output:
-        result("networks/others/teacher/lessons.pt"),
+        network=result("networks/teachers/{teacher}/network.pt"),
+        history=result("networks/teachers/{teacher}/history.parquet"),
     log:
-        log_of("teacher_lessons"),
+        log_of("train_teacher/{teacher}"),
     benchmark:
-        timing_of("teacher_lessons")
-    threads: NETWORKS["float"]["teacher"]["threads"] or NETWORKS["threads"]
+        timing_of("train_teacher/{teacher}")
+    wildcard_constraints:
+        teacher="[a-z][a-z0-9_]*",
+    threads: lambda wildcards: TEACHERS[wildcards.teacher]["float"]["threads"] or NETWORKS["threads"]
     resources:
         mem_mb=4000,
         runtime=600,
     params:
         seed=config["seed"],
-        views=NETWORKS["float"]["teacher"]["views"],
-        settings=teacher_section({key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")}),
+        network="teacher",
+        settings=recipe_of,
+        progress=result("networks/teachers/{teacher}/progress"),
     message:
-        "networks: outputs of the teacher for the training images"
+        "networks: training, teacher {wildcards.teacher}"
+    script:
+        adapter("train_network")
+
+
+rule teacher_lessons:
+    input:
+        **images(NETWORKS["dataset"]),
+        networks=[
+            *expand(rules.train_teacher.output.network, teacher=TEACHERS),
+            *(result("networks/float/network.pt") for own in OWN),
+        ],
+        code=code("teacher_lessons"),
+    output:
+        result("networks/teachers/lessons.pt"),
+    log:
+        log_of("teacher_lessons"),
+    benchmark:
+        timing_of("teacher_lessons")
+    threads: max([recipe["float"]["threads"] or NETWORKS["threads"] for recipe in [*TEACHERS.values(), *OWN]], default=1)
+    resources:
+        mem_mb=4000,
+        runtime=600,
+    params:
+        seed=config["seed"],
+        views=NETWORKS["distillation"]["views"],
+        settings=[*TEACHERS.values(), *OWN],
+    message:
+        "networks: outputs of the teachers for the training images"
     script:
         adapter("teacher_lessons")
 
@@ -187,13 +229,8 @@ rule network_summary:
             shard=[f"{shard:04d}" for shard in range(CHIPS["shards"])],
         ),
         references=rules.network_references.output.references,
-        floats=[
-            result("networks/float/history.parquet"),
-            *expand(rules.train_other.output.history, other=OTHERS),
-        ],
         code=code("network_summary"),
     output:
-        architectures=result("networks/architectures.parquet"),
         summary=result("networks/summary.parquet"),
         differences=result("networks/differences.parquet"),
         crossover=result("networks/crossover.parquet"),
@@ -211,6 +248,28 @@ rule network_summary:
         "networks: means, paired differences and crossovers"
     script:
         adapter("network_summary")
+
+
+rule network_architectures:
+    input:
+        result("networks/float/history.parquet"),
+        expand(rules.train_other.output.history, other=OTHERS),
+        expand(rules.train_teacher.output.history, teacher=TEACHERS),
+        code=code("network_architectures"),
+    output:
+        result("networks/architectures.parquet"),
+    log:
+        log_of("network_architectures"),
+    benchmark:
+        timing_of("network_architectures")
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    message:
+        "networks: accuracies in full precision"
+    script:
+        adapter("network_architectures")
 
 
 rule network_options:
@@ -241,4 +300,5 @@ rule networks:
     input:
         rules.network_references.output,
         rules.network_summary.output,
+        rules.network_architectures.output,
         rules.network_options.output,

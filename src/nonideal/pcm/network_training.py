@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +16,10 @@ from nonideal.data import load
 from nonideal.models.airbench import Airbench, airbench
 from nonideal.models.resnet import resnet8, resnet20, resnet32
 from nonideal.pcm import noise_training
+from nonideal.schemas.network_history import BESIDE, NETWORKS
 from nonideal.training.checkpoint import folder_of
 
 ARCHITECTURES = {"airbench": airbench, "resnet8": resnet8, "resnet20": resnet20, "resnet32": resnet32}
-
-NETWORKS = ("float", "noise_aware", "ternary")
-"""Full precision; fine-tuned with weight noise; fine-tuned with weight noise and ternary weights."""
-
-TEACHER = "teacher"
 
 
 def tensors(folder: str | os.PathLike[str], pixels: int) -> tuple[training.Tensors, int]:
@@ -113,14 +109,14 @@ def train_network(
     config
         Section ``networks`` of the configuration.
     network
-        One of `NETWORKS`, or ``teacher``: as ``float``, with the section that
-        `nonideal.config.teacher_section` makes.
+        One of `NETWORKS` or `BESIDE`; these are trained as ``float``, with a section of their own, see
+        `nonideal.config.other_section` and `nonideal.config.teacher_section`.
     data
         Folder of a prepared data set.
     initial
         State of the float network, which the fine-tuned ones start from.
     lessons
-        What a teacher says of the training images, if float networks have one.
+        What teachers say of the training images, for a network that is taught.
     seed
         Seed of the run.
     progress
@@ -138,17 +134,18 @@ def train_network(
     Raises
     ------
     ValueError
-        If the network is unknown, or its initial state or the lessons of its teacher are missing.
+        If the network is unknown, or its initial state or lessons are missing.
     """
-    if network not in (*NETWORKS, TEACHER):
-        raise ValueError(f"network must be one of {', '.join((*NETWORKS, TEACHER))}, got {network!r}")
+    if network not in (*NETWORKS, *BESIDE):
+        raise ValueError(f"network must be one of {', '.join((*NETWORKS, *BESIDE))}, got {network!r}")
+    full_precision = network in ("float", *BESIDE)
     examples, classes = tensors(data, config["pixels"])
     child = _child(config, network, seed)
     model = architecture(config, examples.train_images.shape[1], classes, seed=child)
     if isinstance(model, Airbench):
         model.whiten(examples.train_images)
     settings, hooks = float_settings(config), []
-    if network in ("noise_aware", "ternary"):
+    if not full_precision:
         if initial is None:
             raise ValueError(f"network {network!r} starts from the float network: give its state")
         model.load_state_dict(initial)
@@ -163,17 +160,17 @@ def train_network(
         hooks = [noise_training.WeightNoise(noisy, seed=rng.child_seed(child, network))]
     checkpoint = folder_of(progress, fingerprint) / f"{network}.pt"
     distillation = None
-    teacher = config["float"]["teacher"]
-    if network == "float" and teacher["architecture"]:
+    if full_precision and config["float"]["taught"]:
         if lessons is None:
-            raise ValueError("float networks have a teacher here: give its lessons")
+            raise ValueError("this network is taught: give the lessons of its teachers")
+        recipe = config["distillation"]
         distillation = training.Distillation(
-            lessons, temperature=teacher["temperature"], share=teacher["share"]
+            lessons, temperature=recipe["temperature"], share=recipe["share"]
         )
     history = training.train(
         model, examples, settings, seed=child, checkpoint=checkpoint, hooks=hooks, distillation=distillation
     )
-    averaging = averaging_settings(config) if network in ("float", TEACHER) else None
+    averaging = averaging_settings(config) if full_precision else None
     if averaging is not None:
         # Annealing to zero ends at the edge of a wide minimum, the mean of a walk nearer its middle.
         more = training.train(
@@ -185,32 +182,36 @@ def train_network(
     state = noise_training.bake(model).state_dict()
     rows = history.rename(columns={"lr": "learning_rate"}).assign(
         network=network,
-        architecture=config["architecture"] + (f"-w{config['width']}" if network == TEACHER else ""),
+        architecture=config["architecture"] + (f"-w{config['width']}" if network == "teacher" else ""),
         dataset=config["dataset"],
     )
     return {key: value.cpu().contiguous() for key, value in state.items()}, rows
 
 
 def _child(config: Mapping[str, Any], network: str, seed: int) -> int:
-    return rng.child_seed(seed, "networks", TEACHER if network == TEACHER else config["architecture"])
+    if network == "teacher":
+        return rng.child_seed(seed, "networks", config["name"])
+    taught = ["taught"] if config["float"]["taught"] else []  # not the streams of the one that teaches it
+    return rng.child_seed(seed, "networks", config["architecture"], *taught)
 
 
 def teach(
-    config: Mapping[str, Any],
-    state: Mapping[str, torch.Tensor],
+    sections: Sequence[Mapping[str, Any]],
+    states: Sequence[Mapping[str, torch.Tensor]],
     data: str | os.PathLike[str],
     *,
     views: int,
     seed: int,
 ) -> training.Lessons:
-    """Ask a trained teacher about the training images.
+    """Ask trained teachers about the training images; their answers are the means of log-probabilities.
 
     Parameters
     ----------
-    config
-        Section ``networks`` of the configuration, as `nonideal.config.teacher_section` has it.
-    state
-        Of the trained teacher.
+    sections
+        Section ``networks`` of the configuration for each teacher, as `nonideal.config.teacher_section` makes
+        it; for the float network as it is.
+    states
+        Of the trained teachers.
     data
         Folder of a prepared data set.
     views
@@ -218,8 +219,12 @@ def teach(
     seed
         Seed of the run.
     """
-    examples, classes = tensors(data, config["pixels"])
-    child = _child(config, TEACHER, seed)
-    model = architecture(config, examples.train_images.shape[1], classes, seed=child)
-    model.load_state_dict(state)
-    return training.teach(model, examples, float_settings(config), views=views, seed=child)
+    examples, classes = tensors(data, sections[0]["pixels"])
+    said = []
+    for section, state in zip(sections, states, strict=True):
+        model = architecture(section, examples.train_images.shape[1], classes, seed=0)
+        model.load_state_dict(state)
+        streams = rng.child_seed(seed, "networks", "views")  # the same crops for all teachers
+        said.append(training.teach(model, examples, float_settings(section), views=views, seed=streams))
+    outputs = torch.stack([lessons.outputs.log_softmax(dim=2) for lessons in said]).mean(dim=0)
+    return training.Lessons(said[0].corners, outputs)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from nonideal.schemas.columns import SHARE, at_least, column, one_of, table
+from nonideal.schemas.network_history import BESIDE
 
 NETWORK_ARCHITECTURES = table(
     "network_architectures",
     ["dataset", "network", "architecture"],
     {
         "dataset": column("str", "name of the data set"),
-        "network": column("str", "compared, or their teacher", one_of(("float", "teacher"))),
+        "network": column(
+            "str", "on the chips, from labels, taught, or a teacher", one_of(("float", *BESIDE))
+        ),
         "architecture": column("str", "name of the architecture; of a teacher with its width: airbench-w64"),
         "epochs": column("int64", "passes over the training set", at_least(1)),
         "train_accuracy": column("float64", "share of training samples in the last epoch, augmented", SHARE),
