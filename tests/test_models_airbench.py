@@ -40,7 +40,7 @@ def test_whitening_is_not_trained():
     assert torch.equal(model.filters, before) and model.filters.grad is None
 
 
-@pytest.mark.parametrize("side", [17, 24, 32])
+@pytest.mark.parametrize("side", [9, 17, 24, 32])
 def test_any_image_size_channels_and_classes(side):
     assert net(channels=1, classes=7, width=4)(torch.zeros(3, 1, side, side)).shape == (3, 7)
 

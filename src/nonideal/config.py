@@ -114,7 +114,7 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 # Of `models.airbench`, which this module does not load: reading a configuration must not take seconds.
-AIRBENCH_PIXELS = 17
+AIRBENCH_PIXELS = 9
 
 
 def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:

@@ -43,7 +43,7 @@ class Airbench(nn.Module):
     Parameters
     ----------
     channels
-        Channels of the images, which have 17 pixels a side at least.
+        Channels of the images, which have 9 pixels a side at least: three poolings leave one.
     classes
         Number of classes.
     width
