@@ -199,3 +199,11 @@ def test_images_too_small_for_a_teacher_are_named(root):
     config["networks"] |= {"pixels": 8, "teachers": [TEACHER | {"architecture": "airbench"}]}
     with pytest.raises(ConfigError, match=r"airbench needs networks\.pixels of at least 9, not 8"):
         validate(config, root / "workflow/schemas/config.schema.json")
+
+
+def test_a_network_that_teaches_itself_is_named(root):
+    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    config["networks"]["float"] |= {"taught": True, "augmentation": "crop_flip"}
+    config["networks"]["distillation"]["float_network"] = True
+    with pytest.raises(ConfigError, match="no network teaches itself"):
+        validate(config, root / "workflow/schemas/config.schema.json")

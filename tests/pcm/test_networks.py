@@ -207,10 +207,11 @@ def test_architectures_are_compared_after_their_last_epochs(states):
 
 
 def test_float_networks_learn_from_teachers(digits, tmp_path, monkeypatch):
-    taught, untouched = [], network_training.training.train
+    taught, seeds, untouched = [], [], network_training.training.train
 
     def watch(*args, **options):
         taught.append(options.get("distillation") is not None)
+        seeds.append(options["seed"])
         return untouched(*args, **options)
 
     monkeypatch.setattr(network_training.training, "train", watch)
@@ -255,6 +256,9 @@ def test_float_networks_learn_from_teachers(digits, tmp_path, monkeypatch):
     assert set(history["network"]) == {"taught"} and set(history["architecture"]) == {"resnet8"}
     assert taught == [False, False, True, True]  # also in the averaged epochs
     assert len(teachers[0]) > len(state)
+    # Streams of their own: a taught network is no repetition of the one from the labels, which may teach it.
+    assert seeds[0] == rng.child_seed(3, "networks", "larger")
+    assert seeds[2] not in (*seeds[:2], rng.child_seed(3, "networks", "resnet8"))
     with pytest.raises(ValueError, match="give the lessons of its teachers"):
         train("taught")
     other = training.Lessons(lessons.corners, -lessons.outputs)
