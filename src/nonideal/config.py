@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +135,17 @@ def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
             "networks.others: each architecture once as taught and once as not, networks.architecture among "
             f"them, got {kinds}"
         )
-    for other in others:
-        if recipe["warmup_epochs"] >= other["epochs"]:
+    yield from _warmup_conflicts(recipe, others, "networks.others")
+
+
+def _warmup_conflicts(
+    recipe: Mapping[str, Any], trained: Sequence[Mapping[str, Any]], where: str
+) -> Iterator[str]:
+    for network in trained:
+        if recipe["warmup_epochs"] >= network["epochs"]:
             yield (
                 f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than the epochs of "
-                f"{other['name']} in networks.others, {other['epochs']}"
+                f"{network['name']} in {where}, {network['epochs']}"
             )
 
 
@@ -163,12 +169,8 @@ def _teacher_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
                 "networks.float.augmentation: taught networks need crop_flip, whose crops the teachers see, "
                 f"not {recipe['augmentation']}"
             )
+    yield from _warmup_conflicts(recipe, teachers, where)
     for teacher in teachers:
-        if recipe["warmup_epochs"] >= teacher["epochs"]:
-            yield (
-                f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than the epochs of "
-                f"{teacher['name']} in {where}, {teacher['epochs']}"
-            )
         if teacher["architecture"] == "airbench" and networks["pixels"] < AIRBENCH_PIXELS:
             yield (
                 f"{where}: airbench needs networks.pixels of at least {AIRBENCH_PIXELS}, "

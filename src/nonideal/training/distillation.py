@@ -53,7 +53,7 @@ def teach(
     tensors
         Data set.
     settings
-        Of the learners' training: device, threads, precision and layout of the images.
+        Those of a training; device, threads, precision and layout of the images are used.
     views
         Crops of each image.
     seed
