@@ -90,7 +90,27 @@ def test_shipped_runs_have_names_of_their_own(root):
         (
             "networks.others",
             [OTHER | {"architecture": "resnet8"}],
-            r"networks.others: each architecture once as taught and once as not.*'resnet8', False",
+            r"networks.others: each architecture once from the labels, .*'resnet8', 'labels'",
+        ),
+        (
+            "networks.others",
+            [OTHER | {"continued": True}, OTHER | {"name": "same", "continued": True}],
+            r"each architecture once from the labels, once taught and once c.*'resnet20', 'continued'",
+        ),
+        (
+            "networks.others",
+            [OTHER | {"continued": True, "taught": True}],
+            r"networks.others: more cannot be both taught and continued",
+        ),
+        (
+            "networks.others",
+            [OTHER | {"still_share": 0.5}],
+            r"networks.float.augmentation = affine: still_share, here or in networks.others, goes with",
+        ),
+        (
+            "networks.others",
+            [OTHER | {"sharpness": -1}],
+            r"networks.others.0.sharpness = -1",
         ),
         (
             "networks.others",
@@ -198,6 +218,13 @@ def test_images_too_small_for_a_teacher_are_named(root):
     config = yaml.safe_load((root / "config/config.yaml").read_text())
     config["networks"] |= {"pixels": 8, "teachers": [TEACHER | {"architecture": "airbench"}]}
     with pytest.raises(ConfigError, match=r"airbench needs networks\.pixels of at least 9, not 8"):
+        validate(config, root / "workflow/schemas/config.schema.json")
+
+
+def test_a_network_continued_by_a_shallower_one_is_named(root):
+    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    config["networks"] |= {"architecture": "resnet32", "others": [OTHER | {"continued": True}]}
+    with pytest.raises(ConfigError, match="more continues the float network, so resnet20 must not be shall"):
         validate(config, root / "workflow/schemas/config.schema.json")
 
 

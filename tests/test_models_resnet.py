@@ -70,3 +70,35 @@ def test_sizes_must_be_positive(name):
 def test_vgg_is_the_narrow_one():
     filters = [m.out_channels for m in net("vgg_narrow").modules() if isinstance(m, nn.Conv2d)]
     assert filters == [16, 16, 32, 32, 64, 64]
+
+
+@pytest.mark.parametrize("deeper", ["resnet8", "resnet20", "resnet32"])
+def test_a_deeper_network_computes_what_the_shallower_one_does(deeper):
+    first = net("resnet8", width=4)
+    generator = torch_stream(0, "images")
+    for value in first.parameters():  # no factor of a normalisation is one
+        value.data += 0.1 * torch.randn(value.shape, generator=generator)
+    images = torch.randn(20, 3, 12, 12, generator=generator)
+    first.train()(images)
+    second = build(deeper, width=4, generator=torch_stream(1, "init"))
+    second.deepen(first.state_dict())
+    with torch.no_grad():
+        assert torch.equal(second.eval()(images), first.eval()(images))
+        torch.testing.assert_close(second.train()(images), first.train()(images))
+    second(images).square().sum().backward()
+    if deeper != "resnet8":
+        assert second.blocks[1].norm2.weight.grad.abs().min() > 0  # new, and not cut off
+        assert not torch.equal(second.blocks[1].conv1.weight, second.blocks[0].conv1.weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("resnet20", {}), ("resnet8", {"width": 6}), ("resnet8", {"classes": 9})]
+)
+def test_a_network_takes_no_weights_that_do_not_fit(name, settings):
+    model = net("resnet8", width=4)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match="a ResNet of 8 layers takes the weights of one at most as deep"):
+        model.deepen(net(name, **({"width": 4} | settings)).state_dict())
+    with pytest.raises(ValueError, match="found one of 0 blocks"):
+        model.deepen({"weight": torch.zeros(3)})
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

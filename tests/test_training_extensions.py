@@ -258,11 +258,12 @@ def test_quantised_networks_are_not_averaged(coloured):
         train(model, coloured, short(average_decay=0.5), seed=0, progress=False)
 
 
-@pytest.mark.parametrize("decay", [0.0, 0.9])
-def test_resuming_continues_exactly(coloured, tmp_path, decay):
-    settings = short(
-        augmentation="crop_flip", epochs=3, label_smoothing=0.1, warmup_epochs=1.0, average_decay=decay
-    )
+@pytest.mark.parametrize(
+    "changes", [{}, {"average_decay": 0.9}, {"average_decay": 0.9, "sharpness": 0.1, "still_share": 0.5}]
+)
+def test_resuming_continues_exactly(coloured, tmp_path, changes):
+    common = {"augmentation": "crop_flip", "epochs": 3, "label_smoothing": 0.1, "warmup_epochs": 1.0}
+    settings = short(**common, **changes)
     whole = net()
     expected = train(whole, coloured, settings, seed=0, progress=False)
 

@@ -128,12 +128,26 @@ def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
     names = [other["name"] for other in others]
     if len(set(names)) < len(names):
         yield f"networks.others: each name once, got {names}"
-    kinds = [(networks["architecture"], recipe["taught"])]
-    kinds += [(other["architecture"], other["taught"]) for other in others]
+    kinds = [(networks["architecture"], "taught" if recipe["taught"] else "labels")]
+    kinds += [(other["architecture"], kind_of(other)) for other in others]
     if len(set(kinds)) < len(kinds):
         yield (
-            "networks.others: each architecture once as taught and once as not, networks.architecture among "
-            f"them, got {kinds}"
+            "networks.others: each architecture once from the labels, once taught and once continued, "
+            f"networks.architecture among them, got {kinds}"
+        )
+    for other in others:
+        if other.get("continued") and other["taught"]:
+            yield f"networks.others: {other['name']} cannot be both taught and continued"
+        if other.get("continued") and _layers(other["architecture"]) < _layers(networks["architecture"]):
+            yield (
+                f"networks.others: {other['name']} continues the float network, so {other['architecture']} "
+                f"must not be shallower than networks.architecture = {networks['architecture']}"
+            )
+    still = [recipe["still_share"], *(other.get("still_share", 0) for other in others)]
+    if max(still) and recipe["augmentation"] != "crop_flip":
+        yield (
+            f"networks.float.augmentation = {recipe['augmentation']}: still_share, here or in "
+            "networks.others, goes with crop_flip only"
         )
     yield from _warmup_conflicts(recipe, others, "networks.others")
 
@@ -178,6 +192,15 @@ def _teacher_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
+def kind_of(other: Mapping[str, Any]) -> str:
+    """How one of ``networks.others`` is trained, as the tables name it."""
+    return "taught" if other["taught"] else "continued" if other.get("continued") else "labels"
+
+
+def _layers(architecture: str) -> int:
+    return int(architecture.removeprefix("resnet"))
+
+
 def other_section(networks: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Section ``networks`` as it is for one of ``networks.others``: with its own settings."""
     recipe = networks["float"]
@@ -186,7 +209,7 @@ def other_section(networks: Mapping[str, Any], other: Mapping[str, Any]) -> dict
         "small": recipe["small"] | {"share": other["small_share"]},
         "averaging": recipe["averaging"] | {"epochs": other["averaging_epochs"]},
         "taught": other["taught"],
-    }
+    } | {key: other[key] for key in ("learning_rate", "sharpness", "still_share") if key in other}
     return dict(networks) | {"architecture": other["architecture"], "float": recipe | own}
 
 

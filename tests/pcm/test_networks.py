@@ -1,5 +1,6 @@
 """The Monte Carlo of networks: plans, shards, tables; and noise-aware training."""
 
+import math
 import shutil
 
 import numpy as np
@@ -27,8 +28,8 @@ CONFIG = {
     "threads": 1,
     "float": {
         "epochs": 1, "threads": None, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1,
-        "warmup_epochs": 0, "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "precision": "float32",
-        "channels_last": True, "small": {"share": 0, "pixels": 4},
+        "warmup_epochs": 0, "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "still_share": 0,
+        "sharpness": 0, "precision": "float32", "channels_last": True, "small": {"share": 0, "pixels": 4},
         "taught": False,
         "averaging": {"epochs": 0, "learning_rate": 0.02, "decay": 0.9},
     },
@@ -199,11 +200,61 @@ def test_learning_curves_and_weights(states):
 def test_architectures_are_compared_after_their_last_epochs(states):
     history = pd.concat([states[1]] * 2, ignore_index=True).query("network == 'float'")
     history = history.assign(epoch=[2, 1], train_accuracy=[0.75, 0.5], test_accuracy=[0.625, 0.25])
+    history["seconds"] = [90.0, 30.0]
     other = history.query("epoch == 1").assign(architecture="resnet20")
-    made = tables.check(network_analysis.architecture_table([history, other]), NETWORK_ARCHITECTURES)
-    assert made.to_numpy().tolist() == [
-        ["digits", "float", "resnet20", 1, 0.5, 0.25], ["digits", "float", "resnet8", 2, 0.75, 0.625]
+    made = network_analysis.architecture_table([history, other], [0.875, math.nan])
+    made = tables.check(made, NETWORK_ARCHITECTURES)
+    assert made.drop(columns="mirrored_accuracy").to_numpy().tolist() == [
+        ["digits", "float", "resnet20", 1, 0.5, 0.5, 0.25],
+        ["digits", "float", "resnet8", 2, 2.0, 0.75, 0.625],
     ]  # fmt: skip
+    assert math.isnan(made["mirrored_accuracy"][0]) and made["mirrored_accuracy"][1] == 0.875
+
+
+def test_accuracy_with_mirror_images(digits, states):
+    """Of the mean of both views' probabilities; only for networks that learned from mirror images."""
+    section = CONFIG | {"float": CONFIG["float"] | {"augmentation": "crop_flip"}}
+    state = states[0]["float"]
+    found = network_training.mirrored_accuracy(section, state, digits)
+    examples, classes = network_training.tensors(digits, CONFIG["pixels"])
+    model = network_training.architecture(CONFIG, 1, classes, seed=0)
+    model.load_state_dict(state)
+    model.eval()
+    with torch.no_grad():
+        said = [model(images).softmax(1) for images in (examples.test_images, examples.test_images.flip(3))]
+    expected = ((said[0] + said[1]).argmax(1) == examples.test_labels).double().mean().item()
+    one_view = (said[0].argmax(1) == examples.test_labels).double().mean().item()
+    assert found == expected != one_view
+    assert math.isnan(network_training.mirrored_accuracy(CONFIG, state, digits))
+
+
+def test_a_continued_network_starts_where_the_float_network_ended(digits, states, tmp_path, monkeypatch):
+    config = CONFIG | {"architecture": "resnet20"}
+    starts, seeds, untouched = [], [], network_training.training.train
+
+    def watch(model, examples, *args, **options):
+        found = training.evaluate(model, examples.test_images, examples.test_labels)
+        starts.append(found.accuracy)
+        seeds.append(options["seed"])
+        return untouched(model, examples, *args, **options)
+
+    monkeypatch.setattr(network_training.training, "train", watch)
+
+    def train(network, initial):
+        return network_training.train_network(
+            config, network, digits, initial=initial, seed=3, progress=tmp_path / network,
+            fingerprint="a" * 64,
+        )  # fmt: skip
+
+    state, history = train("continued", states[0]["float"])
+    train("labels", None)
+    ended = states[1].query("network == 'float'")["test_accuracy"].iloc[-1]
+    assert starts[0] == pytest.approx(ended) != starts[1]
+    tables.check(history, NETWORK_HISTORY)
+    assert set(history["network"]) == {"continued"} and set(history["architecture"]) == {"resnet20"}
+    assert "blocks.8.conv2.weight" in state and seeds[0] != seeds[1]
+    with pytest.raises(ValueError, match="'continued' starts from the float network: give its state"):
+        train("continued", None)
 
 
 def test_float_networks_learn_from_teachers(digits, tmp_path, monkeypatch):

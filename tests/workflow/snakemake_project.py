@@ -10,6 +10,14 @@ import yaml
 
 PARTS = ("workflow", "scripts", "config", "notebooks", "paper", "src", "firmware")
 OTHER = {"architecture": "resnet20", "epochs": 4, "small_share": 0, "averaging_epochs": 1}
+CONTINUED = {
+    "name": "continued",
+    "taught": False,
+    "continued": True,
+    "learning_rate": 0.02,
+    "sharpness": 0.1,
+    "still_share": 0.5,
+}
 
 TINY = {
     "run": "tiny",
@@ -40,6 +48,7 @@ TINY = {
         "others": [
             OTHER | {"name": "deeper", "taught": False},
             OTHER | {"name": "taught", "taught": True},
+            OTHER | CONTINUED,
         ],
         "teachers": [
             {

@@ -15,7 +15,7 @@ programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
 os.environ.update(PYTHONPATH=os.pathsep.join(paths), PATH=os.pathsep.join(programs))
 
 from nonideal import data, imports, scales
-from nonideal.config import ConfigError, other_section, teacher_section, validate
+from nonideal.config import ConfigError, kind_of, other_section, teacher_section, validate
 from nonideal.spiking import recordings
 
 try:
@@ -133,9 +133,12 @@ def published_tables():
 
 
 def networks_before(wildcards):
-    """Fine-tuning starts from the float network; networks that are taught have their teachers' lessons."""
+    """What a training starts from: the float network where it goes on from there, and teachers' lessons."""
+    initial = {"initial": result("networks/float/network.pt")}
     if wildcards.get("network", "float") != "float":
-        return {"initial": result("networks/float/network.pt")}
+        return initial
+    if (other := wildcards.get("other")) and kind_of(OTHERS[other]) == "continued":
+        return initial
     taught = recipe_of(wildcards)["float"]["taught"]
     return {"lessons": rules.teacher_lessons.output[0]} if taught else {}
 

@@ -101,7 +101,7 @@ rule train_other:
         runtime=600,
     params:
         seed=config["seed"],
-        network=lambda wildcards: "taught" if OTHERS[wildcards.other]["taught"] else "labels",
+        network=lambda wildcards: kind_of(OTHERS[wildcards.other]),
         settings=recipe_of,
         progress=result("networks/others/{other}/progress"),
     message:
@@ -250,11 +250,20 @@ rule network_summary:
         adapter("network_summary")
 
 
+def in_full_precision(output):
+    """An output of the training of each network in full precision."""
+    return [
+        *expand(getattr(rules.train_network.output, output), network="float"),
+        *expand(getattr(rules.train_other.output, output), other=OTHERS),
+        *expand(getattr(rules.train_teacher.output, output), teacher=TEACHERS),
+    ]
+
+
 rule network_architectures:
     input:
-        result("networks/float/history.parquet"),
-        expand(rules.train_other.output.history, other=OTHERS),
-        expand(rules.train_teacher.output.history, teacher=TEACHERS),
+        **images(NETWORKS["dataset"]),
+        histories=in_full_precision("history"),
+        networks=in_full_precision("network"),
         code=code("network_architectures"),
     output:
         result("networks/architectures.parquet"),
@@ -262,10 +271,16 @@ rule network_architectures:
         log_of("network_architectures"),
     benchmark:
         timing_of("network_architectures")
-    threads: 1
+    threads: FLOAT_THREADS
     resources:
-        mem_mb=1000,
+        mem_mb=4000,
         runtime=5,
+    params:
+        settings=[
+            {key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")},
+            *(recipe_of({"other": other}) for other in OTHERS),
+            *TEACHERS.values(),
+        ],
     message:
         "networks: accuracies in full precision"
     script:

@@ -7,6 +7,7 @@ weights as a parametrisation, a crossbar takes the place of a layer.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +98,46 @@ class ResNet(nn.Module):
         """Images [n, channels, h, w] to logits [n, classes]."""
         x = self.blocks(functional.relu(self.norm(self.conv(x))))
         return self.classifier(functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+    @torch.no_grad()
+    def deepen(self, state: Mapping[str, Tensor]) -> None:
+        """Take the weights of a network that is shallower or as deep, and compute what it computes.
+
+        Blocks that it does not have come last in their stages and add zero to their shortcuts, by a factor of
+        zero in their last normalisation (a deeper student in the sense of Chen et al., arXiv:1511.05641; the
+        factor as in Goyal et al., arXiv:1706.02677, section 5.1); a gradient reaches them all the same.
+
+        Parameters
+        ----------
+        state
+            Of a `ResNet` with as many channels and classes.
+
+        Raises
+        ------
+        ValueError
+            If the state is of another network or of a deeper one.
+        """
+        blocks = len(self.blocks) // STAGES
+        found = len({key.split(".")[1] for key in state if key.startswith("blocks.")}) // STAGES
+        own = self.state_dict()
+        taken = {}
+        for key in own:
+            head, *rest = key.split(".")
+            if head == "blocks":
+                stage, block = divmod(int(rest[0]), blocks)
+                if block >= found:
+                    if ".".join(rest[1:]) == "norm2.weight":
+                        taken[key] = torch.zeros_like(own[key])
+                    continue
+                rest[0] = str(stage * found + block)
+            taken[key] = state.get(".".join((head, *rest)))
+        fits = all(value is not None and value.shape == own[key].shape for key, value in taken.items())
+        if not 0 < found <= blocks or not fits:
+            raise ValueError(
+                f"a ResNet of {6 * blocks + 2} layers takes the weights of one at most as deep, with as many "
+                f"channels and classes; found one of {found} blocks in each of {STAGES} stages"
+            )
+        self.load_state_dict(own | taken)
 
 
 def _resnet(depth: int, generator: torch.Generator, channels: int, classes: int, width: int) -> ResNet:

@@ -41,15 +41,22 @@ def summary_table(chips: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame
     )
 
 
-def architecture_table(histories: Iterable[pd.DataFrame]) -> pd.DataFrame:
+def architecture_table(histories: Iterable[pd.DataFrame], mirrored: Iterable[float]) -> pd.DataFrame:
     """Last epoch of each float network: rows of table ``network_architectures``.
 
     Parameters
     ----------
     histories
         Rows of table ``network_history``, one frame for each network.
+    mirrored
+        Accuracy of each network by the mean over an image and its mirror image, or not a number.
     """
-    last = [history.loc[[history["epoch"].idxmax()]] for history in histories]
+    last = [
+        history.loc[[history["epoch"].idxmax()]].assign(
+            mirrored_accuracy=accuracy, minutes=history["seconds"].sum() / 60
+        )
+        for history, accuracy in zip(histories, mirrored, strict=True)
+    ]
     columns = list(NETWORK_ARCHITECTURES.columns)
     return pd.concat(last, ignore_index=True).rename(columns={"epoch": "epochs"})[columns]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from nonideal.models.resnet import resnet8, resnet20, resnet32
 from nonideal.pcm import noise_training
 from nonideal.schemas.network_history import BESIDE, NETWORKS
 from nonideal.training.checkpoint import folder_of
+from nonideal.training.evaluation import CONVOLUTION_BATCH, threads_set
 
 ARCHITECTURES = {"airbench": airbench, "resnet8": resnet8, "resnet20": resnet20, "resnet32": resnet32}
 
@@ -49,6 +51,8 @@ def float_settings(config: Mapping[str, Any]) -> training.Settings:
         warmup_epochs=float(recipe["warmup_epochs"]),
         augmentation=recipe["augmentation"],
         cutout=recipe["cutout"],
+        still_share=recipe["still_share"],
+        sharpness=recipe["sharpness"],
         small_share=recipe["small"]["share"],
         small_pixels=recipe["small"]["pixels"],
         precision=recipe["precision"],
@@ -84,6 +88,8 @@ def noise_settings(config: Mapping[str, Any]) -> training.Settings:
         nesterov=False,
         weight_decay=recipe["weight_decay"],
         small_share=0.0,
+        still_share=0.0,
+        sharpness=0.0,
         schedule="step",
         step_epochs=recipe["step_epochs"],
         warmup_epochs=0.0,
@@ -114,7 +120,7 @@ def train_network(
     data
         Folder of a prepared data set.
     initial
-        State of the float network, which the fine-tuned ones start from.
+        State of the float network, which those that are continued or fine-tuned start from.
     lessons
         What teachers say of the training images, for a network that is taught.
     seed
@@ -145,9 +151,11 @@ def train_network(
     if isinstance(model, Airbench):
         model.whiten(examples.train_images)
     settings, hooks = float_settings(config), []
+    if initial is None and not (full_precision and network != "continued"):
+        raise ValueError(f"network {network!r} starts from the float network: give its state")
+    if network == "continued":
+        model.deepen(initial)
     if not full_precision:
-        if initial is None:
-            raise ValueError(f"network {network!r} starts from the float network: give its state")
         model.load_state_dict(initial)
         settings = noise_settings(config)
         recipe = config["noise"]
@@ -188,11 +196,48 @@ def train_network(
     return {key: value.cpu().contiguous() for key, value in state.items()}, rows
 
 
+def mirrored_accuracy(
+    config: Mapping[str, Any], state: Mapping[str, torch.Tensor], data: str | os.PathLike[str]
+) -> float:
+    """Share of test images classified correctly by the mean over an image and its mirror image.
+
+    As Jordan (arXiv:2404.00498, section 3.5) evaluates; the mean is of probabilities. Not a number for
+    networks that were not trained on mirror images.
+
+    Parameters
+    ----------
+    config
+        Section ``networks`` of the configuration, as the network was trained with.
+    state
+        Of the trained network.
+    data
+        Folder of a prepared data set.
+    """
+    settings = float_settings(config)
+    if settings.augmentation != "crop_flip":
+        return math.nan
+    examples, classes = tensors(data, config["pixels"])
+    model = architecture(config, examples.train_images.shape[1], classes, seed=0)
+    model.load_state_dict(state)
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    model.to(memory_format=layout)
+    with threads_set(settings.threads):
+        said = [
+            training.evaluate(
+                model, images.contiguous(memory_format=layout), examples.test_labels,
+                logits=True, batch=CONVOLUTION_BATCH, precision=settings.precision,
+            ).logits.softmax(dim=1)
+            for images in (examples.test_images, examples.test_images.flip(3))
+        ]  # fmt: skip
+    return (sum(said).argmax(dim=1) == examples.test_labels).double().mean().item()
+
+
 def _child(config: Mapping[str, Any], network: str, seed: int) -> int:
     if network == "teacher":
         return rng.child_seed(seed, "networks", config["name"])
-    taught = ["taught"] if config["float"]["taught"] else []  # not the streams of the one that teaches it
-    return rng.child_seed(seed, "networks", config["architecture"], *taught)
+    # Not the streams of the one that teaches it, or that it starts from.
+    apart = ["taught"] if config["float"]["taught"] else ["continued"] if network == "continued" else []
+    return rng.child_seed(seed, "networks", config["architecture"], *apart)
 
 
 def teach(

@@ -11,11 +11,24 @@ NETWORK_ARCHITECTURES = table(
     {
         "dataset": column("str", "name of the data set"),
         "network": column(
-            "str", "on the chips, from labels, taught, or a teacher", one_of(("float", *BESIDE))
+            "str",
+            "on the chips, from labels, taught, continued from the first, or a teacher",
+            one_of(("float", *BESIDE)),
         ),
         "architecture": column("str", "name of the architecture; of a teacher with its width: airbench-w64"),
-        "epochs": column("int64", "passes over the training set", at_least(1)),
+        "epochs": column(
+            "int64",
+            "passes over the training set; of a continued network those after the first's",
+            at_least(1),
+        ),
+        "minutes": column("float64", "wall time of these epochs", at_least(0), unit="min"),
         "train_accuracy": column("float64", "share of training samples in the last epoch, augmented", SHARE),
         "test_accuracy": column("float64", "share of test samples after the last epoch", SHARE),
+        "mirrored_accuracy": column(
+            "float64",
+            "the same by the mean over an image and its mirror image; null: not trained on mirror images",
+            SHARE,
+            nullable=True,
+        ),
     },
 )

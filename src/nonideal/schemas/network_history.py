@@ -5,7 +5,7 @@ from __future__ import annotations
 from nonideal.schemas.columns import LEARNING_CURVE, at_least, column, one_of, table
 
 NETWORKS = ("float", "noise_aware", "ternary")
-BESIDE = ("labels", "taught", "teacher")  # networks in full precision that no chip holds
+BESIDE = ("labels", "taught", "continued", "teacher")  # networks in full precision that no chip holds
 
 NETWORK_HISTORY = table(
     "network_history",
@@ -14,7 +14,7 @@ NETWORK_HISTORY = table(
         "network": column(
             "str",
             "full precision, fine-tuned with noise, or with noise and ternary weights; beside these, in full "
-            "precision: from the labels, taught, or a teacher",
+            "precision: from the labels, taught, continued from the first, or a teacher",
             one_of((*NETWORKS, *BESIDE)),
         ),
         "architecture": column("str", "name of the architecture; of a teacher with its width: airbench-w64"),

@@ -43,6 +43,7 @@ from nonideal.training.evaluation import (
 from nonideal.training.hooks import Hook, ParameterGroups, Regulariser
 from nonideal.training.optimisers import optimiser
 from nonideal.training.settings import Settings
+from nonideal.training.sharpness import ascended
 
 
 def train(
@@ -225,31 +226,36 @@ class _Run:
                 hook.before_step(self.model, self.epoch, step)
             if small:
                 images = augment.resize(images, settings.small_pixels)
-            with autocast(device, settings.precision):
-                logits = self.model(self._laid_out(images)).float()
-            loss = functional.cross_entropy(logits, labels)
-            self._update(logits, labels, loss, outputs)
+            logits = self._logits(images)
+            self._backward(logits, labels, outputs)
+            if settings.sharpness:
+                with ascended(self.model, settings.sharpness):
+                    self._backward(self._logits(images), labels, outputs)
+            self.optimiser.step()
             for hook in self.hooks:
                 hook.after_step(self.model, self.epoch, step)
             if self.average is not None:
                 self.average.update_parameters(self.model)
             # No .item() here: on a GPU it would wait for the step to end.
-            total += loss.detach() * len(labels)
-            correct += (logits.detach().argmax(dim=1) == labels).sum()
+            logits = logits.detach()
+            total += functional.cross_entropy(logits, labels) * len(labels)
+            correct += (logits.argmax(dim=1) == labels).sum()
             count += len(labels)
         return total.item() / count, correct.item() / count
 
-    def _update(self, logits: Tensor, labels: Tensor, loss: Tensor, outputs: Tensor | None) -> None:
-        """One step of the optimiser on the loss, smoothed, distilled and regularised as the run asks."""
-        smoothing = self.settings.label_smoothing
-        objective = functional.cross_entropy(logits, labels, label_smoothing=smoothing) if smoothing else loss
+    def _logits(self, images: Tensor) -> Tensor:
+        with autocast(images.device, self.settings.precision):
+            return self.model(self._laid_out(images)).float()
+
+    def _backward(self, logits: Tensor, labels: Tensor, outputs: Tensor | None) -> None:
+        """Gradient of the loss, smoothed, distilled and regularised as asked, in place of any other."""
+        objective = functional.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
         if outputs is not None:
             objective = self.distillation(logits, outputs, objective)
         if self.regulariser is not None:
             objective = objective + self.regulariser(self.model, self.epoch)
         self.optimiser.zero_grad()
         objective.backward()
-        self.optimiser.step()
 
     def state(self) -> dict:
         """What a checkpoint holds."""

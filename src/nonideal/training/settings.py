@@ -37,6 +37,10 @@ class Settings:
     average_decay
         Decay, per step, of an exponential moving average of weights and buffers, which the network ends with
         (Polyak and Juditsky 1992; Izmailov et al., arXiv:1803.05407, with equal weights); 0: none.
+    sharpness
+        Radius, in the space of the weights, of sharpness-aware minimisation (Foret et al., arXiv:2010.01412,
+        with the 2-norm): a step follows the gradient at the worst point within it, to first order, so it
+        takes two passes; 0: the ordinary gradient. Running statistics are those of the first pass.
     schedule
         ``cosine`` (to zero, per step), ``step`` (times `step_factor` every `step_epochs`, or at each of
         `milestones`), ``halving`` (half every `step_epochs`) or ``constant``.
@@ -58,6 +62,9 @@ class Settings:
     cutout
         Side of a square hidden from each image, in pixels, for ``crop_flip`` (DeVries and Taylor,
         arXiv:1708.04552); 0: none.
+    still_share
+        Share of the images that ``crop_flip`` does not shift, so that training sees borders as evaluation
+        does, and compressed images their blocks where they are (compare Touvron et al., arXiv:1906.06423).
     small_share, small_pixels
         The first part of the epochs, in [0, 1), is trained on images of this side, resized after their
         augmentation (progressive resizing, as in FFCV, arXiv:2306.12517), for networks that take any size;
@@ -88,6 +95,7 @@ class Settings:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     average_decay: float = 0.0
+    sharpness: float = 0.0
     schedule: str = "cosine"
     warmup_epochs: float = 0.0
     step_epochs: int = 10
@@ -101,6 +109,7 @@ class Settings:
     shear: float = 0.0
     elastic: float = 0.0
     cutout: int = 0
+    still_share: float = 0.0
     small_share: float = 0.0
     small_pixels: int = 24
     freeze_scale: float = 1.0
@@ -146,6 +155,12 @@ class Settings:
                 raise ValueError(f"{key} must lie in [0, 1), got {getattr(self, key)!r}")
         if not (math.isfinite(self.elastic) and self.elastic >= 0):
             raise ValueError(f"elastic must be a number of pixels from 0, got {self.elastic!r}")
+        if not (math.isfinite(self.sharpness) and self.sharpness >= 0):
+            raise ValueError(f"sharpness must be a radius from 0, got {self.sharpness!r}")
+        if not 0 <= self.still_share <= 1:
+            raise ValueError(f"still_share must lie in [0, 1], got {self.still_share!r}")
+        if self.still_share and self.augmentation != "crop_flip":
+            raise ValueError(f"still_share goes with augmentation crop_flip, got {self.augmentation!r}")
         if not isinstance(self.cutout, int) or self.cutout < 0:
             raise ValueError(f"cutout must be a whole number of pixels from 0, got {self.cutout!r}")
         if self.cutout and self.augmentation != "crop_flip":
