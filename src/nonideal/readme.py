@@ -167,9 +167,13 @@ def _spiking(folder: Path) -> str:
 def _networks(folder: Path) -> str:
     """Last epoch of the networks for the crossbars, whose states are part of the reference."""
     lines = [
-        "| network | data | epochs | test accuracy without hardware | minutes | threads |",
-        "|---|---|---|---|---|---|",
+        "| network | data | epochs | test accuracy, no hardware | with mirror images | minutes | threads |",
+        "|---|---|---|---|---|---|---|",
     ]
+    mirrored = {}
+    if (compared := folder / "architectures.parquet").exists():
+        mirrored = pd.read_parquet(compared).set_index(["network", "architecture"])["mirrored_accuracy"]
+        mirrored = mirrored.dropna().to_dict()
     found = [
         path
         for kind in ("", "others/", "teachers/")
@@ -181,10 +185,17 @@ def _networks(folder: Path) -> str:
         name = f"{last['architecture']}, {last['network'].replace('_', '-')}"
         settings = facts(path)["params"]["settings"]
         own = None if last["network"] in ("noise_aware", "ternary") else settings["float"].get("threads")
-        lines.append(
-            f"| {name} | {last['dataset']} | {last['epoch']} | {100 * last['test_accuracy']:.2f} % | "
-            f"{history['seconds'].sum() / 60:.0f} | {own or settings['threads']} |"
+        both = mirrored.get((last["network"], last["architecture"]))
+        cells = (
+            name,
+            last["dataset"],
+            str(last["epoch"]),
+            f"{100 * last['test_accuracy']:.2f} %",
+            "–" if both is None else f"{100 * both:.2f} %",
+            f"{history['seconds'].sum() / 60:.0f}",
+            str(own or settings["threads"]),
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
