@@ -4,7 +4,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from nonideal.config import ConfigError, validate
+from nonideal.config import ConfigError, kind_of, other_section, validate
 
 SHIPPED = ("config", "reduced", "paper")
 
@@ -219,6 +219,16 @@ def test_images_too_small_for_a_teacher_are_named(root):
     config["networks"] |= {"pixels": 8, "teachers": [TEACHER | {"architecture": "airbench"}]}
     with pytest.raises(ConfigError, match=r"airbench needs networks\.pixels of at least 9, not 8"):
         validate(config, root / "workflow/schemas/config.schema.json")
+
+
+def test_settings_of_another_network_are_its_own_or_those_of_the_float_network(root):
+    networks = yaml.safe_load((root / "config/config.yaml").read_text())["networks"]
+    own = {"learning_rate": 0.02, "sharpness": 0.1, "still_share": 0.5}
+    plain, changed = (other_section(networks, OTHER | keys)["float"] for keys in ({}, own))
+    assert {key: changed[key] for key in own} == own
+    assert {key: plain[key] for key in own} == {key: networks["float"][key] for key in own}
+    assert kind_of(OTHER) == "labels" and kind_of(OTHER | {"continued": True}) == "continued"
+    assert kind_of(OTHER | {"taught": True}) == "taught"
 
 
 def test_a_network_continued_by_a_shallower_one_is_named(root):

@@ -342,6 +342,16 @@ def test_averaged_epochs_follow_the_others_and_resume(digits, states, tmp_path, 
     assert all(torch.equal(resumed[name], values) for name, values in state.items())
 
 
+def test_sharpness_and_still_images_are_of_full_precision_alone():
+    own = {"augmentation": "crop_flip", "sharpness": 0.1, "still_share": 0.5}
+    averaging = CONFIG["float"]["averaging"] | {"epochs": 2}
+    config = CONFIG | {"float": CONFIG["float"] | own | {"averaging": averaging}}
+    for made in (network_training.float_settings(config), network_training.averaging_settings(config)):
+        assert (made.sharpness, made.still_share) == (0.1, 0.5)
+    fine_tuning = network_training.noise_settings(config)
+    assert (fine_tuning.sharpness, fine_tuning.still_share) == (0.0, 0.0)
+
+
 def test_fine_tuning_needs_the_float_network(digits, tmp_path):
     with pytest.raises(ValueError, match="starts from the float network"):
         network_training.train_network(
