@@ -165,6 +165,15 @@ def recipe_of(wildcards):
     return used | ({"distillation": NETWORKS["distillation"]} if used["float"]["taught"] else {})
 
 
+def in_full_precision(output):
+    """An output of the training of each network in full precision."""
+    return [
+        *expand(getattr(rules.train_network.output, output), network="float"),
+        *expand(getattr(rules.train_other.output, output), other=OTHERS),
+        *expand(getattr(rules.train_teacher.output, output), teacher=TEACHERS),
+    ]
+
+
 def chip_settings(without=("chips", "shards")):
     """Settings that the simulation of one chip depends on."""
     deployment = {key: value for key, value in CHIPS.items() if key not in without}

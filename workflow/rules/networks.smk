@@ -250,15 +250,6 @@ rule network_summary:
         adapter("network_summary")
 
 
-def in_full_precision(output):
-    """An output of the training of each network in full precision."""
-    return [
-        *expand(getattr(rules.train_network.output, output), network="float"),
-        *expand(getattr(rules.train_other.output, output), other=OTHERS),
-        *expand(getattr(rules.train_teacher.output, output), teacher=TEACHERS),
-    ]
-
-
 rule network_architectures:
     input:
         **images(NETWORKS["dataset"]),
