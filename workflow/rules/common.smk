@@ -165,13 +165,14 @@ def recipe_of(wildcards):
     return used | ({"distillation": NETWORKS["distillation"]} if used["float"]["taught"] else {})
 
 
-def in_full_precision(output):
-    """An output of the training of each network in full precision."""
-    return [
-        *expand(getattr(rules.train_network.output, output), network="float"),
-        *expand(getattr(rules.train_other.output, output), other=OTHERS),
-        *expand(getattr(rules.train_teacher.output, output), teacher=TEACHERS),
+def in_full_precision(file):
+    """A file of the folder of each network trained in full precision."""
+    folders = [
+        "float",
+        *(f"others/{other}" for other in OTHERS),
+        *(f"teachers/{teacher}" for teacher in TEACHERS),
     ]
+    return [result(f"networks/{folder}/{file}") for folder in folders]
 
 
 def chip_settings(without=("chips", "shards")):

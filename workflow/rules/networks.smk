@@ -142,7 +142,7 @@ rule teacher_lessons:
     input:
         **images(NETWORKS["dataset"]),
         networks=[
-            *expand(rules.train_teacher.output.network, teacher=TEACHERS),
+            *expand(result("networks/teachers/{teacher}/network.pt"), teacher=TEACHERS),
             *(result("networks/float/network.pt") for own in OWN),
         ],
         code=code("teacher_lessons"),
@@ -253,8 +253,8 @@ rule network_summary:
 rule network_architectures:
     input:
         **images(NETWORKS["dataset"]),
-        histories=in_full_precision("history"),
-        networks=in_full_precision("network"),
+        histories=in_full_precision("history.parquet"),
+        networks=in_full_precision("network.pt"),
         code=code("network_architectures"),
     output:
         result("networks/architectures.parquet"),
