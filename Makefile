@@ -47,7 +47,7 @@ test-slurm: setup  ## run through a Slurm on this computer (root; apt-get instal
 # In a folder of their own: Snakemake loads every plugin it finds at each job's start, and this one takes seconds.
 test-kubernetes: setup  ## plan a run through the Kubernetes profile (installs its plugins, contacts no cluster)
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --target .venv/kubernetes --no-deps --require-hashes -r requirements-kubernetes.lock
-	PYTHONPATH=.venv/kubernetes pytest -q tests/workflow -k kubernetes
+	PYTHONPATH='$(CURDIR)/.venv/kubernetes' pytest -q tests/workflow -k kubernetes
 
 status: setup  ## what of each run is done, running, failed or interrupted
 	@python -m nonideal status

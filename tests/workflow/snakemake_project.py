@@ -128,7 +128,8 @@ class Project:
             check=False,
         )
         output = done.stdout + done.stderr
-        assert (done.returncode != 0) == fails, output[max(output.find("Traceback"), 0) :][:6000]
+        begin = output.find("Traceback") if "Traceback" in output else -6000
+        assert (done.returncode != 0) == fails, output[begin:][:6000]
         return output
 
     def due(self, *targets, options=(), environment=None):
