@@ -109,6 +109,11 @@ def test_shipped_runs_have_names_of_their_own(root):
         ),
         (
             "networks.others",
+            [OTHER | {"taught": True, "still_share": 0.5}],
+            r"more is taught on its teachers' crops: give it still_share = 0",
+        ),
+        (
+            "networks.others",
             [OTHER | {"sharpness": -1}],
             r"networks.others.0.sharpness = -1",
         ),

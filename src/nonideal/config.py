@@ -128,8 +128,10 @@ def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
     names = [other["name"] for other in others]
     if len(set(names)) < len(names):
         yield f"networks.others: each name once, got {names}"
-    kinds = [(networks["architecture"], "taught" if recipe["taught"] else "labels")]
-    kinds += [(other["architecture"], kind_of(other)) for other in others]
+    kinds = [
+        (net["architecture"], kind_of(net))
+        for net in (recipe | {"architecture": networks["architecture"]}, *others)
+    ]
     if len(set(kinds)) < len(kinds):
         yield (
             "networks.others: each architecture once from the labels, once taught and once continued, "
@@ -143,6 +145,9 @@ def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
                 f"networks.others: {other['name']} continues the float network, so {other['architecture']} "
                 f"must not be shallower than networks.architecture = {networks['architecture']}"
             )
+    for net in (recipe | {"name": "networks.float"}, *others):
+        if net["taught"] and net.get("still_share", recipe["still_share"]):
+            yield f"{net['name']} is taught on its teachers' crops: give it still_share = 0"
     still = [recipe["still_share"], *(other.get("still_share", 0) for other in others)]
     if max(still) and recipe["augmentation"] != "crop_flip":
         yield (

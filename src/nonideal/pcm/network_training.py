@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -151,7 +150,7 @@ def train_network(
     if isinstance(model, Airbench):
         model.whiten(examples.train_images)
     settings, hooks = float_settings(config), []
-    if initial is None and not (full_precision and network != "continued"):
+    if initial is None and (network == "continued" or not full_precision):
         raise ValueError(f"network {network!r} starts from the float network: give its state")
     if network == "continued":
         model.deepen(initial)
@@ -196,40 +195,43 @@ def train_network(
     return {key: value.cpu().contiguous() for key, value in state.items()}, rows
 
 
-def mirrored_accuracy(
-    config: Mapping[str, Any], state: Mapping[str, torch.Tensor], data: str | os.PathLike[str]
-) -> float:
+def mirrored_accuracies(
+    sections: Sequence[Mapping[str, Any]],
+    states: Sequence[Mapping[str, torch.Tensor]],
+    data: str | os.PathLike[str],
+) -> list[float]:
     """Share of test images classified correctly by the mean over an image and its mirror image.
 
-    As Jordan (arXiv:2404.00498, section 3.5) evaluates; the mean is of probabilities. Not a number for
-    networks that were not trained on mirror images.
+    As Jordan (arXiv:2404.00498) evaluates; the mean is of probabilities. For networks trained on mirror
+    images.
 
     Parameters
     ----------
-    config
-        Section ``networks`` of the configuration, as the network was trained with.
-    state
-        Of the trained network.
+    sections
+        Section ``networks`` of the configuration, as each network was trained with.
+    states
+        Of the trained networks.
     data
         Folder of a prepared data set.
     """
-    settings = float_settings(config)
-    if settings.augmentation != "crop_flip":
-        return math.nan
-    examples, classes = tensors(data, config["pixels"])
-    model = architecture(config, examples.train_images.shape[1], classes, seed=0)
-    model.load_state_dict(state)
-    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    model.to(memory_format=layout)
-    with threads_set(settings.threads):
-        said = [
-            training.evaluate(
-                model, images.contiguous(memory_format=layout), examples.test_labels,
-                logits=True, batch=CONVOLUTION_BATCH, precision=settings.precision,
-            ).logits.softmax(dim=1)
-            for images in (examples.test_images, examples.test_images.flip(3))
-        ]  # fmt: skip
-    return (sum(said).argmax(dim=1) == examples.test_labels).double().mean().item()
+    examples, classes = tensors(data, sections[0]["pixels"])
+    found = []
+    for section, state in zip(sections, states, strict=True):
+        settings = float_settings(section)
+        model = architecture(section, examples.train_images.shape[1], classes, seed=0)
+        model.load_state_dict(state)
+        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        model.to(memory_format=layout)
+        with threads_set(settings.threads):
+            said = [
+                training.evaluate(
+                    model, images.contiguous(memory_format=layout), examples.test_labels,
+                    logits=True, batch=CONVOLUTION_BATCH, precision=settings.precision,
+                ).logits.softmax(dim=1)
+                for images in (examples.test_images, examples.test_images.flip(3))
+            ]  # fmt: skip
+        found.append((sum(said).argmax(dim=1) == examples.test_labels).double().mean().item())
+    return found
 
 
 def _child(config: Mapping[str, Any], network: str, seed: int) -> int:

@@ -5,7 +5,7 @@ clean set and once more each augmented copy, and each batch holds the same share
 epoch k come from streams named by the seed and k, drawn on the CPU.
 
 With a teacher's lessons, crops are those that the teacher was asked about, one of them at random for each
-image and epoch; mirrored and hidden is as without, and no image stays where it is but by chance.
+image and epoch; mirrored and hidden is as without.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def batches(
     if settings.cutout:  # drawn last and only if asked for: without it the batches stay as they are
         hidden = augment.draw_cutout(count, *images.shape[2:], generator=generator)
     views = None if lessons is None else torch.randint(len(lessons.corners), (count,), generator=generator)
-    if settings.still_share and lessons is None:
+    if settings.still_share:
         still = torch.rand(count, generator=generator) < settings.still_share
         draws[0][still] = augment.CROP_PADDING
     for start in range(0, count, size):
