@@ -125,13 +125,11 @@ def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
             f"networks.float.small.pixels = {recipe['small']['pixels']}: must be less than "
             f"networks.pixels = {networks['pixels']}"
         )
+    alike = [recipe | {"name": "networks.float", "architecture": networks["architecture"]}, *others]
     names = [other["name"] for other in others]
     if len(set(names)) < len(names):
         yield f"networks.others: each name once, got {names}"
-    kinds = [
-        (net["architecture"], kind_of(net))
-        for net in (recipe | {"architecture": networks["architecture"]}, *others)
-    ]
+    kinds = [(network["architecture"], kind_of(network)) for network in alike]
     if len(set(kinds)) < len(kinds):
         yield (
             "networks.others: each architecture once from the labels, once taught and once continued, "
@@ -145,10 +143,10 @@ def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
                 f"networks.others: {other['name']} continues the float network, so {other['architecture']} "
                 f"must not be shallower than networks.architecture = {networks['architecture']}"
             )
-    for net in (recipe | {"name": "networks.float"}, *others):
-        if net["taught"] and net.get("still_share", recipe["still_share"]):
-            yield f"{net['name']} is taught on its teachers' crops: give it still_share = 0"
-    still = [recipe["still_share"], *(other.get("still_share", 0) for other in others)]
+    still = [network.get("still_share", recipe["still_share"]) for network in alike]
+    for network, share in zip(alike, still, strict=True):
+        if network["taught"] and share:
+            yield f"{network['name']} is taught on its teachers' crops: give it still_share = 0"
     if max(still) and recipe["augmentation"] != "crop_flip":
         yield (
             f"networks.float.augmentation = {recipe['augmentation']}: still_share, here or in "
