@@ -94,14 +94,20 @@ def test_shipped_runs_have_names_of_their_own(root):
         ),
         (
             "networks.others",
-            [OTHER | {"continued": True}, OTHER | {"name": "same", "continued": True}],
+            [OTHER | {"continued": "float"}, OTHER | {"name": "same", "continued": "float"}],
             r"each architecture once from the labels, once taught and once c.*'resnet20', 'continued'",
         ),
         (
             "networks.others",
-            [OTHER | {"continued": True, "taught": True}],
+            [OTHER | {"continued": "float", "taught": True}],
             r"networks.others: more cannot be both taught and continued",
         ),
+        (
+            "networks.others",
+            [OTHER | {"continued": "later"}, OTHER | {"name": "later"}],
+            r"networks.others: more cannot continue 'later', only a network listed before it: float",
+        ),
+        ("networks.others", [OTHER | {"name": "float"}], r"'float' is the name of the network on the chips"),
         (
             "networks.others",
             [OTHER | {"still_share": 0.5}],
@@ -228,18 +234,18 @@ def test_images_too_small_for_a_teacher_are_named(root):
 
 def test_settings_of_another_network_are_its_own_or_those_of_the_float_network(root):
     networks = yaml.safe_load((root / "config/config.yaml").read_text())["networks"]
-    own = {"learning_rate": 0.02, "sharpness": 0.1, "still_share": 0.5}
+    own = {"learning_rate": 0.02, "sharpness": 0.1, "still_share": 0.5, "threads": 2}
     plain, changed = (other_section(networks, OTHER | keys)["float"] for keys in ({}, own))
     assert {key: changed[key] for key in own} == own
     assert {key: plain[key] for key in own} == {key: networks["float"][key] for key in own}
-    assert kind_of(OTHER) == "labels" and kind_of(OTHER | {"continued": True}) == "continued"
+    assert kind_of(OTHER) == "labels" and kind_of(OTHER | {"continued": "float"}) == "continued"
     assert kind_of(OTHER | {"taught": True}) == "taught"
 
 
 def test_a_network_continued_by_a_shallower_one_is_named(root):
     config = yaml.safe_load((root / "config/config.yaml").read_text())
-    config["networks"] |= {"architecture": "resnet32", "others": [OTHER | {"continued": True}]}
-    with pytest.raises(ConfigError, match="more continues the float network, so resnet20 must not be shall"):
+    config["networks"] |= {"architecture": "resnet32", "others": [OTHER | {"continued": "float"}]}
+    with pytest.raises(ConfigError, match="more continues float, so resnet20 must not be shallow"):
         validate(config, root / "workflow/schemas/config.schema.json")
 
 

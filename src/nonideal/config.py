@@ -129,20 +129,13 @@ def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
     names = [other["name"] for other in others]
     if len(set(names)) < len(names):
         yield f"networks.others: each name once, got {names}"
-    kinds = [(network["architecture"], kind_of(network)) for network in alike]
+    kinds = [(network["architecture"], kind_of(network), network.get("continued", "")) for network in alike]
     if len(set(kinds)) < len(kinds):
         yield (
-            "networks.others: each architecture once from the labels, once taught and once continued, "
-            f"networks.architecture among them, got {kinds}"
+            "networks.others: each architecture once from the labels, once taught and once continued from "
+            f"the same network, networks.architecture among them, got {kinds}"
         )
-    for other in others:
-        if other.get("continued") and other["taught"]:
-            yield f"networks.others: {other['name']} cannot be both taught and continued"
-        if other.get("continued") and _layers(other["architecture"]) < _layers(networks["architecture"]):
-            yield (
-                f"networks.others: {other['name']} continues the float network, so {other['architecture']} "
-                f"must not be shallower than networks.architecture = {networks['architecture']}"
-            )
+    yield from _continued_conflicts(networks["architecture"], others)
     still = [network.get("still_share", recipe["still_share"]) for network in alike]
     for network, share in zip(alike, still, strict=True):
         if network["taught"] and share:
@@ -153,6 +146,28 @@ def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
             "networks.others, goes with crop_flip only"
         )
     yield from _warmup_conflicts(recipe, others, "networks.others")
+
+
+def _continued_conflicts(architecture: str, others: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Conflicts of networks with those that they go on from: float, or one before them in the list."""
+    before = {"float": architecture}
+    for other in others:
+        name, start = other["name"], other.get("continued")
+        if name == "float":
+            yield "networks.others: 'float' is the name of the network on the chips, choose another"
+        if start and other["taught"]:
+            yield f"networks.others: {name} cannot be both taught and continued"
+        if start and start not in before:
+            yield (
+                f"networks.others: {name} cannot continue {start!r}, only a network listed before it: "
+                f"{', '.join(before)}"
+            )
+        elif start and _layers(other["architecture"]) < _layers(before[start]):
+            yield (
+                f"networks.others: {name} continues {start}, so {other['architecture']} must not be "
+                f"shallower than {before[start]}"
+            )
+        before[name] = other["architecture"]
 
 
 def _warmup_conflicts(
@@ -204,6 +219,10 @@ def _layers(architecture: str) -> int:
     return int(architecture.removeprefix("resnet"))
 
 
+# Of one of ``networks.others``, where it differs from ``networks.float``.
+OWN_KEYS = ("learning_rate", "sharpness", "still_share", "threads")
+
+
 def other_section(networks: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Section ``networks`` as it is for one of ``networks.others``: with its own settings."""
     recipe = networks["float"]
@@ -212,8 +231,9 @@ def other_section(networks: Mapping[str, Any], other: Mapping[str, Any]) -> dict
         "small": recipe["small"] | {"share": other["small_share"]},
         "averaging": recipe["averaging"] | {"epochs": other["averaging_epochs"]},
         "taught": other["taught"],
-    } | {key: other[key] for key in ("learning_rate", "sharpness", "still_share") if key in other}
-    return dict(networks) | {"architecture": other["architecture"], "float": recipe | own}
+    } | {key: other[key] for key in OWN_KEYS if key in other}
+    start = {"start": other["continued"]} if "continued" in other else {}
+    return dict(networks) | {"architecture": other["architecture"], "float": recipe | own} | start
 
 
 def teacher_section(networks: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:

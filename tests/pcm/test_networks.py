@@ -227,7 +227,7 @@ def test_accuracy_with_mirror_images(digits, states):
 
 
 def test_a_continued_network_starts_where_the_float_network_ended(digits, states, tmp_path, monkeypatch):
-    config = CONFIG | {"architecture": "resnet20"}
+    config = CONFIG | {"architecture": "resnet20", "start": "float"}
     starts, seeds, untouched = [], [], network_training.training.train
 
     def watch(model, examples, *args, **options):
@@ -251,7 +251,7 @@ def test_a_continued_network_starts_where_the_float_network_ended(digits, states
     tables.check(history, NETWORK_HISTORY)
     assert set(history["network"]) == {"continued"} and set(history["architecture"]) == {"resnet20"}
     assert "blocks.8.conv2.weight" in state and seeds[0] != seeds[1]
-    with pytest.raises(ValueError, match="'continued' starts from the float network: give its state"):
+    with pytest.raises(ValueError, match="'continued' starts from another: give its state"):
         train("continued", None)
 
 
@@ -351,7 +351,7 @@ def test_sharpness_and_still_images_are_of_full_precision_alone():
 
 
 def test_fine_tuning_needs_the_float_network(digits, tmp_path):
-    with pytest.raises(ValueError, match="starts from the float network"):
+    with pytest.raises(ValueError, match="starts from another: give its state"):
         network_training.train_network(
             CONFIG, "ternary", digits, initial=None, seed=3, progress=tmp_path, fingerprint="a" * 64
         )

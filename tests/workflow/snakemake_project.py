@@ -13,7 +13,7 @@ OTHER = {"architecture": "resnet20", "epochs": 4, "small_share": 0, "averaging_e
 CONTINUED = {
     "name": "continued",
     "taught": False,
-    "continued": True,
+    "continued": "float",
     "learning_rate": 0.02,
     "sharpness": 0.1,
     "still_share": 0.5,

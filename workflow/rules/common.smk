@@ -133,12 +133,13 @@ def published_tables():
 
 
 def networks_before(wildcards):
-    """What a training starts from: the float network where it goes on from there, and teachers' lessons."""
-    initial = {"initial": result("networks/float/network.pt")}
-    if wildcards.get("network", "float") != "float":
-        return initial
-    if (other := wildcards.get("other")) and kind_of(OTHERS[other]) == "continued":
-        return initial
+    """What a training starts from: the network that it goes on from, or teachers' lessons."""
+    start = "float" if wildcards.get("network", "float") != "float" else None
+    if other := wildcards.get("other"):
+        start = OTHERS[other].get("continued")
+    if start:
+        folder = start if start == "float" else f"others/{start}"
+        return {"initial": result(f"networks/{folder}/network.pt")}
     taught = recipe_of(wildcards)["float"]["taught"]
     return {"lessons": rules.teacher_lessons.output[0]} if taught else {}
 

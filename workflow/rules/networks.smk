@@ -95,7 +95,7 @@ rule train_other:
         timing_of("train_other/{other}")
     wildcard_constraints:
         other="[a-z][a-z0-9_]*",
-    threads: FLOAT_THREADS
+    threads: lambda wildcards: recipe_of(wildcards)["float"]["threads"] or NETWORKS["threads"]
     resources:
         mem_mb=4000,
         runtime=600,
@@ -262,7 +262,7 @@ rule network_architectures:
         log_of("network_architectures"),
     benchmark:
         timing_of("network_architectures")
-    threads: FLOAT_THREADS
+    threads: max(FLOAT_THREADS, *(other.get("threads", 1) for other in OTHERS.values()), 1)
     resources:
         mem_mb=4000,
         runtime=5,

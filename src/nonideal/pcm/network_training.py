@@ -119,7 +119,7 @@ def train_network(
     data
         Folder of a prepared data set.
     initial
-        State of the float network, which those that are continued or fine-tuned start from.
+        State that those that are continued or fine-tuned start from.
     lessons
         What teachers say of the training images, for a network that is taught.
     seed
@@ -151,7 +151,7 @@ def train_network(
         model.whiten(examples.train_images)
     settings, hooks = float_settings(config), []
     if initial is None and (network == "continued" or not full_precision):
-        raise ValueError(f"network {network!r} starts from the float network: give its state")
+        raise ValueError(f"network {network!r} starts from another: give its state")
     if network == "continued":
         model.deepen(initial)
     if not full_precision:
@@ -238,7 +238,9 @@ def _child(config: Mapping[str, Any], network: str, seed: int) -> int:
     if network == "teacher":
         return rng.child_seed(seed, "networks", config["name"])
     # Not the streams of the one that teaches it, or that it starts from.
-    apart = ["taught"] if config["float"]["taught"] else ["continued"] if network == "continued" else []
+    apart = ["taught"] if config["float"]["taught"] else []
+    if network == "continued":
+        apart = ["continued", *(start for start in [config["start"]] if start != "float")]
     return rng.child_seed(seed, "networks", config["architecture"], *apart)
 
 

@@ -14,7 +14,7 @@ NETWORK_HISTORY = table(
         "network": column(
             "str",
             "full precision, fine-tuned with noise, or with noise and ternary weights; beside these, in full "
-            "precision: from the labels, taught, continued from the first, or a teacher",
+            "precision: from the labels, taught, continued from another, or a teacher",
             one_of((*NETWORKS, *BESIDE)),
         ),
         "architecture": column("str", "name of the architecture; of a teacher with its width: airbench-w64"),

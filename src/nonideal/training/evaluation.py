@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -24,8 +25,17 @@ class Evaluation(NamedTuple):
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Context in which a network computes in the precision of `Settings`."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    """Context in which a network computes in the precision of `Settings`, where the device has it."""
+    enabled = precision == "bfloat16" and has_bfloat16(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+@functools.cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16; emulated, it is ten times slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def device_of(name: str) -> torch.device:

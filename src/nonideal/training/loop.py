@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ from nonideal.training.evaluation import (
     autocast,
     device_of,
     evaluate,
+    has_bfloat16,
     threads_set,
 )
 from nonideal.training.hooks import Hook, ParameterGroups, Regulariser
@@ -106,6 +108,8 @@ def train(
         If the loss is no longer finite.
     """
     device = device_of(settings.device)
+    if settings.precision == "bfloat16" and not has_bfloat16(device):
+        tqdm.write("precision bfloat16: this processor does not compute in it; float32 instead", sys.stderr)
     with threads_set(settings.threads):
         model.to(device)
         if settings.channels_last:

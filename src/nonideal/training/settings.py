@@ -72,7 +72,8 @@ class Settings:
     freeze_scale
         Fraction of the epochs after which the weight scales stay as they are.
     precision
-        ``float32``, or ``bfloat16`` for the products of the network (autocast; weights stay in float32).
+        ``float32``, or ``bfloat16`` for the products of the network (autocast; weights stay in float32) where
+        the processor computes in it, and float32 elsewhere.
     channels_last
         Store images and filters with the channels innermost, which suits convolutions on most processors.
     threads
