@@ -9,7 +9,10 @@ from nonideal.pcm import network_analysis
 from nonideal.schemas.network_architectures import NETWORK_ARCHITECTURES
 from nonideal.schemas.network_history import NETWORK_HISTORY
 
-histories = [tables.read(path, NETWORK_HISTORY) for path in snakemake.input.histories]
+histories = {
+    name: tables.read(path, NETWORK_HISTORY)
+    for name, path in zip(snakemake.params.names, snakemake.input.histories, strict=True)
+}
 mirrored = [float("nan")] * len(histories)
 # All have the same augmentation. The imports are not above: with no network to run, the job needs no PyTorch.
 if snakemake.params.settings[0]["float"]["augmentation"] == "crop_flip":
@@ -18,5 +21,6 @@ if snakemake.params.settings[0]["float"]["augmentation"] == "crop_flip":
 
     states = [tensorfile.load(path) for path in snakemake.input.networks]
     mirrored = network_training.mirrored_accuracies(snakemake.params.settings, states, snakemake.input.arrays)
-table = network_analysis.architecture_table(histories, mirrored)
+starts = [settings.get("start", "") for settings in snakemake.params.settings]
+table = network_analysis.architecture_table(histories, mirrored, starts)
 tables.write(table, snakemake.output[0], NETWORK_ARCHITECTURES, provenance=provenance)

@@ -126,7 +126,7 @@ def test_shipped_runs_have_names_of_their_own(root):
         (
             "networks.others",
             [OTHER, OTHER | {"architecture": "resnet32"}],
-            r"networks.others: each name once, got .*more",
+            r"networks.others and networks.teachers: each name once, got .*more",
         ),
         (
             "networks.others",
@@ -157,7 +157,7 @@ def test_shipped_runs_have_names_of_their_own(root):
         (
             "networks.teachers",
             [TEACHER, TEACHER | {"width": 9}],
-            r"teachers: each name once, got .*one",
+            r"networks.others and networks.teachers: each name once, got .*one",
         ),
         (
             "networks.teachers",

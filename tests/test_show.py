@@ -28,6 +28,23 @@ def test_cells(value, text):
     assert show.text(value) == text
 
 
+@pytest.mark.parametrize(
+    ("ours", "interval", "text"),
+    [
+        (0.7138, 0.00201, "0.7138 ± 0.0020"),
+        (0.7, 0.0996, "0.70 ± 0.10"),
+        (89.5, 12.3, "90 ± 12"),
+        (12345.6, 20.0, "12,350 ± 20"),
+        (0.5, 0.0, "0.5 ± 0"),
+        (0.5, None, "0.5"),
+        (None, None, "–"),
+    ],
+)
+def test_value_and_interval_have_as_many_decimals(ours, interval, text):
+    row = pd.Series({"ours": ours, "interval": interval, "unit": ""}, dtype=object)
+    assert show.ours_text(row) == text
+
+
 def test_page_explains_its_columns(tmp_path):
     frame = pd.DataFrame(
         {"weights": ["ternary"], "mean": [0.4], "std": [0.1], "sem": [0.01], "trials": [100]}

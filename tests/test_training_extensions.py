@@ -11,7 +11,7 @@ from nonideal import augment
 from nonideal.preprocessing import Tensors
 from nonideal.quantize import attach
 from nonideal.rng import torch_stream
-from nonideal.training import Hook, Settings, evaluate, train
+from nonideal.training import Hook, Settings, evaluate, evaluation, loop, train
 from nonideal.training.batches import batches
 
 
@@ -197,13 +197,18 @@ def test_label_smoothing_changes_the_step_but_not_the_reported_loss(coloured):
     assert not torch.equal(plain.conv.weight, smooth.conv.weight)
 
 
-def test_bfloat16_and_channels_last_agree_with_plain_training(coloured):
+@pytest.mark.parametrize("found", [True, False])
+def test_bfloat16_and_channels_last_agree_with_plain_training(coloured, found, monkeypatch, capsys):
+    """Where a processor does not compute in bfloat16, in float32, and that is said."""
+    for module in (loop, evaluation):
+        monkeypatch.setattr(module, "has_bfloat16", lambda device: found)
     plain = train(net(), coloured, short(), seed=0, progress=False)
     last = train(net(), coloured, short(channels_last=True), seed=0, progress=False)
     half = train(net(), coloured, short(channels_last=True, precision="bfloat16"), seed=0, progress=False)
     assert last["train_loss"].tolist() == pytest.approx(plain["train_loss"].tolist(), rel=1e-3)
     assert half["train_loss"].tolist() == pytest.approx(plain["train_loss"].tolist(), rel=0.02)
-    assert half["train_loss"].tolist() != plain["train_loss"].tolist()
+    assert (half["train_loss"].tolist() == last["train_loss"].tolist()) is not found
+    assert ("float32 instead" in capsys.readouterr().err) is not found
 
 
 def test_nesterov_is_passed_on(coloured):

@@ -126,9 +126,9 @@ def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
             f"networks.pixels = {networks['pixels']}"
         )
     alike = [recipe | {"name": "networks.float", "architecture": networks["architecture"]}, *others]
-    names = [other["name"] for other in others]
+    names = [network["name"] for network in (*others, *networks["teachers"])]
     if len(set(names)) < len(names):
-        yield f"networks.others: each name once, got {names}"
+        yield f"networks.others and networks.teachers: each name once, got {names}"
     kinds = [(network["architecture"], kind_of(network), network.get("continued", "")) for network in alike]
     if len(set(kinds)) < len(kinds):
         yield (
@@ -184,10 +184,9 @@ def _warmup_conflicts(
 def _teacher_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
     recipe, teachers, where = networks["float"], networks["teachers"], "networks.teachers"
     own = networks["distillation"]["float_network"]
-    for keys in (["name"], ["architecture", "width"]):
-        found = [tuple(teacher[key] for key in keys) for teacher in teachers]
-        if len(set(found)) < len(found):
-            yield f"{where}: each {' and '.join(keys)} once, got {found}"
+    found = [(teacher["architecture"], teacher["width"]) for teacher in teachers]
+    if len(set(found)) < len(found):
+        yield f"{where}: each architecture and width once, got {found}"
     if own and recipe["taught"]:
         yield (
             "networks.float.taught = true: goes with networks.distillation.float_network = false only; "

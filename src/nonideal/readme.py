@@ -172,8 +172,7 @@ def _networks(folder: Path) -> str:
     ]
     mirrored = {}
     if (compared := folder / "architectures.parquet").exists():
-        mirrored = pd.read_parquet(compared).set_index(["network", "architecture"])["mirrored_accuracy"]
-        mirrored = mirrored.dropna().to_dict()
+        mirrored = pd.read_parquet(compared).set_index("name")["mirrored_accuracy"].dropna().to_dict()
     found = [
         path
         for kind in ("", "others/", "teachers/")
@@ -182,10 +181,12 @@ def _networks(folder: Path) -> str:
     for path in found:
         history = pd.read_parquet(path).sort_values("epoch")
         last = history.iloc[-1]
-        name = f"{last['architecture']}, {last['network'].replace('_', '-')}"
         settings = facts(path)["params"]["settings"]
+        name = f"{last['architecture']}, {last['network'].replace('_', '-')}"
+        if start := settings.get("start"):
+            name += f" from {start}"
         own = None if last["network"] in ("noise_aware", "ternary") else settings["float"].get("threads")
-        both = mirrored.get((last["network"], last["architecture"]))
+        both = mirrored.get(path.parent.name)
         cells = (
             name,
             last["dataset"],

@@ -137,8 +137,17 @@ def ours_text(row: Mapping[str, Any]) -> str:
     """Our value of a row of table ``compare_published``, with its interval and unit; a dash without one."""
     if pd.isna(row["ours"]):
         return "–"
-    interval = "" if pd.isna(row["interval"]) else " ± " + text(float(f"{row['interval']:.2g}"))
-    return text(row["ours"]) + interval + _with_unit(row)
+    return _with_interval(row["ours"], row["interval"]) + _with_unit(row)
+
+
+def _with_interval(value: float, half: float) -> str:
+    """A value, and half its interval to two significant digits, with as many decimals."""
+    if pd.isna(half):
+        return text(value)
+    if 1e-5 <= half < 100 and abs(value) < 1e4:
+        decimals = max(0, 1 - math.floor(math.log10(float(f"{half:.1e}"))))
+        return f"{value:.{decimals}f} ± {half:.{decimals}f}"
+    return f"{text(value)} ± {text(float(f'{half:.2g}'))}"
 
 
 def _with_unit(row: Mapping[str, Any]) -> str:

@@ -202,11 +202,12 @@ def test_architectures_are_compared_after_their_last_epochs(states):
     history = history.assign(epoch=[2, 1], train_accuracy=[0.75, 0.5], test_accuracy=[0.625, 0.25])
     history["seconds"] = [90.0, 30.0]
     other = history.query("epoch == 1").assign(architecture="resnet20")
-    made = network_analysis.architecture_table([history, other], [0.875, math.nan])
+    histories = {"float": history, "deeper": other}
+    made = network_analysis.architecture_table(histories, [0.875, math.nan], ["", "float"])
     made = tables.check(made, NETWORK_ARCHITECTURES)
     assert made.drop(columns="mirrored_accuracy").to_numpy().tolist() == [
-        ["digits", "float", "resnet20", 1, 0.5, 0.5, 0.25],
-        ["digits", "float", "resnet8", 2, 2.0, 0.75, 0.625],
+        ["digits", "deeper", "float", "resnet20", "float", 1, 0.5, 0.5, 0.25],
+        ["digits", "float", "float", "resnet8", "", 2, 2.0, 0.75, 0.625],
     ]  # fmt: skip
     assert math.isnan(made["mirrored_accuracy"][0]) and made["mirrored_accuracy"][1] == 0.875
 

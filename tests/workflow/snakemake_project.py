@@ -49,6 +49,7 @@ TINY = {
             OTHER | {"name": "deeper", "taught": False},
             OTHER | {"name": "taught", "taught": True},
             OTHER | CONTINUED,
+            OTHER | CONTINUED | {"name": "again", "continued": "continued"},
         ],
         "teachers": [
             {

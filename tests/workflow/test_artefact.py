@@ -84,16 +84,17 @@ def test_everything_is_there(tiny):
 
 def test_other_architectures_are_trained_once(tiny):
     made = pd.read_csv(tiny.result("tables/table_networks_architectures.csv"))
-    assert made[["network", "architecture", "epochs"]].to_numpy().tolist() == [
-        ["continued", "resnet20", 5],
-        ["float", "resnet8", 4],
-        ["labels", "resnet20", 5],
-        ["taught", "resnet20", 5],
-        ["teacher", "resnet8-w4", 4],
+    assert made[["name", "network", "architecture", "start", "epochs"]].fillna("").to_numpy().tolist() == [
+        ["again", "continued", "resnet20", "continued", 5],
+        ["continued", "continued", "resnet20", "float", 5],
+        ["deeper", "labels", "resnet20", "", 5],
+        ["float", "float", "resnet8", "", 4],
+        ["taught", "taught", "resnet20", "", 5],
+        ["wide", "teacher", "resnet8-w4", "", 4],
     ]
     assert made["mirrored_accuracy"].between(0, 1).all()
     others = {path.name for path in tiny.result("networks/others").iterdir()}
-    assert others == {"continued", "deeper", "taught"}
+    assert others == {"again", "continued", "deeper", "taught"}
     assert {path.name for path in tiny.result("networks/teachers").iterdir()} == {"lessons.pt", "wide"}
     with edited(tiny.folder / "tiny.yaml", longer):  # teachers do not depend on it, what they say does
         due = tiny.due("results/tiny/networks/others/taught/network.pt")

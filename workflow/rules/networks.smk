@@ -267,6 +267,7 @@ rule network_architectures:
         mem_mb=4000,
         runtime=5,
     params:
+        names=["float", *OTHERS, *TEACHERS],
         settings=[
             {key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")},
             *(recipe_of({"other": other}) for other in OTHERS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -41,21 +41,25 @@ def summary_table(chips: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame
     )
 
 
-def architecture_table(histories: Iterable[pd.DataFrame], mirrored: Iterable[float]) -> pd.DataFrame:
+def architecture_table(
+    histories: Mapping[str, pd.DataFrame], mirrored: Iterable[float], starts: Iterable[str]
+) -> pd.DataFrame:
     """Last epoch of each float network: rows of table ``network_architectures``.
 
     Parameters
     ----------
     histories
-        Rows of table ``network_history``, one frame for each network.
+        Rows of table ``network_history`` of each network, by its name.
     mirrored
         Accuracy of each network by the mean over an image and its mirror image, or not a number.
+    starts
+        Name of the network that each is continued from, or nothing.
     """
     last = [
         history.loc[[history["epoch"].idxmax()]].assign(
-            mirrored_accuracy=accuracy, minutes=history["seconds"].sum() / 60
+            name=name, start=start, mirrored_accuracy=accuracy, minutes=history["seconds"].sum() / 60
         )
-        for history, accuracy in zip(histories, mirrored, strict=True)
+        for (name, history), accuracy, start in zip(histories.items(), mirrored, starts, strict=True)
     ]
     columns = list(NETWORK_ARCHITECTURES.columns)
     return pd.concat(last, ignore_index=True).rename(columns={"epoch": "epochs"})[columns]

@@ -7,18 +7,20 @@ from nonideal.schemas.network_history import BESIDE
 
 NETWORK_ARCHITECTURES = table(
     "network_architectures",
-    ["dataset", "network", "architecture"],
+    ["dataset", "name"],
     {
         "dataset": column("str", "name of the data set"),
+        "name": column("str", "name of the network, of its folder"),
         "network": column(
             "str",
-            "on the chips, from labels, taught, continued from the first, or a teacher",
+            "on the chips, from labels, taught, continued from another, or a teacher",
             one_of(("float", *BESIDE)),
         ),
         "architecture": column("str", "name of the architecture; of a teacher with its width: airbench-w64"),
+        "start": column("str", "name of the network it is continued from; empty: from random weights"),
         "epochs": column(
             "int64",
-            "passes over the training set; of a continued network those after the first's",
+            "passes over the training set; of a continued network those since its start",
             at_least(1),
         ),
         "minutes": column("float64", "wall time of these epochs", at_least(0), unit="min"),
