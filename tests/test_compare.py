@@ -293,9 +293,12 @@ def test_mean_without_its_trials_is_an_error(listed, trials):
 def test_scale_is_that_of_the_track(listed, ours):
     missing = {"track": "training", "where": "name == 'z'", "quantity": "missing"}
     frame = compare.compare(
-        listed({"track": "spiking"}, {"track": "training"}, missing), {"t.parquet": ours}, SCALE
+        listed({"track": "spiking"}, {"track": "training", "scale": "MNIST"}, missing),
+        {"t.parquet": ours},
+        SCALE,
     )
     assert frame["scale"].tolist() == ["", "3 seeds", ""]
+    assert frame["same_scale"].tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,8 @@ def test_shipped_runs_have_names_of_their_own(root):
             [OTHER | {"continued": "later"}, OTHER | {"name": "later"}],
             r"networks.others: more cannot continue 'later', only a network listed before it: float",
         ),
-        ("networks.others", [OTHER | {"name": "float"}], r"'float' is the name of the network on the chips"),
+        ("networks.others", [OTHER | {"name": "float"}], r"'float' is the name of a network on the chips"),
+        ("networks.teachers", [TEACHER | {"name": "ternary"}], r"'ternary' is the name of a network on the"),
         (
             "networks.others",
             [OTHER | {"still_share": 0.5}],

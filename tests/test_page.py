@@ -3,13 +3,14 @@ import re
 import pandas as pd
 import pytest
 
-from nonideal import page
+from nonideal import page, scales
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 60"><rect width="9" height="6"/></svg>'
 ROW = {
     "track": "crossbar", "figure": "Fig. 4a", "quantity": "error <ratio>", "unit": "%", "kind": "value",
     "published": 0.7, "tolerance": 0.1, "ours": 0.71234, "interval": 0.00512, "difference": 0.01,
-    "verdict": "inside", "scale": "300 trials, 128 rows", "published_scale": "N = 128", "source": "somewhere",
+    "verdict": "inside", "scale": "300 trials, 128 rows", "published_scale": "N = 128",
+    "same_scale": True, "source": "somewhere",
 }  # fmt: skip
 CONFIG = {"run": "mine", "seed": 7}
 
@@ -82,10 +83,16 @@ def test_claims_without_a_value(parts):
     ],
 )  # fmt: skip
 def test_scales(ours, published, same):
-    assert page.same_scale(ours, published) is same
-    row = {"verdict": "outside", "scale": ours, "published_scale": published}
-    assert page.verdict_of(row) == ("not reproduced" if same else "scale differs")
-    assert page.verdict_of(row | {"verdict": "inside"}) == "reproduced"
+    assert scales.same(ours, published) is same
+    for verdict, shown in (
+        ("outside", "not reproduced"),
+        ("inside", "reproduced"),
+        ("undecided", "undecided"),
+    ):
+        assert page.verdict_of({"verdict": verdict, "same_scale": same}) == (
+            shown if same else "scale differs"
+        )
+    assert page.verdict_of({"verdict": "not run", "same_scale": False}) == "not run"
 
 
 def test_mistakes_are_named(parts):

@@ -1,6 +1,8 @@
 """Schedules, crop and flip, hooks, parameter groups, precision."""
 
 import math
+import platform
+from pathlib import Path
 
 import pytest
 import torch
@@ -209,6 +211,16 @@ def test_bfloat16_and_channels_last_agree_with_plain_training(coloured, found, m
     assert half["train_loss"].tolist() == pytest.approx(plain["train_loss"].tolist(), rel=0.02)
     assert (half["train_loss"].tolist() == last["train_loss"].tolist()) is not found
     assert ("float32 instead" in capsys.readouterr().err) is not found
+
+
+def test_bfloat16_is_where_the_processor_has_it():
+    flags = Path("/proc/cpuinfo")
+    if not flags.exists() or platform.machine() != "x86_64":
+        pytest.skip("no flags of an x86 processor to read")
+    found = evaluation.has_bfloat16(torch.device("cpu"))
+    # oneDNN computes in it with AVX-512, or with AVX2 and its extension of that name for neural networks.
+    assert found or "avx512bw" not in flags.read_text()
+    assert not found or {"avx512bw", "avx_ne_convert"} & set(flags.read_text().split())
 
 
 def test_nesterov_is_passed_on(coloured):

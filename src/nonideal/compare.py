@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nonideal import scales
 from nonideal.published import KEY, fail
 from nonideal.schemas.crossbar import CROSSBAR_KEY
 from nonideal.schemas.published import COMPARISON
@@ -86,6 +87,7 @@ def compare(
                 "verdict": "not run" if found is None else verdict(ours, interval, **_bound(row)),
                 "scale": "" if found is None else scale.get(row["track"], ""),
                 "published_scale": row["scale"],
+                "same_scale": found is not None and scales.same(scale.get(row["track"], ""), row["scale"]),
             }
         )
     return pd.DataFrame(rows)[list(COMPARISON.columns)]

@@ -113,6 +113,7 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _fpga_conflicts(config)
 
 
+ON_CHIPS = ("float", "noise_aware", "ternary")
 # Of `models.airbench`, which this module does not load: reading a configuration must not take seconds.
 AIRBENCH_PIXELS = 9
 
@@ -129,6 +130,8 @@ def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
     names = [network["name"] for network in (*others, *networks["teachers"])]
     if len(set(names)) < len(names):
         yield f"networks.others and networks.teachers: each name once, got {names}"
+    for name in sorted({*names} & {*ON_CHIPS}):
+        yield f"networks.others and networks.teachers: {name!r} is the name of a network on the chips"
     kinds = [(network["architecture"], kind_of(network), network.get("continued", "")) for network in alike]
     if len(set(kinds)) < len(kinds):
         yield (
@@ -153,8 +156,6 @@ def _continued_conflicts(architecture: str, others: Sequence[Mapping[str, Any]])
     before = {"float": architecture}
     for other in others:
         name, start = other["name"], other.get("continued")
-        if name == "float":
-            yield "networks.others: 'float' is the name of the network on the chips, choose another"
         if start and other["taught"]:
             yield f"networks.others: {name} cannot be both taught and continued"
         if start and start not in before:

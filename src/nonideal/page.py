@@ -45,10 +45,6 @@ VERDICTS = {
     "undecided": "undecided",
     "not run": "not run",
 }
-# Names of data sets and networks in the descriptions of scale, without hyphens and blanks.
-NAMES = re.compile(
-    r"\b(digits|mnist|emnist|nmnist|cifar10(?:dvs)?|ncaltech101|imagenet|synthetic|resnet\d+|vgg\d+|densenet\d+)\b"
-)
 SVG_SIZE = re.compile(r'<svg[^>]*?viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', re.DOTALL)
 PIXELS_PER_POINT = 4 / 3  # CSS: 96 pixels and 72 points an inch
 # Links and images in captions come from this project alone; files must not be pulled in all the same.
@@ -133,21 +129,12 @@ def write(
 def verdict_of(row: Mapping[str, Any]) -> str:
     """Verdict of a claim from a row of table ``compare_published``.
 
-    A value outside its tolerance contradicts the publication only where both come from the same data and the
-    same network, as far as the descriptions of their scales name any.
+    A value confirms or contradicts the publication only where both come from the same data and the same
+    network, as far as the descriptions of their scales name any.
     """
-    if row["verdict"] in ("outside", "undecided") and not same_scale(row["scale"], row["published_scale"]):
+    if row["verdict"] != "not run" and not row["same_scale"]:
         return VERDICTS["scale differs"]
     return VERDICTS[row["verdict"]]
-
-
-def same_scale(ours: str, published: str) -> bool:
-    """Whether every data set and network that the published scale names is one of ours."""
-    return _names(published) <= _names(ours)
-
-
-def _names(scale: str) -> set[str]:
-    return set(NAMES.findall(re.sub(r"(?<=\w)[- ](?=\d|mnist|caltech|dvs)", "", scale.lower())))
 
 
 def _claim(row: Mapping[str, Any], shown: Collection[str]) -> dict[str, str]:

@@ -80,17 +80,23 @@ def _example(target: Target, rows: pd.DataFrame) -> tuple[str, str, str]:
     if not target.example:
         return "–", "–", "–"
     row = rows.set_index("quantity").loc[target.example]
-    return target.example, published_text(row), ours_text(row)
+    published = published_text(row)
+    if row["verdict"] != "not run" and not row["same_scale"]:
+        published += f" ({row['published_scale']})"
+    return target.example, published, ours_text(row)
 
 
 def _published(compared: pd.DataFrame) -> str:
     verdicts = compared["verdict"].value_counts()
     inside, outside, undecided = (verdicts.get(name, 0) for name in ("inside", "outside", "undecided"))
+    elsewhere = compared[~compared["same_scale"]]["verdict"].value_counts()
+    others = [elsewhere.get(name, 0) for name in ("inside", "outside", "undecided")]
     return (
         f"`compare_published` holds {len(compared)} published values with their sources. The reference run "
         f"answers {inside + outside + undecided} of them: {inside} inside the stated tolerance, {outside} "
-        f"outside, {undecided} undecided because our interval straddles its border. The others wait for "
-        "tracks, data sets or settings that are not part of it."
+        f"outside, {undecided} undecided because our interval straddles its border. Of these, {others[0]}, "
+        f"{others[1]} and {others[2]} come from other data or another network than the published value, and "
+        "decide nothing. The rest wait for tracks, data sets or settings that are not part of it."
     )
 
 
@@ -170,9 +176,10 @@ def _networks(folder: Path) -> str:
         "| network | data | epochs | test accuracy, no hardware | with mirror images | minutes | threads |",
         "|---|---|---|---|---|---|---|",
     ]
-    mirrored = {}
+    mirrored, starts = {}, {}
     if (compared := folder / "architectures.parquet").exists():
-        mirrored = pd.read_parquet(compared).set_index("name")["mirrored_accuracy"].dropna().to_dict()
+        named = pd.read_parquet(compared).set_index("name")
+        mirrored, starts = named["mirrored_accuracy"].dropna().to_dict(), named["start"].to_dict()
     found = [
         path
         for kind in ("", "others/", "teachers/")
@@ -183,7 +190,7 @@ def _networks(folder: Path) -> str:
         last = history.iloc[-1]
         settings = facts(path)["params"]["settings"]
         name = f"{last['architecture']}, {last['network'].replace('_', '-')}"
-        if start := settings.get("start"):
+        if start := starts.get(path.parent.name):
             name += f" from {start}"
         own = None if last["network"] in ("noise_aware", "ternary") else settings["float"].get("threads")
         both = mirrored.get(path.parent.name)

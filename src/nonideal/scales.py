@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+# Names of data sets and networks in the descriptions of scale, without hyphens and blanks.
+NAMES = re.compile(
+    r"\b(digits|mnist|emnist|nmnist|cifar10(?:dvs)?|ncaltech101|imagenet|synthetic|resnet\d+|vgg\d+|densenet\d+)\b"
+)
+
+
+def same(ours: str, published: str) -> bool:
+    """Whether every data set and network that the published scale names is one of ours."""
+    return _names(published) <= _names(ours)
+
+
+def _names(scale: str) -> set[str]:
+    return set(NAMES.findall(re.sub(r"(?<=\w)[- ](?=\d|mnist|caltech|dvs)", "", scale.lower())))
 
 
 def describe(config: Mapping[str, Any]) -> dict[str, str]:
@@ -30,7 +45,7 @@ def describe(config: Mapping[str, Any]) -> dict[str, str]:
         ),
         "regularised": (
             f"{regularised['dataset']}, {regularised['model']} of width {regularised['width']}, "
-            f"{regularised['seeds']} seeds, {regularised['qat']['epochs']} epochs"
+            f"{regularised['seeds']} seeds, {_epochs(regularised)} epochs"
         ),
         "spiking": (
             f"{spiking['dataset']}, {spiking['seeds']} seeds, "
@@ -41,3 +56,9 @@ def describe(config: Mapping[str, Any]) -> dict[str, str]:
             f"{spiking['dataset']}, first layer of the trained network, {config['fpga']['images']} images"
         ),
     }
+
+
+def _epochs(regularised: Mapping[str, Any]) -> str:
+    """Epochs after the float network's, those of faults and variability too where they differ."""
+    counts = {regularised[study]["epochs"] for study in ("qat", "faults", "variability")}
+    return " or ".join(map(str, sorted(counts)))

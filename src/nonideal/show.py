@@ -142,12 +142,13 @@ def ours_text(row: Mapping[str, Any]) -> str:
 
 def _with_interval(value: float, half: float) -> str:
     """A value, and half its interval to two significant digits, with as many decimals."""
-    if pd.isna(half):
+    if pd.isna(half) or half == 0:
         return text(value)
-    if 1e-5 <= half < 100 and abs(value) < 1e4:
-        decimals = max(0, 1 - math.floor(math.log10(float(f"{half:.1e}"))))
-        return f"{value:.{decimals}f} ± {half:.{decimals}f}"
-    return f"{text(value)} ± {text(float(f'{half:.2g}'))}"
+    decimals = 1 - math.floor(math.log10(float(f"{half:.1e}")))
+    # Zero is added for the sign of what is rounded to zero.
+    both = (round(number, decimals) + 0.0 for number in (value, half))
+    thousands = "," if abs(value) >= 1e4 else ""
+    return " ± ".join(f"{number:{thousands}.{max(decimals, 0)}f}" for number in both)
 
 
 def _with_unit(row: Mapping[str, Any]) -> str:

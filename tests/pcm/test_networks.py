@@ -239,9 +239,9 @@ def test_a_continued_network_starts_where_the_float_network_ended(digits, states
 
     monkeypatch.setattr(network_training.training, "train", watch)
 
-    def train(network, initial):
+    def train(network, initial, **changed):
         return network_training.train_network(
-            config, network, digits, initial=initial, seed=3, progress=tmp_path / network,
+            config | changed, network, digits, initial=initial, seed=3, progress=tmp_path / str(len(seeds)),
             fingerprint="a" * 64,
         )  # fmt: skip
 
@@ -252,6 +252,8 @@ def test_a_continued_network_starts_where_the_float_network_ended(digits, states
     tables.check(history, NETWORK_HISTORY)
     assert set(history["network"]) == {"continued"} and set(history["architecture"]) == {"resnet20"}
     assert "blocks.8.conv2.weight" in state and seeds[0] != seeds[1]
+    train("continued", state, start="more")
+    assert len(set(seeds)) == 3
     with pytest.raises(ValueError, match="'continued' starts from another: give its state"):
         train("continued", None)
 

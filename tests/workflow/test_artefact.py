@@ -93,6 +93,11 @@ def test_other_architectures_are_trained_once(tiny):
         ["wide", "teacher", "resnet8-w4", "", 4],
     ]
     assert made["mirrored_accuracy"].between(0, 1).all()
+    for name, start in (("again", "others/continued"), ("continued", "float")):
+        inputs = tables.facts(tiny.result(f"networks/others/{name}/history.parquet"))["inputs"]
+        assert [path for path in inputs if path.endswith(".pt")] == [
+            f"results/tiny/networks/{start}/network.pt"
+        ]
     others = {path.name for path in tiny.result("networks/others").iterdir()}
     assert others == {"again", "continued", "deeper", "taught"}
     assert {path.name for path in tiny.result("networks/teachers").iterdir()} == {"lessons.pt", "wide"}

@@ -17,6 +17,12 @@ OWN = (
     if NETWORKS["distillation"]["float_network"]
     else []
 )
+# Of each network trained in full precision, in the order of `in_full_precision`.
+IN_FULL_PRECISION = [
+    {key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")},
+    *(recipe_of({"other": other}) for other in OTHERS),
+    *TEACHERS.values(),
+]
 FLOAT_THREADS = NETWORKS["float"]["threads"] or NETWORKS["threads"]
 # The references have no converters, and the study of options chooses its own.
 CONVERTERS = ("dac_bits", "adc_bits", "converter_quantile")
@@ -262,17 +268,13 @@ rule network_architectures:
         log_of("network_architectures"),
     benchmark:
         timing_of("network_architectures")
-    threads: max(FLOAT_THREADS, *(other.get("threads", 1) for other in OTHERS.values()), 1)
+    threads: max(recipe["float"]["threads"] or NETWORKS["threads"] for recipe in IN_FULL_PRECISION)
     resources:
         mem_mb=4000,
         runtime=5,
     params:
         names=["float", *OTHERS, *TEACHERS],
-        settings=[
-            {key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")},
-            *(recipe_of({"other": other}) for other in OTHERS),
-            *TEACHERS.values(),
-        ],
+        settings=IN_FULL_PRECISION,
     message:
         "networks: accuracies in full precision"
     script:

@@ -29,6 +29,10 @@ COMPARISON = table(
         "verdict": column("str", "verdict", one_of(VERDICTS)),
         "scale": column("str", "scale of our run; empty where not run"),
         "published_scale": column("str", "scale of the published run"),
+        "same_scale": column(
+            "bool",
+            "whether ours has every data set and network that the published scale names; not where not run",
+        ),
         "source": column("str", "where the published value stands"),
     },
 )

@@ -35,6 +35,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether a device computes in bfloat16; emulated, it is ten times slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    # What PyTorch's own compiler asks; where oneDNN is absent there is no such operator.
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
