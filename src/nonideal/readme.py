@@ -82,7 +82,7 @@ def _example(target: Target, rows: pd.DataFrame) -> tuple[str, str, str]:
     row = rows.set_index("quantity").loc[target.example]
     published = published_text(row)
     if row["verdict"] != "not run" and not row["same_scale"]:
-        published += f" ({row['published_scale']})"
+        published += f" ({row['published_scale'].split('; ')[0]})"
     return target.example, published, ours_text(row)
 
 

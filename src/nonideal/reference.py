@@ -131,17 +131,20 @@ def add(run: Path, reference: Path, patterns: Sequence[str]) -> list[Path]:
     write_text(known, text)
     if (reference / COMPARED).exists():
         compare_again(run, reference)
-        _record(reference, [path.relative_to(run) for path in files if path.suffix == ".parquet"])
+        _record(run, reference, [path.relative_to(run) for path in files])
     manifest.write(reference)
     return files
 
 
-def _record(reference: Path, added: Sequence[Path]) -> None:
-    """Bring the contents that the reference's provenance records up to date."""
+def _record(run: Path, reference: Path, added: Sequence[Path]) -> None:
+    """Bring what the reference's provenance records up to date: its tables, and the run its paper is of."""
     path = reference / "provenance.json"
     whole = json.loads(path.read_text(encoding="utf-8"))
     top = f"results/{whole['run']}/"
-    names = {name.removeprefix(top) for name in whole["tables"]} | {name.as_posix() for name in added}
+    names = {name.removeprefix(top) for name in whole["tables"]}
+    names |= {name.as_posix() for name in added if name.suffix == ".parquet"}
+    if Path("paper.pdf") in added:
+        whole = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
     whole["tables"] = {
         top + name: tables.entry(reference / name) for name in sorted(names) if (reference / name).exists()
     }

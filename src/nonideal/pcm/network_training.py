@@ -202,8 +202,8 @@ def mirrored_accuracies(
 ) -> list[float]:
     """Share of test images classified correctly by the mean over an image and its mirror image.
 
-    As Jordan (arXiv:2404.00498) evaluates; the mean is of probabilities. For networks trained on mirror
-    images.
+    As Jordan (arXiv:2404.00498) evaluates; the mean is of probabilities, in float32 on any processor. For
+    networks trained on mirror images.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def mirrored_accuracies(
             said = [
                 training.evaluate(
                     model, images.contiguous(memory_format=layout), examples.test_labels,
-                    logits=True, batch=CONVOLUTION_BATCH, precision=settings.precision,
+                    logits=True, batch=CONVOLUTION_BATCH,
                 ).logits.softmax(dim=1)
                 for images in (examples.test_images, examples.test_images.flip(3))
             ]  # fmt: skip

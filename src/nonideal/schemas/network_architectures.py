@@ -25,10 +25,12 @@ NETWORK_ARCHITECTURES = table(
         ),
         "minutes": column("float64", "wall time of these epochs", at_least(0), unit="min"),
         "train_accuracy": column("float64", "share of training samples in the last epoch, augmented", SHARE),
-        "test_accuracy": column("float64", "share of test samples after the last epoch", SHARE),
+        "test_accuracy": column(
+            "float64", "share of test samples after the last epoch, in the precision of training", SHARE
+        ),
         "mirrored_accuracy": column(
             "float64",
-            "the same by the mean over an image and its mirror image; null: not trained on mirror images",
+            "by the mean over an image and its mirror image, in float32; null: not trained on mirror images",
             SHARE,
             nullable=True,
         ),
