@@ -124,6 +124,15 @@ def test_the_comparison_is_made_anew_when_a_track_is_added(root, tmp_path):
     crossbar = [table[table["track"] == "crossbar"].reset_index(drop=True) for table in (before, after)]
     pd.testing.assert_frame_equal(*crossbar)  # its trials are not at hand: not made anew
     assert len(pd.read_csv(kept / "tables/compare_published.csv")) == len(after)
+    # A paper is of the run whose provenance comes with it; the tables stay those of the reference.
+    recorded = json.loads((kept / "provenance.json").read_text())
+    part.joinpath("paper.pdf").write_bytes(b"%PDF")
+    part.joinpath("provenance.json").write_text(json.dumps(recorded | {"commit": "paper", "tables": {}}))
+    reference.add(part, kept, ["paper.pdf"])
+    now = json.loads((kept / "provenance.json").read_text())
+    assert (
+        recorded["commit"] != now["commit"] == "paper" and now["tables"].keys() == recorded["tables"].keys()
+    )
     # What was made from the table that changed is told; all else is whole.
     assert set(verify.verify(kept, root).problems) <= {
         f"stale: made from another version of {path} than lies here"
