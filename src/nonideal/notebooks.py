@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ OFFLINE_TEMPLATE = """\
 {%- block html_head_js_mathjax -%}{%- endblock html_head_js_mathjax -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock html_head_js_mermaidjs -%}
 """
+NO_DESCRIPTION = "No description has been provided for this image"  # nbconvert's, for those who do not see it
 
 
 def execute(
@@ -78,10 +80,16 @@ def execute(
 
 
 def to_html(notebook: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Render an executed notebook as one self-contained page."""
+    """Render an executed notebook as one self-contained page; its pictures are described by its heading."""
+    import nbformat
     from nbconvert import HTMLExporter
 
+    executed = nbformat.read(notebook, as_version=4)
+    words = (
+        cell.source.partition("\n")[0].lstrip("# ") for cell in executed.cells if cell.cell_type == "markdown"
+    )
+    heading = html.escape(next(words, "figure"))
     exporter = HTMLExporter(raw_template=OFFLINE_TEMPLATE, embed_images=True)
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
-    body, _ = exporter.from_filename(str(notebook))
-    write_text(target, body)
+    body, _ = exporter.from_notebook_node(executed)
+    write_text(target, body.replace(f'alt="{NO_DESCRIPTION}"', f'alt="{heading}"'))
