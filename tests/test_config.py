@@ -239,6 +239,8 @@ def test_settings_of_another_network_are_its_own_or_those_of_the_float_network(r
     plain, changed = (other_section(networks, OTHER | keys)["float"] for keys in ({}, own))
     assert {key: changed[key] for key in own} == own
     assert {key: plain[key] for key in own} == {key: networks["float"][key] for key in own}
+    assert other_section(networks, OTHER | {"continued": "more"})["start"] == "more"
+    assert "start" not in other_section(networks, OTHER)
     assert kind_of(OTHER) == "labels" and kind_of(OTHER | {"continued": "float"}) == "continued"
     assert kind_of(OTHER | {"taught": True}) == "taught"
 
