@@ -255,8 +255,9 @@ def run_folder(tmp_path):
     ]
     names = ["track", "figure", "quantity", "kind", "published", "ours", "verdict"]
     frame = pd.DataFrame(rows, columns=names).assign(
-        unit="", tolerance=0.0, interval=0.1, difference=0.0, scale="", published_scale="", source="x"
-    )
+        unit="", tolerance=0.0, interval=0.1, difference=0.0, scale="", published_scale="",
+        same_scale=[True, False, True, False], source="x",
+    )  # fmt: skip
     tables.write(frame, tmp_path / "run" / compare.TABLE, COMPARISON, provenance={})
     return tmp_path / "run"
 
@@ -264,6 +265,7 @@ def run_folder(tmp_path):
 def test_compare(command, run_folder, tmp_path):
     status, out, _ = command("compare", run_folder)
     assert status == 1 and "4 published values, 3 answered: 1 inside, 1 undecided, 1 outside" in out
+    assert "1 of these come from other data or another network" in out
     assert "<= 1" in out and ">= 98" in out and "loss" not in out
     status, out, _ = command("compare", run_folder, "--track", "crossbar", "--output", "c.csv")
     assert status == 0 and "accuracy" not in out
@@ -271,6 +273,10 @@ def test_compare(command, run_folder, tmp_path):
     assert "loss" in command("compare", run_folder, "--all")[1]
     status, out, _ = command("compare", run_folder, "--verdict", "inside")
     assert status == 1 and "ratio" in out and "bound" not in out
+    path = run_folder / compare.TABLE
+    elsewhere = tables.read(path, COMPARISON).assign(same_scale=False)
+    tables.write(elsewhere, path, COMPARISON, provenance={})
+    assert command("compare", run_folder)[0] == 0  # outside, but it decides nothing
 
 
 def test_compare_refuses(refused, tmp_path):
