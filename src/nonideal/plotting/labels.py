@@ -23,6 +23,9 @@ CROWDED_GAP_PT = 12.0  # the same where leaders need room
 LEADER_FROM = 0.4  # a label moved by more than this share of its height gets a leader to its line
 
 
+ROUNDING = 1e-9  # in the units of an axis' length; intervals that just fit must not count as too long
+
+
 def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: float) -> np.ndarray:
     """Move intervals apart as little as possible (least squares) so that none overlap.
 
@@ -53,8 +56,8 @@ def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: fl
             total = pools[-1][1] + count
             pools[-1] = [(pools[-1][0] * pools[-1][1] + mean * count) / total, total]
     level = np.repeat([mean for mean, _ in pools], [int(count) for _, count in pools])
-    if size.sum() <= high - low:
-        level = np.clip(level, low, high - size.sum())
+    if size.sum() <= high - low + ROUNDING:
+        level = np.clip(level, low, max(low, high - size.sum()))
     centres = np.empty(len(size))
     centres[order] = level + before
     return centres
