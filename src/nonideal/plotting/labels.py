@@ -21,8 +21,6 @@ ROW_PT = 1.25 * LABEL_PT  # height of one row of a label; letters with their des
 GAP_PT = 4.0  # between the end of a line and its label, in points
 CROWDED_GAP_PT = 12.0  # the same where leaders need room
 LEADER_FROM = 0.4  # a label moved by more than this share of its height gets a leader to its line
-
-
 ROUNDING = 1e-9  # in the units of an axis' length; intervals that just fit must not count as too long
 
 
