@@ -66,7 +66,7 @@ class Cluster:
     def start_node(self):
         """Start slurmd, again after it was killed."""
         self._start("slurmd", "-D", "-N", socket.gethostname().split(".")[0])
-        _until(self.idle, "the node", seconds=60)
+        _until(self.idle, "the node", seconds=180)  # a lost one is looked for in rounds
 
     def _start(self, name, *arguments):
         log = (self.folder / f"{name}.log").open("a")
