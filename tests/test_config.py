@@ -4,7 +4,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from nonideal.config import ConfigError, kind_of, other_section, validate
+from nonideal.config import ON_CHIPS, ConfigError, kind_of, other_section, validate
+from nonideal.schemas.network_history import NETWORKS
 
 SHIPPED = ("config", "reduced", "paper")
 
@@ -243,6 +244,10 @@ def test_settings_of_another_network_are_its_own_or_those_of_the_float_network(r
     assert "start" not in other_section(networks, OTHER)
     assert kind_of(OTHER) == "labels" and kind_of(OTHER | {"continued": "float"}) == "continued"
     assert kind_of(OTHER | {"taught": True}) == "taught"
+
+
+def test_names_of_the_networks_on_chips():
+    assert ON_CHIPS == NETWORKS
 
 
 def test_a_network_continued_by_a_shallower_one_is_named(root):

@@ -2,6 +2,7 @@ import re
 
 import pandas as pd
 import pytest
+import yaml
 
 from nonideal import page, scales
 
@@ -93,6 +94,14 @@ def test_scales(ours, published, same):
             shown if same else "scale differs"
         )
     assert page.verdict_of({"verdict": "not run", "same_scale": False}) == "not run"
+
+
+def test_scale_of_regularised_runs_has_all_epochs(root):
+    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    regularised = config["regularised"]
+    regularised["qat"]["epochs"], regularised["faults"]["epochs"] = 7, 2
+    regularised["variability"]["epochs"] = 2
+    assert scales.describe(config)["regularised"].endswith("seeds, 2 or 7 epochs")
 
 
 def test_mistakes_are_named(parts):

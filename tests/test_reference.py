@@ -127,6 +127,9 @@ def test_the_comparison_is_made_anew_when_a_track_is_added(root, tmp_path):
     # A paper is of the run whose provenance comes with it; the tables stay those of the reference.
     recorded = json.loads((kept / "provenance.json").read_text())
     part.joinpath("paper.pdf").write_bytes(b"%PDF")
+    with pytest.raises(FileNotFoundError, match=r"provenance\.json: a paper goes with it"):
+        reference.add(part, kept, ["paper.pdf"])
+    assert (kept / "paper.pdf").read_bytes() != b"%PDF"
     part.joinpath("provenance.json").write_text(json.dumps(recorded | {"commit": "paper", "tables": {}}))
     reference.add(part, kept, ["paper.pdf"])
     now = json.loads((kept / "provenance.json").read_text())

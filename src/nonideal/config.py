@@ -113,6 +113,7 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _fpga_conflicts(config)
 
 
+# As in `schemas.network_history.NETWORKS`, which this module does not load: see below.
 ON_CHIPS = ("float", "noise_aware", "ternary")
 # Of `models.airbench`, which this module does not load: reading a configuration must not take seconds.
 AIRBENCH_PIXELS = 9

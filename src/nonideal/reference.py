@@ -55,6 +55,7 @@ KEPT = (
     "figures/*.csv",
 )
 COMPARED = "compare_published.parquet"
+PAPER, PROVENANCE = "paper.pdf", "provenance.json"
 CROSSBAR_TRIALS = "crossbar/trials"
 LIMIT_BYTES = 40_000_000  # of everything committed below results/reference
 
@@ -119,6 +120,8 @@ def add(run: Path, reference: Path, patterns: Sequence[str]) -> list[Path]:
         if not found:
             raise FileNotFoundError(f"{run / pattern}: nothing there; build it first with snakemake")
         files += found
+    if run / PAPER in files and not (run / PROVENANCE).exists():
+        raise FileNotFoundError(f"{run / PROVENANCE}: a paper goes with it; build it first with snakemake")
     for path in files:
         if path.suffix == ".parquet":
             tables.read(path, declared(tables.facts(path)["table"]))
@@ -138,13 +141,13 @@ def add(run: Path, reference: Path, patterns: Sequence[str]) -> list[Path]:
 
 def _record(run: Path, reference: Path, added: Sequence[Path]) -> None:
     """Bring what the reference's provenance records up to date: its tables, and the run its paper is of."""
-    path = reference / "provenance.json"
+    path = reference / PROVENANCE
     whole = json.loads(path.read_text(encoding="utf-8"))
     top = f"results/{whole['run']}/"
     names = {name.removeprefix(top) for name in whole["tables"]}
     names |= {name.as_posix() for name in added if name.suffix == ".parquet"}
-    if Path("paper.pdf") in added:
-        whole = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    if Path(PAPER) in added:
+        whole = json.loads((run / PROVENANCE).read_text(encoding="utf-8"))
     whole["tables"] = {
         top + name: tables.entry(reference / name) for name in sorted(names) if (reference / name).exists()
     }

@@ -15,7 +15,7 @@ programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
 os.environ.update(PYTHONPATH=os.pathsep.join(paths), PATH=os.pathsep.join(programs))
 
 from nonideal import data, imports, scales
-from nonideal.config import ConfigError, kind_of, other_section, teacher_section, validate
+from nonideal.config import ON_CHIPS, ConfigError, kind_of, other_section, teacher_section, validate
 from nonideal.spiking import recordings
 
 try:
@@ -164,6 +164,11 @@ def recipe_of(wildcards):
     if other := wildcards.get("other"):
         used = other_section(used, OTHERS[other])
     return used | ({"distillation": NETWORKS["distillation"]} if used["float"]["taught"] else {})
+
+
+def threads_of(recipe):
+    """Threads of the training in full precision with these settings."""
+    return recipe["float"]["threads"] or NETWORKS["threads"]
 
 
 def in_full_precision(file):

@@ -2,28 +2,21 @@
 
 NETWORKS = config["networks"]
 OTHERS = {other["name"]: other for other in NETWORKS["others"]}
-NETWORK_NAMES = ["float", "noise_aware", "ternary"]
+NETWORK_NAMES = list(ON_CHIPS)
 CHIPS = NETWORKS["deployment"]
 # Keys that every network of this section depends on.
 DESCRIBED_BY = ("dataset", "architecture", "width", "pixels", "threads")
+FLOAT_RECIPE = {key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")}
 # Each teacher's own section of the configuration.
-TEACHERS = {
-    teacher["name"]: teacher_section({key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")}, teacher)
-    for teacher in NETWORKS["teachers"]
-}
+TEACHERS = {teacher["name"]: teacher_section(FLOAT_RECIPE, teacher) for teacher in NETWORKS["teachers"]}
 # What the float network depends on, if it is a teacher as well.
-OWN = (
-    [{key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")}]
-    if NETWORKS["distillation"]["float_network"]
-    else []
-)
+OWN = [FLOAT_RECIPE] if NETWORKS["distillation"]["float_network"] else []
 # Of each network trained in full precision, in the order of `in_full_precision`.
 IN_FULL_PRECISION = [
-    {key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")},
+    FLOAT_RECIPE,
     *(recipe_of({"other": other}) for other in OTHERS),
     *TEACHERS.values(),
 ]
-FLOAT_THREADS = NETWORKS["float"]["threads"] or NETWORKS["threads"]
 # The references have no converters, and the study of options chooses its own.
 CONVERTERS = ("dac_bits", "adc_bits", "converter_quantile")
 
@@ -71,7 +64,7 @@ rule train_network:
         timing_of("train_network/{network}")
     wildcard_constraints:
         network="|".join(NETWORK_NAMES),
-    threads: lambda wildcards: FLOAT_THREADS if wildcards.network == "float" else NETWORKS["threads"]
+    threads: lambda wildcards: threads_of(FLOAT_RECIPE) if wildcards.network == "float" else NETWORKS["threads"]
     resources:
         mem_mb=4000,
         runtime=600,
@@ -101,7 +94,7 @@ rule train_other:
         timing_of("train_other/{other}")
     wildcard_constraints:
         other="[a-z][a-z0-9_]*",
-    threads: lambda wildcards: recipe_of(wildcards)["float"]["threads"] or NETWORKS["threads"]
+    threads: lambda wildcards: threads_of(recipe_of(wildcards))
     resources:
         mem_mb=4000,
         runtime=600,
@@ -129,7 +122,7 @@ rule train_teacher:
         timing_of("train_teacher/{teacher}")
     wildcard_constraints:
         teacher="[a-z][a-z0-9_]*",
-    threads: lambda wildcards: TEACHERS[wildcards.teacher]["float"]["threads"] or NETWORKS["threads"]
+    threads: lambda wildcards: threads_of(TEACHERS[wildcards.teacher])
     resources:
         mem_mb=4000,
         runtime=600,
@@ -158,7 +151,7 @@ rule teacher_lessons:
         log_of("teacher_lessons"),
     benchmark:
         timing_of("teacher_lessons")
-    threads: max([recipe["float"]["threads"] or NETWORKS["threads"] for recipe in [*TEACHERS.values(), *OWN]], default=1)
+    threads: max(map(threads_of, [*TEACHERS.values(), *OWN]), default=1)
     resources:
         mem_mb=4000,
         runtime=600,
@@ -268,7 +261,7 @@ rule network_architectures:
         log_of("network_architectures"),
     benchmark:
         timing_of("network_architectures")
-    threads: max(recipe["float"]["threads"] or NETWORKS["threads"] for recipe in IN_FULL_PRECISION)
+    threads: max(map(threads_of, IN_FULL_PRECISION))
     resources:
         mem_mb=4000,
         runtime=5,

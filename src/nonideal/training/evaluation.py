@@ -32,7 +32,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 @functools.cache
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16; emulated, it is ten times slower than float32."""
+    """Whether a device computes in bfloat16; emulated, it is much slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     # What PyTorch's own compiler asks; where oneDNN is absent there is no such operator.
