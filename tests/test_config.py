@@ -236,7 +236,9 @@ def test_images_too_small_for_a_teacher_are_named(root):
 
 def test_settings_of_another_network_are_its_own_or_those_of_the_float_network(root):
     networks = yaml.safe_load((root / "config/config.yaml").read_text())["networks"]
-    own = {"learning_rate": 0.02, "sharpness": 0.1, "still_share": 0.5, "threads": 2}
+    own = {
+        "learning_rate": 0.02, "sharpness": 0.1, "sharpness_share": 0.25, "still_share": 0.5, "threads": 2
+    }  # fmt: skip
     plain, changed = (other_section(networks, OTHER | keys)["float"] for keys in ({}, own))
     assert {key: changed[key] for key in own} == own
     assert {key: plain[key] for key in own} == {key: networks["float"][key] for key in own}

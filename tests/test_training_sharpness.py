@@ -18,17 +18,20 @@ def coloured() -> Tensors:
     return coloured_images()
 
 
-def test_a_step_against_a_loop_written_out(coloured):
+@pytest.mark.parametrize("share", [1.0, 0.25])
+def test_a_step_against_a_loop_written_out(coloured, share):
     """Up the unit vector of the gradient, gradient there, step from where it was (Foret et al.)."""
-    settings = short(epochs=1, sharpness=0.3, momentum=0.0)
+    settings = short(epochs=1, sharpness=0.3, sharpness_share=share, momentum=0.0)
     model = net()
     other = copy.deepcopy(model)
     history = train(model, coloured, settings, seed=4, progress=False)
     other.train()
-    losses = []
+    losses, counts = [], []
     for _, images, labels, _ in batches(coloured, settings, 4, 0):
-        loss = functional.cross_entropy(other(images), labels)
-        losses.append(loss.item() * len(labels))
+        seen = int(share * len(images))
+        loss = functional.cross_entropy(other(images[:seen]), labels[:seen])
+        losses.append(loss.item() * seen)
+        counts.append(seen)
         gradients = torch.autograd.grad(loss, list(other.parameters()))
         length = torch.cat([g.flatten() for g in gradients]).norm()
         worse = copy.deepcopy(other)
@@ -38,7 +41,7 @@ def test_a_step_against_a_loop_written_out(coloured):
         rate = settings.rate(0, (len(losses) - 1) * 16 / 40)
         for value, gradient in zip(other.parameters(), up, strict=True):
             value.data -= rate * gradient
-    assert history["train_loss"].item() == pytest.approx(sum(losses) / 40)  # at the weights, not at the worst
+    assert history["train_loss"].item() == pytest.approx(sum(losses) / sum(counts))  # at the weights, not at the worst
     for (name, found), expected in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
         torch.testing.assert_close(found, expected, msg=name, rtol=1e-4, atol=1e-5)
 
@@ -97,6 +100,8 @@ def test_the_share_of_still_images(coloured):
     [
         ({"sharpness": -0.1}, "sharpness must be a radius from 0"),
         ({"sharpness": float("nan")}, "sharpness"),
+        ({"sharpness_share": 0.0}, r"sharpness_share must lie in \(0, 1\], got 0.0"),
+        ({"sharpness_share": 1.5}, "sharpness_share must lie in"),
         ({"still_share": 1.5, "augmentation": "crop_flip"}, "still_share must lie in"),
         ({"still_share": 0.5}, "still_share goes with augmentation crop_flip, got 'none'"),
     ],

@@ -221,7 +221,7 @@ def _layers(architecture: str) -> int:
 
 
 # Of one of ``networks.others``, where it differs from ``networks.float``.
-OWN_KEYS = ("learning_rate", "sharpness", "still_share", "threads")
+OWN_KEYS = ("learning_rate", "sharpness", "sharpness_share", "still_share", "threads")
 
 
 def other_section(networks: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ CONFIG = {
     "float": {
         "epochs": 1, "threads": None, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1,
         "warmup_epochs": 0, "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "still_share": 0,
-        "sharpness": 0, "precision": "float32", "channels_last": True, "small": {"share": 0, "pixels": 4},
+        "sharpness": 0, "sharpness_share": 1, "precision": "float32", "channels_last": True, "small": {"share": 0, "pixels": 4},
         "taught": False,
         "averaging": {"epochs": 0, "learning_rate": 0.02, "decay": 0.9},
     },
@@ -344,11 +344,11 @@ def test_averaged_epochs_follow_the_others_and_resume(digits, states, tmp_path, 
 
 
 def test_sharpness_and_still_images_are_of_full_precision_alone():
-    own = {"augmentation": "crop_flip", "sharpness": 0.1, "still_share": 0.5}
+    own = {"augmentation": "crop_flip", "sharpness": 0.1, "sharpness_share": 0.25, "still_share": 0.5}
     averaging = CONFIG["float"]["averaging"] | {"epochs": 2}
     config = CONFIG | {"float": CONFIG["float"] | own | {"averaging": averaging}}
     for made in (network_training.float_settings(config), network_training.averaging_settings(config)):
-        assert (made.sharpness, made.still_share) == (0.1, 0.5)
+        assert (made.sharpness, made.sharpness_share, made.still_share) == (0.1, 0.25, 0.5)
     fine_tuning = network_training.noise_settings(config)
     assert (fine_tuning.sharpness, fine_tuning.still_share) == (0.0, 0.0)
 

@@ -16,6 +16,7 @@ CONTINUED = {
     "continued": "float",
     "learning_rate": 0.02,
     "sharpness": 0.1,
+    "sharpness_share": 0.25,
     "still_share": 0.5,
 }
 

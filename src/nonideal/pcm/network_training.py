@@ -52,6 +52,7 @@ def float_settings(config: Mapping[str, Any]) -> training.Settings:
         cutout=recipe["cutout"],
         still_share=recipe["still_share"],
         sharpness=recipe["sharpness"],
+        sharpness_share=recipe["sharpness_share"],
         small_share=recipe["small"]["share"],
         small_pixels=recipe["small"]["pixels"],
         precision=recipe["precision"],

@@ -230,8 +230,11 @@ class _Run:
                 hook.before_step(self.model, self.epoch, step)
             if small:
                 images = augment.resize(images, settings.small_pixels)
-            logits = self._logits(images)
-            self._backward(logits, labels, outputs)
+            seen = len(images)
+            if settings.sharpness:
+                seen = max(1, round(settings.sharpness_share * seen))
+            logits = self._logits(images[:seen])
+            self._backward(logits, labels[:seen], None if outputs is None else outputs[:seen])
             if settings.sharpness:
                 with ascended(self.model, settings.sharpness):
                     self._backward(self._logits(images), labels, outputs)
@@ -242,9 +245,9 @@ class _Run:
                 self.average.update_parameters(self.model)
             # No .item() here: on a GPU it would wait for the step to end.
             logits = logits.detach()
-            total += functional.cross_entropy(logits, labels) * len(labels)
-            correct += (logits.argmax(dim=1) == labels).sum()
-            count += len(labels)
+            total += functional.cross_entropy(logits, labels[:seen]) * seen
+            correct += (logits.argmax(dim=1) == labels[:seen]).sum()
+            count += seen
         return total.item() / count, correct.item() / count
 
     def _logits(self, images: Tensor) -> Tensor:

@@ -41,6 +41,9 @@ class Settings:
         Radius, in the space of the weights, of sharpness-aware minimisation (Foret et al., arXiv:2010.01412,
         with the 2-norm): a step follows the gradient at the worst point within it, to first order, so it
         takes two passes; 0: the ordinary gradient. Running statistics are those of the first pass.
+    sharpness_share
+        Share of each batch, its first images, that the first pass sees: that pass only finds the point, which a
+        part of the batch does as well (Bahri et al., arXiv:2110.08529). Training loss and accuracy are of it.
     schedule
         ``cosine`` (to zero, per step), ``step`` (times `step_factor` every `step_epochs`, or at each of
         `milestones`), ``halving`` (half every `step_epochs`) or ``constant``.
@@ -97,6 +100,7 @@ class Settings:
     label_smoothing: float = 0.0
     average_decay: float = 0.0
     sharpness: float = 0.0
+    sharpness_share: float = 1.0
     schedule: str = "cosine"
     warmup_epochs: float = 0.0
     step_epochs: int = 10
@@ -158,6 +162,8 @@ class Settings:
             raise ValueError(f"elastic must be a number of pixels from 0, got {self.elastic!r}")
         if not (math.isfinite(self.sharpness) and self.sharpness >= 0):
             raise ValueError(f"sharpness must be a radius from 0, got {self.sharpness!r}")
+        if not 0 < self.sharpness_share <= 1:
+            raise ValueError(f"sharpness_share must lie in (0, 1], got {self.sharpness_share!r}")
         if not 0 <= self.still_share <= 1:
             raise ValueError(f"still_share must lie in [0, 1], got {self.still_share!r}")
         if self.still_share and self.augmentation != "crop_flip":
