@@ -16,6 +16,7 @@ all: setup  ## set up the environment, build the default artefact and its report
 	snakemake --cores $(CORES)
 	@$(MAKE) --no-print-directory results/default/report.zip
 	@echo 'Open results/default/index.html (every figure, table and claim) and results/default/paper.pdf.'
+	@echo 'For snakemake and nonideal in this shell: source .venv/bin/activate'
 
 setup: .venv/.synced  ## create .venv from requirements.lock
 

@@ -126,6 +126,16 @@ def test_post_training_quantisation_uses_the_float_networks(digits, tmp_path):
     assert found["binary"] < found["8bit"]
 
 
+def test_post_training_quantisation_has_as_many_scales_as_training(digits, monkeypatch):
+    config = CONFIG | {"formats": ["4bitsym"], "per_channel": True}
+    state = recipe.network(config, "float", 10, seed=1).state_dict()
+    seen = []
+    monkeypatch.setattr(bits, "_result", lambda model, examples: seen.append(model) or {})
+    bits.quantise_after_training(config, {0: state}, digits)
+    trained = recipe.network(config, "4bitsym", 10, seed=1)
+    assert [layer.scale.shape for layer in seen[0].layers] == [layer.scale.shape for layer in trained.layers]
+
+
 def test_settings_reach_the_training_loop():
     settings = recipe.settings_of(
         CONFIG
@@ -153,7 +163,8 @@ def test_a_study_changes_what_it_names_and_nothing_else():
 
 
 def test_pruned_networks_are_smaller_and_come_back_from_their_state(digits, tmp_path):
-    config = CONFIG | {"widths": [8, 6], "prune_share": 0.5, "seeds": 1}
+    # Late pruning falls into the last epoch, not behind it.
+    config = CONFIG | {"widths": [8, 6], "prune_share": 0.5, "prune_at": 0.8, "seeds": 1}
     trained = bits.train_format(config, "4bitsym", digits, seed=1, progress=tmp_path, fingerprint="a" * 64)
     state = trained.networks[0]
     assert [tuple(value.shape) for key, value in state.items() if key.endswith("weight")] == [

@@ -27,6 +27,7 @@ LINE = {
     "interval": "",
     "over": "",
     "factor": "",
+    "by_construction": "",
     "source": "Author 2020, Table 1",
 }
 SCALE = {"crossbar": "300 trials", "training": "3 seeds"}
@@ -54,7 +55,7 @@ def ours():
         {
             "name": ["a", "b", "c", "c"],
             "mean": [0.108, 0.05, 1.0, 2.0],
-            "sem": [0.001, 0.002, 0.1, 0.1],
+            "half": [0.00196, 0.00392, 0.196, 0.196],
             "low": [0.1, math.nan, 0.9, 1.9],
             "high": [0.2, 0.06, 1.1, 2.1],
         }
@@ -103,8 +104,9 @@ def test_bound_is_judged_by_its_side_and_includes_itself(listed, ours, kind, bou
 def test_decimal_rounding_does_not_decide(published):
     # In binary, 0.01 * (p + 3) - 0.01 * p is often above 0.03.
     value, bound = (published + 3) / 100, {"published": published / 100, "tolerance": 0.03}
-    assert compare.verdict(value, math.nan, kind="value", **bound) == "inside"
-    assert compare.verdict(value + 1e-6, math.nan, kind="value", **bound) == "outside"
+    unknown = (math.nan, math.nan)
+    assert compare.verdict(value, *unknown, kind="value", **bound) == "inside"
+    assert compare.verdict(value + 1e-6, *unknown, kind="value", **bound) == "outside"
 
 
 @pytest.mark.parametrize(
@@ -141,13 +143,14 @@ def test_decimal_rounding_does_not_decide(published):
 )
 def test_interval_across_the_border_is_undecided(kind, ours, half, expected):
     tolerance = 2.0 if kind in ("value", "range") else 0.0
-    assert compare.verdict(ours, half, kind=kind, published=10.0, tolerance=tolerance) == expected
+    ends = np.array([ours, ours - half, ours + half])
+    assert compare.verdict(*ends, kind=kind, published=10.0, tolerance=tolerance) == expected
     scaled = {"published": 10.0 / 7, "tolerance": tolerance / 7}
-    assert compare.verdict(ours / 7, half / 7, kind=kind, **scaled) == expected
+    assert compare.verdict(*ends / 7, kind=kind, **scaled) == expected
 
 
 @pytest.mark.parametrize(
-    ("interval", "expected"), [("", "inside"), ("sem", "inside"), ("low,high", "undecided")]
+    ("interval", "expected"), [("", "inside"), ("half", "inside"), ("low,high", "undecided")]
 )
 def test_verdict_takes_the_interval_of_the_row(listed, ours, interval, expected):
     # 0.108 lies 0.002 within the tolerance; half intervals: none, 0.00196 and 0.05.
@@ -155,7 +158,7 @@ def test_verdict_takes_the_interval_of_the_row(listed, ours, interval, expected)
 
 
 def test_interval_counts_in_the_published_unit(listed, ours):
-    change = {"factor": "-100", "published": "-10", "tolerance": "1.1", "interval": "sem"}
+    change = {"factor": "-100", "published": "-10", "tolerance": "1.1", "interval": "half"}
     row = only(listed, ours, **change)
     assert row["ours"] == pytest.approx(-10.8) and row["interval"] == pytest.approx(0.196)
     assert row["verdict"] == "inside"
@@ -170,9 +173,43 @@ def test_null_is_outside_not_missing(listed, ours, kind):
 
 
 def test_factor_scales_value_and_interval(listed, ours):
-    row = only(listed, ours, published="10", factor="100", interval="sem")
+    row = only(listed, ours, published="10", factor="100", interval="half")
     assert row["ours"] == pytest.approx(10.8)
     assert row["interval"] == pytest.approx(1.96 * 0.1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "published", "factor", "expected"),
+    [
+        # 0.108 (0.1 to 0.2): short below, long above; the other way round with the sign turned.
+        ("at_least", "0.0999", "1", "inside"),
+        ("at_least", "0.1001", "1", "undecided"),
+        ("at_most", "0.1999", "1", "undecided"),
+        ("at_most", "0.2001", "1", "inside"),
+        ("at_most", "-0.0999", "-1", "inside"),
+        ("at_least", "-0.1999", "-1", "undecided"),
+        ("at_least", "-0.2001", "-1", "inside"),
+    ],
+)
+def test_the_end_that_lies_towards_the_bound_decides(listed, ours, kind, published, factor, expected):
+    change = {"interval": "low,high", "tolerance": "0", "kind": kind, "published": published}
+    assert only(listed, ours, **change, factor=factor)["verdict"] == expected
+
+
+def test_ends_of_a_ratio_are_those_that_move_it_there(listed):
+    ends = {"low": [0.9, 2.0, -4.0], "mean": [1.0, 4.0, -2.0], "high": [1.3, 5.0, -1.9]}
+    frame = pd.DataFrame({"name": ["a", "b", "c"]} | ends)
+    for name, divisor, (low, high) in (("b", 4.0, (2.0, 5.0)), ("c", -2.0, (-4.0, -1.9))):
+        # A numerator's ends one by one, then the denominator's; the ratio is monotonic in both.
+        by_top = sorted((end - 1.0) / divisor for end in (0.9, 1.3))
+        slopes = sorted(-(end - divisor) / divisor**2 for end in (low, high))
+        wanted = [-math.hypot(by_top[0], slopes[0]), math.hypot(by_top[1], slopes[1])]
+        change = {"interval": "low,high", "over": f"name == '{name}'", "tolerance": "0", "kind": "at_least"}
+        for off, expected in ((-1e-4, "inside"), (1e-4, "undecided")):
+            published = str(1.0 / divisor + wanted[0] + off)
+            assert only(listed, frame, **change, published=published)["verdict"] == expected
+        found = only(listed, frame, **change)
+        assert found["interval"] == pytest.approx((wanted[1] - wanted[0]) / 2, rel=1e-12)
 
 
 @pytest.mark.parametrize("interval", ["low,high", "low, high"])
@@ -186,10 +223,17 @@ def test_unknown_end_leaves_the_interval_empty(listed, ours):
 
 
 def test_ratio_adds_relative_intervals_in_quadrature(listed, ours):
-    row = only(listed, ours, over="name == 'b'", interval="sem", published="2", tolerance="0.2")
+    row = only(listed, ours, over="name == 'b'", interval="half", published="2", tolerance="0.2")
     assert row["ours"] == pytest.approx(2.16)
     assert row["interval"] == pytest.approx(1.96 * 2.16 * math.hypot(0.001 / 0.108, 0.002 / 0.05))
     assert row["verdict"] == "undecided"
+
+
+def test_what_any_implementation_meets_is_marked(listed, ours):
+    assert not only(listed, ours)["by_construction"]
+    assert only(listed, ours, by_construction="yes")["by_construction"]
+    with pytest.raises(PublishedError, match="by_construction must be yes or empty, got 'no'"):
+        listed({"by_construction": "no"})
 
 
 def test_ratio_by_zero_is_an_error(listed, ours):
@@ -224,7 +268,8 @@ def trials():
 def ratio_row(listed, trials, top, below, paired=None, **change):
     """Comparison of the ratio of two mappings' means over `trials`; `paired` are the trials it is given."""
     summary = stats.summarise(trials, CROSSBAR_KEY, "eta").rename(columns={"count": "trials"})
-    lines = {"where": f"figure == '4a' and mapping == '{top}'", "value": "mean", "interval": "sem"}
+    summary["half_width"] = stats.half_width(summary["sem"], summary["trials"])
+    lines = {"where": f"figure == '4a' and mapping == '{top}'", "value": "mean", "interval": "half_width"}
     lines |= {"over": f"figure == '4a' and mapping == '{below}'"}
     paired = None if paired is None else {"t.parquet": paired}
     return compare.compare(listed(lines | change), {"t.parquet": summary}, SCALE, paired).iloc[0]
@@ -242,7 +287,7 @@ def test_paired_interval_is_that_of_a_bootstrap_over_trials(listed, trials):
     drawn = np.random.default_rng(5).integers(0, 400, (20000, 400))
     ratios = a[drawn].mean(axis=1) / b[drawn].mean(axis=1)
     # The standard deviation of 20000 draws scatters by 0.5 %; n - 1 against n makes 0.13 %.
-    assert row["interval"] == pytest.approx(196 * ratios.std(), rel=0.025)
+    assert row["interval"] == pytest.approx(196.6 * ratios.std(), rel=0.025)
     quadrature = ratio_row(listed, trials, "max_fill", "equal_fill", factor="-100")
     assert row["interval"] < 0.4 * quadrature["interval"]
 
@@ -250,7 +295,7 @@ def test_paired_interval_is_that_of_a_bootstrap_over_trials(listed, trials):
 def test_paired_interval_by_hand():
     # R = 1/2, residuals a - R b = (0.5, -0.5, 0), their deviation 0.5; mean(b) = 4, n = 3.
     half = compare.paired_half(np.array([1.5, 1.5, 3.0]), np.array([2.0, 4.0, 6.0]))
-    assert half == pytest.approx(1.96 * 0.5 / (4 * math.sqrt(3)), rel=1e-12)
+    assert half == pytest.approx(4.302653 * 0.5 / (4 * math.sqrt(3)), rel=1e-6)  # t of two degrees of freedom
     negative = compare.paired_half(np.array([1.5, 1.5, 3.0]), -np.array([2.0, 4.0, 6.0]))
     assert negative == pytest.approx(half, rel=1e-12)
 
@@ -345,7 +390,7 @@ def test_loader_is_called_once_and_may_find_nothing(listed, ours):
         ({"value": ""}, "only table, where given"),
         (EMPTY | {"over": "name == 'a'"}, "only over given"),
         (EMPTY | {"factor": "1"}, "factor is given without table"),
-        ({"interval": "low,mid,high"}, "interval must name a standard error or 'low,high'"),
+        ({"interval": "low,mid,high"}, "interval must name a half width or 'low,high'"),
         ({"quantity": "first"}, "crossbar / Fig. 1 / first stands already on line 2"),
     ],
 )
@@ -361,8 +406,8 @@ def test_malformed_line_is_named(listed, tmp_path, change, problem):
         ("", "line 1: the columns must be track,figure"),
         ("track,figure\n", "line 1: the columns must be track,figure"),
         ("{header}\n", "line 2: the list is empty"),
-        ("{header}\ncrossbar,Fig. 1\n", "line 2: needs 15 cells, has 2"),
-        ("{header}\n{line},extra\n", "line 2: needs 15 cells, has 16; quote cells that hold commas"),
+        ("{header}\ncrossbar,Fig. 1\n", "line 2: needs 16 cells, has 2"),
+        ("{header}\n{line},extra\n", "line 2: needs 16 cells, has 17; quote cells that hold commas"),
         ('{header}\n"a" b\n', "line 2: not readable as CSV"),
     ],
 )

@@ -1,10 +1,21 @@
 import copy
+from itertools import pairwise
 
 import pytest
 import yaml
 from snakemake.utils import update_config
 
-from nonideal.config import ON_CHIPS, ConfigError, kind_of, other_section, validate
+from nonideal.config import (
+    CHIP_GROUP,
+    ON_CHIPS,
+    ConfigError,
+    chip_shard,
+    groups_of,
+    kind_of,
+    other_section,
+    validate,
+)
+from nonideal.pcm.networks import GROUP
 from nonideal.schemas.network_history import NETWORKS
 
 SHIPPED = ("config", "reduced", "paper")
@@ -82,6 +93,19 @@ def test_shipped_runs_have_names_of_their_own(root):
         ),
         ("spiking.formats", ["q3.3"], r"spiking.formats.0 = 'q3.3': allowed are q8.8"),
         ("regularised.pcm.bits", [6], r"regularised.pcm.bits: 6 not among regularised.qat.bits"),
+        ("cnn.batch_size", 127, r"cnn.batch_size = 127: must be a multiple of 2, 1 \+ cnn.aug"),
+        ("capacity.augmented_copies", 2, r"batch_size = 128: must be a multiple of 3, 1 \+ capacity.aug"),
+        ("flash.formats", ["8bit", "4bit"], r"flash.formats = .*: 8bit not among training.formats"),
+        ("training.scale_range", [1.1, 0.9], r"scale_range = \[1.1, 0.9\]: the smaller end comes first"),
+        ("training.milestones", [0.8, 0.5], r"training.milestones = \[0.8, 0.5\]: must ascend"),
+        ("training.learning_rate", float("nan"), r"training.learning_rate = nan: expected a finite number"),
+        ("flash.rates", [0, float("nan")], r"flash.rates.1 = nan: expected a finite number"),
+        ("networks.deployment.shards", 5, r"shards = 5: at most one for every 5 chips, .*chips = 20"),
+        (
+            "networks.float",
+            {"sharpness": 0.1, "sharpness_share": 0.5},
+            r"sharpness_share = 0.5: goes with .* crop_flip or none only",
+        ),
         ("networks.float.epochs", 2, r"warmup_epochs = 2: must be less than networks.float.epochs = 2"),
         (
             "networks.float.cutout",
@@ -186,7 +210,11 @@ def test_mistakes_are_named(root, schema, path, value, message):
     section = config
     for parent in parents:
         section = section[parent]
-    section[key] = value
+    mapping = isinstance(value, dict) and isinstance(section[key], dict)
+    section[key] = section[key] | value if mapping else value
+    if path == "flash.formats":
+        config["training"]["formats"].remove("8bit")
+        config["firmware"]["formats"].remove("8bit")
     with pytest.raises(ConfigError, match=message):
         validate(config, schema)
 
@@ -248,8 +276,15 @@ def test_settings_of_another_network_are_its_own_or_those_of_the_float_network(r
     assert kind_of(OTHER | {"taught": True}) == "taught"
 
 
-def test_names_of_the_networks_on_chips():
+def test_what_a_configuration_knows_of_the_networks():
     assert ON_CHIPS == NETWORKS
+    assert CHIP_GROUP == GROUP
+    for chips, shards in ((25, 5), (23, 2), (23, 5), (2, 1)):
+        ends = [chip_shard(chips, shards, k) for k in range(shards)]
+        assert ends[0][0] == 0 and ends[-1][1] == chips
+        assert all(stop == first for (_, stop), (first, _) in pairwise(ends))
+        assert all(first < stop and first % GROUP == 0 for first, stop in ends)
+    assert [groups_of(chips) for chips in (1, 5, 6, 10, 11)] == [1, 1, 2, 2, 3]
 
 
 def test_a_network_continued_by_a_shallower_one_is_named(root):

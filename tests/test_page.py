@@ -11,7 +11,7 @@ ROW = {
     "track": "crossbar", "figure": "Fig. 4a", "quantity": "error <ratio>", "unit": "%", "kind": "value",
     "published": 0.7, "tolerance": 0.1, "ours": 0.71234, "interval": 0.00512, "difference": 0.01,
     "verdict": "inside", "scale": "300 trials, 128 rows", "published_scale": "N = 128",
-    "same_scale": True, "source": "somewhere",
+    "same_scale": True, "by_construction": False, "source": "somewhere",
 }  # fmt: skip
 CONFIG = {"run": "mine", "seed": 7}
 
@@ -90,10 +90,12 @@ def test_scales(ours, published, same):
         ("inside", "reproduced"),
         ("undecided", "undecided"),
     ):
-        assert page.verdict_of({"verdict": verdict, "same_scale": same}) == (
-            shown if same else "scale differs"
-        )
-    assert page.verdict_of({"verdict": "not run", "same_scale": False}) == "not run"
+        row = {"verdict": verdict, "same_scale": same, "by_construction": False}
+        assert page.verdict_of(row) == (shown if same else "scale differs")
+        said = page.verdict_of(row | {"by_construction": True})
+        assert (said == "met by construction") == (verdict == "inside")
+    row = {"verdict": "not run", "same_scale": False, "by_construction": True}
+    assert page.verdict_of(row) == "not run"
 
 
 def test_scale_of_regularised_runs_has_all_epochs(root):

@@ -80,3 +80,9 @@ def test_command(run, capsys, monkeypatch):
     assert "results/r: 1 done" in capsys.readouterr().out
     assert main(["status", "results/none"]) == 1
     assert "no logs" in capsys.readouterr().out
+
+
+def test_a_run_kept_without_its_logs_is_no_failure(tmp_path, capsys):
+    (tmp_path / "provenance.json").write_text("{}")
+    assert main(["status", str(tmp_path)]) == 0
+    assert "a whole run, kept without its logs; nonideal verify" in capsys.readouterr().out

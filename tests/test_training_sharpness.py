@@ -41,7 +41,9 @@ def test_a_step_against_a_loop_written_out(coloured, share):
         rate = settings.rate(0, (len(losses) - 1) * 16 / 40)
         for value, gradient in zip(other.parameters(), up, strict=True):
             value.data -= rate * gradient
-    assert history["train_loss"].item() == pytest.approx(sum(losses) / sum(counts))  # at the weights, not at the worst
+    assert history["train_loss"].item() == pytest.approx(
+        sum(losses) / sum(counts)
+    )  # at the weights, not at the worst
     for (name, found), expected in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
         torch.testing.assert_close(found, expected, msg=name, rtol=1e-4, atol=1e-5)
 
@@ -102,6 +104,10 @@ def test_the_share_of_still_images(coloured):
         ({"sharpness": float("nan")}, "sharpness"),
         ({"sharpness_share": 0.0}, r"sharpness_share must lie in \(0, 1\], got 0.0"),
         ({"sharpness_share": 1.5}, "sharpness_share must lie in"),
+        (
+            {"sharpness_share": 0.5, "augmentation": "affine"},
+            "sharpness_share goes with augmentation crop_flip or none, got 'affine'",
+        ),
         ({"still_share": 1.5, "augmentation": "crop_flip"}, "still_share must lie in"),
         ({"still_share": 0.5}, "still_share goes with augmentation crop_flip, got 'none'"),
     ],

@@ -149,8 +149,16 @@ def test_code_and_sources_that_moved_on_are_noted(root, capsys):
         "stale input: config/published.csv was edited since": table,
     }
     assert main(["verify", "results/r"]) == 0
-    assert main(["verify", "--strict", "results/r"]) == 1
+    short = capsys.readouterr().out
+    assert "note    1 files: stale code\n" in short and "src/a.py" not in short and "--verbose names" in short
+    assert main(["verify", "--strict", "--verbose", "results/r"]) == 1
     assert "note    training/accuracy_summary.parquet: stale code: src/a.py" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_no_run_is_refused_before_it_is_searched(root, capsys):
+    (root / "other").mkdir()
+    assert main(["verify", "other"]) == 1
+    assert "other: no run of this workflow: it has neither manifest.json nor" in capsys.readouterr().out
 
 
 def test_a_checkout_with_edits_is_noted(root, monkeypatch):

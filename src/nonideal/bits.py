@@ -114,7 +114,7 @@ def quantise_after_training(
     for repetition, state in networks.items():
         model = recipe.restore(config, "float", state)
         for weight_format in config["formats"]:
-            quantised = post_training_quantise(model, weight_format)
+            quantised = post_training_quantise(model, weight_format, per_channel=config["per_channel"])
             names = labels(config["dataset"], weight_format, "ptq", repetition)
             results.append(names | _result(quantised, examples))
     return pd.DataFrame(results)

@@ -13,10 +13,17 @@ from nonideal import scales
 from nonideal.published import KEY, fail
 from nonideal.schemas.crossbar import CROSSBAR_KEY
 from nonideal.schemas.published import COMPARISON
-from nonideal.stats import ratio_of_means
+from nonideal.stats import half_width, ratio_of_means
 
-COPIED = (*KEY, "unit", "kind", "published", "tolerance", "source")  # as they are, into the result
-NORMAL_95 = 1.96  # standard errors in half of a 95 % interval, normal distribution
+COPIED = (
+    *KEY,
+    "unit",
+    "kind",
+    "published",
+    "tolerance",
+    "by_construction",
+    "source",
+)  # as they are, into the result
 ROUNDING = 1e-9  # relative; the binary rounding of decimal fractions must not decide a verdict
 
 # What pandas raises for a query that it cannot read or that does not fit the table.
@@ -77,14 +84,14 @@ def compare(
             loaded[name] = _load(tables.get(name))
         frame = loaded[name] if name else None
         found = None if frame is None else _ours(line, row, frame, indexed.get(name))
-        ours, interval = (math.nan, math.nan) if found is None else found
+        ours, low, high = (math.nan,) * 3 if found is None else found
         rows.append(
             {
                 **{column: row[column] for column in COPIED},
                 "ours": ours,
-                "interval": interval,
+                "interval": (high - low) / 2,
                 "difference": ours - row["published"],
-                "verdict": "not run" if found is None else verdict(ours, interval, **_bound(row)),
+                "verdict": "not run" if found is None else verdict(ours, low, high, **_bound(row)),
                 "scale": "" if found is None else scale.get(row["track"], ""),
                 "published_scale": row["scale"],
                 "same_scale": found is not None and scales.same(scale.get(row["track"], ""), row["scale"]),
@@ -93,7 +100,7 @@ def compare(
     return pd.DataFrame(rows)[list(COMPARISON.columns)]
 
 
-def verdict(ours: float, half: float, *, kind: str, published: float, tolerance: float) -> str:
+def verdict(ours: float, low: float, high: float, *, kind: str, published: float, tolerance: float) -> str:
     """Say `inside`, `outside` or, where our interval does not settle it, `undecided`.
 
     `inside`: our whole interval is within the tolerance of a published value, or keeps a published bound,
@@ -104,21 +111,21 @@ def verdict(ours: float, half: float, *, kind: str, published: float, tolerance:
     ----------
     ours, published
         Value and published value or bound, in the same unit.
-    half
-        Half width of our 95 % interval; NaN if there is none, which counts as 0.
+    low, high
+        Ends of our 95 % interval; NaN if there is none, and the value stands for both.
     kind
         One of `KINDS`.
     tolerance
         Difference from a published value that still counts as a reproduction; half of a published range; 0
         for bounds.
     """
-    over = ours - published
-    excess = {"value": abs(over), "range": abs(over), "at_most": over, "at_least": -over}[kind]
-    half = 0.0 if math.isnan(half) else half
+    low, high = (ours if math.isnan(end) else end for end in (low, high))
     limit = tolerance + ROUNDING * max(abs(published), tolerance)
-    if excess + half <= limit:
+    lowest = -math.inf if kind == "at_most" else published - limit
+    highest = math.inf if kind == "at_least" else published + limit
+    if lowest <= low and high <= highest:
         return "inside"
-    return "undecided" if excess - half <= limit else "outside"
+    return "undecided" if low <= highest and high >= lowest else "outside"
 
 
 def _load(table: Table | None) -> pd.DataFrame | None:
@@ -141,31 +148,46 @@ def _bound(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _ours(
     line: int, row: Mapping[str, Any], frame: pd.DataFrame, trials: pd.DataFrame | None
-) -> tuple[float, float] | None:
-    """Our value and half its 95 % interval, in the published unit; None if the table holds no such row."""
+) -> tuple[float, float, float] | None:
+    """Our value and the ends of its 95 % interval, in the published unit; None if there is no such row."""
     top = _select(line, row, "where", frame)
     if top is None:
         return None
-    ours, half = _value(line, row, top)
+    ours, low, high = _value(line, row, top)
     if row["over"]:
         below = _select(line, row, "over", frame)
         if below is None:
             return None
-        divisor, divisor_half = _value(line, row, below)
-        if divisor == 0:
+        divisor = _value(line, row, below)
+        if divisor[0] == 0:
             fail(_place(row), line, f"{row['value']} of query over ({row['over']}) is 0; no ratio exists")
-        half = math.hypot(half / divisor, ours * divisor_half / divisor**2)
-        ours /= divisor
+        ours, low, high = _ratio((ours, low, high), divisor)
         if trials is not None and row["value"] == "mean":
             pair = _errors(line, row, top, trials), _errors(line, row, below, trials)
             common = pd.concat(pair, axis=1, join="inner").to_numpy()
-            half = paired_half(common[:, 0], common[:, 1]) if len(common) > 1 else half
-    return ours * row["factor"], half * abs(row["factor"])
+            if len(common) > 1:
+                half = paired_half(common[:, 0], common[:, 1])
+                low, high = ours - half, ours + half
+    ends = sorted((low * row["factor"], high * row["factor"]))
+    return ours * row["factor"], *ends
 
 
 def paired_half(top: np.ndarray, below: np.ndarray) -> float:
-    """Half the 95 % interval of the ratio of the means of two errors over the same trials."""
-    return float(NORMAL_95 * ratio_of_means(top, below)[1])
+    """Half the 95 % interval of the ratio of the means of two errors over the same trials (Student's t)."""
+    return float(half_width(ratio_of_means(top, below)[1], len(top)))
+
+
+def _ratio(top: tuple[float, float, float], below: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Ratio of two independent values and its interval; each is (value, low, high), `below` not 0.
+
+    Each end lies as far away as the ends of the two values that move the ratio there, in quadrature.
+    """
+    (a, a_low, a_high), (b, b_low, b_high) = top, below
+    # Changes of the ratio with the numerator at its two ends, and with the denominator at its two.
+    by_top = sorted(((a_low - a) / b, (a_high - a) / b))
+    by_below = sorted((-a * (b_low - b) / b**2, -a * (b_high - b) / b**2))
+    low, high = (math.hypot(*parts) for parts in zip(by_top, by_below, strict=True))
+    return a / b, a / b - low, a / b + high
 
 
 def _errors(line: int, row: Mapping[str, Any], found: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:
@@ -193,8 +215,8 @@ def _select(line: int, row: Mapping[str, Any], which: str, frame: pd.DataFrame) 
     return None if selected.empty else selected
 
 
-def _value(line: int, row: Mapping[str, Any], found: pd.DataFrame) -> tuple[float, float]:
-    """Value and half interval in the row `found`."""
+def _value(line: int, row: Mapping[str, Any], found: pd.DataFrame) -> tuple[float, float, float]:
+    """Value and the ends of its interval in the row `found`; NaN for ends that it does not have."""
     values = []
     for name in (row["value"], *filter(None, (part.strip() for part in row["interval"].split(",")))):
         if name not in found.columns:
@@ -205,5 +227,6 @@ def _value(line: int, row: Mapping[str, Any], found: pd.DataFrame) -> tuple[floa
         values.append(float(found[name].iloc[0]))
     value, *ends = values
     if len(ends) == 2:
-        return value, (ends[1] - ends[0]) / 2
-    return value, NORMAL_95 * ends[0] if ends else math.nan
+        return value, *ends
+    half = ends[0] if ends else math.nan
+    return value, value - half, value + half

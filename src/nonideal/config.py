@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +35,8 @@ def validate(config: Mapping[str, Any], schema_path: str | os.PathLike[str]) -> 
     declared = json.loads(Path(schema_path).read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(declared)
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
-    lines = [line for error in errors for line in _explain(error)] or list(_conflicts(config))
+    lines = [line for error in errors for line in _explain(error)] + list(_not_finite(config))
+    lines = lines or list(_conflicts(config))
     if lines:
         raise ConfigError("the configuration does not fit:\n" + "\n".join(f"  - {line}" for line in lines))
 
@@ -66,6 +68,29 @@ def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
         yield f"{where} = {error.instance!r}: {error.validator} {error.validator_value}{about}"
 
 
+def _not_finite(value: Any, where: str = "") -> Iterator[str]:
+    """Numbers that are none, which no limit of the schema excludes."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _not_finite(part, _join(where, key))
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from _not_finite(part, _join(where, place))
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{where} = {value}: expected a finite number"
+
+
+def groups_of(chips: int) -> int:
+    """How many groups of `CHIP_GROUP` chips there are, the last of them perhaps smaller."""
+    return -(-chips // CHIP_GROUP)
+
+
+def chip_shard(chips: int, shards: int, shard: int) -> list[int]:
+    """First and one past the last chip of a shard: whole groups, so that no row depends on the division."""
+    first, stop = (CHIP_GROUP * (groups_of(chips) * (shard + step) // shards) for step in (0, 1))
+    return [first, min(stop, chips)]
+
+
 def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
     """Keys that are right one by one and do not go together."""
     crossbar, training = config["crossbar"], config["training"]
@@ -89,13 +114,32 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"firmware.formats = {config['firmware']['formats']}: {', '.join(untrained)} not among "
             f"training.formats = {training['formats']}"
         )
-    copies = 1 + training["augmented_copies"]
-    if training["batch_size"] % copies:
+    if untrained := sorted(set(config["flash"]["formats"]) - set(training["formats"])):
         yield (
-            f"training.batch_size = {training['batch_size']}: must be a multiple of {copies}, "
-            "1 + training.augmented_copies"
+            f"flash.formats = {config['flash']['formats']}: {', '.join(untrained)} not among "
+            f"training.formats = {training['formats']}"
         )
-    recipe = config["networks"]["float"]
+    for sizes, counts in (("training", "training"), ("cnn", "cnn"), ("training", "capacity")):
+        copies, size = 1 + config[counts]["augmented_copies"], config[sizes]["batch_size"]
+        if size % copies:
+            yield (
+                f"{sizes}.batch_size = {size}: must be a multiple of {copies}, 1 + {counts}.augmented_copies"
+            )
+    if training["scale_range"][0] > training["scale_range"][1]:
+        yield f"training.scale_range = {training['scale_range']}: the smaller end comes first"
+    if training["milestones"] != sorted(training["milestones"]):
+        yield f"training.milestones = {training['milestones']}: must ascend"
+    recipe, chips = config["networks"]["float"], config["networks"]["deployment"]
+    if chips["shards"] > groups_of(chips["chips"]):
+        yield (
+            f"networks.deployment.shards = {chips['shards']}: at most one for every {CHIP_GROUP} chips, "
+            f"networks.deployment.chips = {chips['chips']}"
+        )
+    if recipe["sharpness"] and recipe["sharpness_share"] < 1 and recipe["augmentation"] == "affine":
+        yield (
+            f"networks.float.sharpness_share = {recipe['sharpness_share']}: goes with "
+            "networks.float.augmentation = crop_flip or none only"
+        )
     if recipe["warmup_epochs"] >= recipe["epochs"]:
         yield (
             f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than "
@@ -113,7 +157,9 @@ def _conflicts(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _fpga_conflicts(config)
 
 
-# As in `schemas.network_history.NETWORKS`, which this module does not load: see below.
+# As `pcm.networks.GROUP`, which this module does not load: see below.
+CHIP_GROUP = 5
+# As in `schemas.network_history.NETWORKS`.
 ON_CHIPS = ("float", "noise_aware", "ternary")
 # Of `models.airbench`, which this module does not load: reading a configuration must not take seconds.
 AIRBENCH_PIXELS = 9

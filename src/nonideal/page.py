@@ -40,6 +40,7 @@ OTHER = "More"  # figures of other folders
 # Verdict of table compare_published -> verdict of a claim, in the order of the page.
 VERDICTS = {
     "inside": "reproduced",
+    "by construction": "met by construction",
     "outside": "not reproduced",
     "scale differs": "scale differs",
     "undecided": "undecided",
@@ -130,8 +131,10 @@ def verdict_of(row: Mapping[str, Any]) -> str:
     """Verdict of a claim from a row of table ``compare_published``.
 
     A value confirms or contradicts the publication only where both come from the same data and the same
-    network, as far as the descriptions of their scales name any.
+    network, as far as the descriptions of their scales name any, and where it could have come out otherwise.
     """
+    if row["verdict"] == "inside" and row["by_construction"]:
+        return VERDICTS["by construction"]
     if row["verdict"] != "not run" and not row["same_scale"]:
         return VERDICTS["scale differs"]
     return VERDICTS[row["verdict"]]

@@ -21,7 +21,7 @@ from nonideal.schemas.published import COMPARISON, KINDS, TRACKS
 
 COLUMNS = (
     "track", "figure", "quantity", "unit", "kind", "published", "tolerance", "scale",
-    "table", "where", "value", "interval", "over", "factor", "source",
+    "table", "where", "value", "interval", "over", "factor", "by_construction", "source",
 )  # fmt: skip
 REQUIRED = ("track", "figure", "quantity", "kind", "published", "tolerance", "scale", "source")
 KEY = tuple(COMPARISON.unique)
@@ -48,7 +48,8 @@ def read_published(path: str | os.PathLike[str]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per value, indexed by its line in the file. `published`, `tolerance` and `factor` (1 where
-        the file leaves it empty) are numbers, everything else is text.
+        the file leaves it empty) are numbers, `by_construction` is a truth value (``yes`` or empty in the
+        file), everything else is text.
 
     Raises
     ------
@@ -102,6 +103,9 @@ def _parse(path: str | os.PathLike[str], line: int, cells: list[str]) -> dict[st
         row["factor"] = "1"
     elif not row["table"]:
         fail(path, line, "factor is given without table; fill table, where and value or none of them")
+    if row["by_construction"] not in ("", "yes"):
+        fail(path, line, f"by_construction must be yes or empty, got {row['by_construction']!r}")
+    row["by_construction"] = row["by_construction"] == "yes"
     for name in ("published", "tolerance", "factor"):
         row[name] = _number(path, line, name, row[name])
     if row["tolerance"] < 0 or (row["kind"] in ("at_most", "at_least") and row["tolerance"] != 0):
@@ -129,4 +133,4 @@ def _check_wiring(path: str | os.PathLike[str], line: int, row: Mapping[str, Any
         found = [name for name in ("table", "where", "value", "interval", "over") if row[name]]
         fail(path, line, f"only {', '.join(found)} given; fill table, where and value or none of them")
     if row["interval"].count(",") > 1:
-        fail(path, line, f"interval must name a standard error or 'low,high', got {row['interval']!r}")
+        fail(path, line, f"interval must name a half width or 'low,high', got {row['interval']!r}")

@@ -158,7 +158,8 @@ def train_network(
     child = rng.child_seed(seed, "training", repetition)
     model = network(config, weight_format, classes, seed=child, quantscale=quantscale)
     if config["prune_share"]:
-        epoch = round(config["prune_at"] * config["epochs"])
+        # At the last epoch at the latest, or nothing would be pruned.
+        epoch = min(round(config["prune_at"] * config["epochs"]), config["epochs"] - 1)
         hooks = [pruning.PruneUnits(model, config["prune_share"], epoch), *hooks]
     history = training.train(
         model, examples, settings_of(config), seed=child, checkpoint=checkpoint, hooks=hooks

@@ -51,14 +51,22 @@ class Report:
         """Something worth knowing."""
         self.notes.setdefault(text, []).append(path)
 
-    def lines(self) -> Iterator[str]:
-        """The report, problems first."""
-        for kind, found in (("PROBLEM", self.problems), ("note", self.notes)):
-            for text, paths in found.items():
-                # Problems are listed one by one; a note can hold for every table.
-                shown = paths if kind == "PROBLEM" else paths[:SHOWN]
-                more = f" and {len(paths) - len(shown)} more" if len(paths) > len(shown) else ""
-                yield f"{kind:8}{', '.join(shown)}{more}: {text}"
+    def lines(self, *, verbose: bool = True) -> Iterator[str]:
+        """The report, problems first; notes one by one, or counted by their kind."""
+        for text, paths in self.problems.items():
+            yield f"{'PROBLEM':8}{', '.join(paths)}: {text}"
+        if not verbose:
+            kinds: dict[str, set[str]] = {}
+            for text, paths in self.notes.items():
+                kinds.setdefault(text.split(":")[0], set()).update(paths)
+            yield from (f"{'note':8}{len(paths)} files: {kind}" for kind, paths in kinds.items())
+            if kinds:
+                yield f"{'':8}--verbose names them"
+            return
+        for text, paths in self.notes.items():
+            # A note can hold for every table.
+            more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+            yield f"{'note':8}{', '.join(paths[:SHOWN])}{more}: {text}"
 
 
 def verify(run: str | os.PathLike[str], root: str | os.PathLike[str] = ".") -> Report:
@@ -143,7 +151,7 @@ def _check_provenance(run: Path, facts: Mapping[str, dict[str, Any]], report: Re
             report.problem(f"{path.name} records another content: one of the two is older", table)
     for table, found in facts.items():
         if found.get("config_sha256") != stated:
-            report.note("made under an earlier configuration, whose other keys may differ", table)
+            report.note("made under an earlier configuration: its other keys may differ", table)
 
 
 def _check_chain(run: Path, root: Path, facts: Mapping[str, dict[str, Any]], report: Report) -> None:
@@ -187,20 +195,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="results/RUN", help="folder of a run")
     parser.add_argument("--strict", action="store_true", help="count notes as problems")
+    parser.add_argument("--verbose", action="store_true", help="name the files that notes are about")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify the runs named on the command line; 1 if there is a problem."""
-    return max(show(folder, strict=arguments.strict) for folder in arguments.runs)
+    return max(show(folder, strict=arguments.strict, verbose=arguments.verbose) for folder in arguments.runs)
 
 
-def show(folder: str | os.PathLike[str], *, strict: bool = False) -> int:
+def show(folder: str | os.PathLike[str], *, strict: bool = False, verbose: bool = False) -> int:
     """Verify one run and print the report; 1 if there is a problem, else 0."""
     if not Path(folder).is_dir():
         print(f"PROBLEM {folder}: no such folder; build the run with snakemake")
         return 1
+    if not any((Path(folder) / name).exists() for name in (manifest.NAME, "provenance.json")):
+        print(
+            f"PROBLEM {folder}: no run of this workflow: it has neither {manifest.NAME} nor provenance.json"
+        )
+        return 1
     report = verify(folder)
-    print(*report.lines(), sep="\n", end="\n" if report.problems or report.notes else "")
+    print(*report.lines(verbose=verbose), sep="\n", end="\n" if report.problems or report.notes else "")
     bad = bool(report.problems) or (strict and bool(report.notes))
     verdict = f"{sum(map(len, report.problems.values()))} problems" if report.problems else "intact"
     print(f"{folder}: {report.files} files, {report.tables} tables: {verdict}")

@@ -49,15 +49,29 @@ def test_elsewhere_the_format_must_be_given(tmp_path):
     same(networks.from_file(path, formats=("2bitsym",)).model, model)
 
 
-def test_a_checkpoint_names_its_format(tmp_path):
-    model = fc(generator=torch_stream(1, "init"), input_pixels=16, widths=(5,), weight_format="ternary")
+@pytest.mark.parametrize(
+    ("weight_format", "bits"),
+    [("ternary", 8), ("ternary", 4), ("ternary", None), ("float", None), ("float", 8)],
+)
+def test_a_checkpoint_names_its_format(tmp_path, weight_format, bits):
+    own = {"weight_format": weight_format, "activation_bits": bits}
+    model = fc(generator=torch_stream(1, "init"), input_pixels=16, widths=(5,), **own)
     images, labels = torch.randn(16, 1, 4, 4, generator=torch_stream(1, "x")), torch.arange(16) % 10
     tensors = training.Tensors(images, labels, images, labels, torch.zeros(1, 1, 1))
     settings = training.Settings(epochs=1, batch_size=8, augmentation="none")
     training.train(model, tensors, settings, seed=0, checkpoint=tmp_path / "c.pt", progress=False)
     found = networks.from_file(tmp_path / "c.pt")
-    assert found.settings["weight_format"] == "ternary"
+    assert {key: found.settings[key] for key in own} == own
     same(found.model, model, pixels=4)
+
+
+def test_a_checkpoint_with_averaged_weights_is_the_averaged_network(tmp_path):
+    model = resnet8(generator=torch_stream(1, "init"), channels=1, width=4)
+    images, labels = torch.randn(16, 1, 8, 8, generator=torch_stream(1, "x")), torch.arange(16) % 10
+    tensors = training.Tensors(images, labels, images, labels, torch.zeros(1, 1, 1))
+    settings = training.Settings(epochs=2, batch_size=8, augmentation="none", average_decay=0.5)
+    training.train(model, tensors, settings, seed=0, checkpoint=tmp_path / "c.pt", progress=False)
+    same(networks.from_file(tmp_path / "c.pt").model, model, pixels=8)
 
 
 @pytest.mark.parametrize("formats", [(), ("ternary", "8bit")])

@@ -41,6 +41,9 @@ def test_list_knows_every_figure_and_table(root, command, monkeypatch):
     assert {"all", "results", "crossbar"} <= names and all(shows for _, _, shows in lines)
     minutes = {name: minutes for name, minutes, _ in lines}
     table = re.search("<!-- targets -->.*<!-- /targets -->", (root / "README.md").read_text(), re.S)[0]
+    assert "figure_5a" in {name for name, *_ in lines}
+    found = command("list", "crossbar")[1]
+    assert "figure_4c" in found and "figure_5a" not in found  # by their study, not by their words
     stated = re.findall(r"\| `(\w+)` \| .* \| ([\d.]+) \|$", table, re.M)
     assert len(stated) > 5 and all(minutes[name] == f"{spent} min" for name, spent in stated)
 
@@ -240,6 +243,10 @@ def test_harden_refuses(refused, taught, images, tmp_path):
     assert "not allowed with" in refused(*given, "--faults", 0.1, "--variability", 0.1)
     assert "chip.csv: no such file" in refused(*given, "--faults", "chip.csv")
     assert "--epochs 0: must be at least 1" in refused(*given, "--epochs", 0)
+    assert "--mode basic: mitigates faults; give --faults" in refused(*given, "--mode", "basic")
+    (tmp_path / "file").write_text("")
+    assert "file/h.pt: its folder cannot be made" in refused(*given[:-1], "file/h.pt")
+    assert "--pixels -4: must be at least 1" in refused(*given, "--data", images, "--pixels", -4)
     assert "rate is a probability of 0 .. 1, got 1.5" in refused(*given, "--faults", 1.5)
     assert "lower the learning rate" in refused(*given, "--data", images, "--learning-rate", 1)
     assert not (tmp_path / "h.pt").exists()
@@ -256,7 +263,7 @@ def run_folder(tmp_path):
     names = ["track", "figure", "quantity", "kind", "published", "ours", "verdict"]
     frame = pd.DataFrame(rows, columns=names).assign(
         unit="", tolerance=0.0, interval=0.1, difference=0.0, scale="", published_scale="",
-        same_scale=[True, False, True, False], source="x",
+        same_scale=[True, False, True, False], by_construction=[True, False, False, False], source="x",
     )  # fmt: skip
     tables.write(frame, tmp_path / "run" / compare.TABLE, COMPARISON, provenance={})
     return tmp_path / "run"
@@ -266,6 +273,7 @@ def test_compare(command, run_folder, tmp_path):
     status, out, _ = command("compare", run_folder)
     assert status == 1 and "4 published values, 3 answered: 1 inside, 1 undecided, 1 outside" in out
     assert "1 of these come from other data or another network" in out
+    assert "1 are met by any working implementation" in out
     assert "<= 1" in out and ">= 98" in out and "loss" not in out
     status, out, _ = command("compare", run_folder, "--track", "crossbar", "--output", "c.csv")
     assert status == 0 and "accuracy" not in out

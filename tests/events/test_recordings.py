@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from test_event_files import recording
@@ -42,7 +44,11 @@ def test_frames_hold_every_event_once(frames):
     np.testing.assert_array_equal(events.by_count(found, frames), wanted)
     edges = [k * 300_000 / frames for k in range(frames)]
     wanted = by_loop(found, np.searchsorted(edges, found.t, side="right") - 1, frames)
-    np.testing.assert_array_equal(events.by_time(found, frames, stop=300_000), wanted)
+    np.testing.assert_array_equal(events.by_time(found, frames, start=0, stop=300_000), wanted)
+    later = dataclasses.replace(
+        found, t=found.t + 40_000_000
+    )  # the clock of a camera that has run for a while
+    np.testing.assert_array_equal(events.by_time(later, frames), events.by_time(found, frames))
 
 
 def test_frames_refuse_to_lose_events():
@@ -53,6 +59,10 @@ def test_frames_refuse_to_lose_events():
         events.by_time(found, 3, start=int(found.t[0]) + 1)
     with pytest.raises(ValueError, match="50 events into 51 frames"):
         events.by_count(found, 51)
+    there = np.zeros(70_000, np.int64)
+    crowded = events.Recording(there, there, there, there.astype(bool), 1, 1)
+    with pytest.raises(ValueError, match=r"70000 events on one pixel .* more frames"):
+        events.by_count(crowded, 1)
     assert events.by_time(found, 3).sum() == len(found)
 
 

@@ -1,5 +1,6 @@
 """Deployed networks against the quantised network, against direct simulation, and against formulas."""
 
+import dataclasses
 import math
 
 import pytest
@@ -210,6 +211,26 @@ def test_chips_are_the_same_in_any_company():
     assert (together[0] - together[1]).abs().max() > 1e-3
     other = deploy(model, "max_fill_ec", 2, 4, [2], seed=2, calibration=images)(images, t=MONTH)
     assert (other - alone).abs().max() > 1e-3
+
+
+def test_logits_do_not_depend_on_what_was_read_before():
+    model, images = network()
+    first, second = (deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images) for _ in range(2))
+    first(images, t=20.0, read=3)
+    assert torch.equal(first(images, t=MONTH), second(images, t=MONTH))
+
+
+@pytest.mark.parametrize("length", [None, 6, 5])
+def test_normalisation_along_a_sequence_is_not_folded(length):
+    """Batch normalisation is along the outputs of [n, outputs], but the length of [n, length, outputs]."""
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(length or 6))
+    images = torch.randn(8, *([length] if length else []), 4, generator=torch.Generator().manual_seed(1))
+    model(images)  # running statistics
+    model.eval()
+    hardware = dataclasses.replace(NOISELESS, compensation="layer")
+    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, calibration=images, hardware=hardware)
+    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images), rtol=1e-4, atol=1e-5)
+    assert isinstance(deployed.model[1], nn.BatchNorm1d if length else nn.Identity)
 
 
 def test_layers_do_not_share_noise():

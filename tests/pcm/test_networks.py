@@ -29,8 +29,8 @@ CONFIG = {
     "float": {
         "epochs": 1, "threads": None, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1,
         "warmup_epochs": 0, "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "still_share": 0,
-        "sharpness": 0, "sharpness_share": 1, "precision": "float32", "channels_last": True, "small": {"share": 0, "pixels": 4},
-        "taught": False,
+        "sharpness": 0, "sharpness_share": 1, "precision": "float32", "channels_last": True,
+        "small": {"share": 0, "pixels": 4}, "taught": False,
         "averaging": {"epochs": 0, "learning_rate": 0.02, "decay": 0.9},
     },
     "noise": {
@@ -309,7 +309,7 @@ def test_float_networks_learn_from_teachers(digits, tmp_path, monkeypatch):
     assert taught == [False, False, True, True]  # also in the averaged epochs
     assert len(teachers[0]) > len(state)
     # Streams of their own: a taught network is no repetition of the one from the labels, which may teach it.
-    assert seeds[0] == rng.child_seed(3, "networks", "larger")
+    assert seeds[0] == rng.child_seed(3, "networks", "teacher", "larger")  # not those of an architecture
     assert seeds[2] not in (*seeds[:2], rng.child_seed(3, "networks", "resnet8"))
     with pytest.raises(ValueError, match="give the lessons of its teachers"):
         train("taught")

@@ -71,7 +71,14 @@ TINY = {
             "averaging": {"epochs": 1},
         },
         "noise": {"epochs": 1},
-        "deployment": {"n_slices": [1, 2], "points": 2, "chips": 2, "images": 40, "ablation_chips": 2},
+        "deployment": {
+            "n_slices": [1, 2],
+            "points": 2,
+            "chips": 2,
+            "shards": 1,
+            "images": 40,
+            "ablation_chips": 2,
+        },
     },
     "spiking": {
         "formats": ["q4.4", "twn"],

@@ -15,7 +15,15 @@ programs = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
 os.environ.update(PYTHONPATH=os.pathsep.join(paths), PATH=os.pathsep.join(programs))
 
 from nonideal import data, imports, scales
-from nonideal.config import ON_CHIPS, ConfigError, kind_of, other_section, teacher_section, validate
+from nonideal.config import (
+    ON_CHIPS,
+    ConfigError,
+    chip_shard,
+    kind_of,
+    other_section,
+    teacher_section,
+    validate,
+)
 from nonideal.spiking import recordings
 
 try:
@@ -98,9 +106,10 @@ def accelerator(section):
 
 
 def event_files(wildcards):
-    """Names and sizes of the files of an event camera's recordings."""
+    """Names and sizes of the files of an event camera's recordings; an error now if they will be missed."""
+    made = Path(result("spiking/events/frames.npz")).exists()
     try:
-        return recordings.source_files(config["spiking"]["events"]["source"], DATA_ROOT)
+        return recordings.source_files(config["spiking"]["events"]["source"], DATA_ROOT, required=not made)
     except data.DataError as error:
         raise WorkflowError(str(error)) from None
 
@@ -145,8 +154,8 @@ def networks_before(wildcards):
 
 
 def chips_of(wildcards):
-    """First and one past the last chip of a shard; shards differ by one chip at most."""
-    return [CHIPS["chips"] * (int(wildcards.shard) + step) // CHIPS["shards"] for step in (0, 1)]
+    """First and one past the last chip of a shard."""
+    return chip_shard(CHIPS["chips"], CHIPS["shards"], int(wildcards.shard))
 
 
 def trained_for(wildcards):

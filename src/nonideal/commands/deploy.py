@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,13 @@ def run(arguments: argparse.Namespace) -> int:
         if value is not None and value < 1:
             raise UsageError(f"--{name} {value}: must be at least 1")
     model = networks.load(arguments).model
+    if filters := networks.filter_banks(model):
+        print(
+            f"{filters} filter banks stay digital; the fully connected layers lie on the chips",
+            file=sys.stderr,
+        )
+    if arguments.state is None and not Path(arguments.network).exists():
+        print(f"no --state: deployed with the weights that {arguments.network} starts with", file=sys.stderr)
     tensors = images.load(arguments, model)
     frame = table(
         networks.ordinary(model),

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="standard deviation of the cells to draw, or a map of your chip",
     )
     parser.add_argument(
-        "--mode", choices=faults.MODES, default="active+passive", help="mitigation of faults (default: both)"
+        "--mode", choices=faults.MODES, help="mitigation of faults, with --faults (default: active+passive)"
     )
     parser.add_argument("--quantiser", choices=QUANTISERS, default="multiplier", help="(default: multiplier)")
     parser.add_argument(
@@ -99,6 +99,9 @@ def run(arguments: argparse.Namespace) -> int:
     writing.check_table_path(arguments.table)
     if arguments.table and not arguments.data:
         raise UsageError(f"--table {arguments.table}: accuracies need images; give --data")
+    if arguments.mode and arguments.faults is None:
+        raise UsageError(f"--mode {arguments.mode}: mitigates faults; give --faults")
+    writing.check_folder(arguments.output)
     network = networks.unquantised(networks.load(arguments))
     tensors = images.load(arguments, network.model) if arguments.data else None
     accuracies = [] if tensors is None else [measured(network.model, tensors, STAGES[0])]
@@ -130,7 +133,7 @@ def prepared(model: nn.Module, arguments: argparse.Namespace) -> Hardened:
         bits=arguments.bits,
         faults=arguments.faults,
         variability=arguments.variability,
-        mode=arguments.mode,
+        mode=arguments.mode or "active+passive",
         quantiser=arguments.quantiser,
         layers=arguments.layers,
         epochs=arguments.epochs,

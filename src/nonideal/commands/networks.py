@@ -19,7 +19,7 @@ from nonideal import tensorfile
 from nonideal.commands import UsageError
 from nonideal.layers import QuantLinear, normalise_quantise
 from nonideal.models import saved
-from nonideal.models.cnn import Cnn
+from nonideal.models.cnn import Cnn, FilterBank
 from nonideal.models.fc import FullyConnected, fc
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
@@ -171,8 +171,11 @@ def from_file(path: Path, *, repetition: int | None = None, formats: tuple[str, 
         raise UsageError(f"{path}: holds a {type(content).__name__}, no network")
     if set(content) == set(saved.KEYS):
         return Network(*saved.described(content, path))
+    activation_bits: tuple[int | None, ...] = ()
     if isinstance(content.get("identity"), Mapping):
-        state, formats = content.get("model"), formats or _checkpoint_formats(content["identity"])
+        state, layers = _of_checkpoint(content), saved.printed_layers(content["identity"])
+        formats = formats or tuple(name for name, _ in layers)[:2]
+        activation_bits = tuple(bits for _, bits in layers)
     elif all(isinstance(key, int) for key in content):
         state = _of_repetition(content, repetition, path)
     else:
@@ -180,11 +183,16 @@ def from_file(path: Path, *, repetition: int | None = None, formats: tuple[str, 
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         kinds = ", ".join(repr(key) for key in list(content)[:3])
         raise UsageError(f"{path}: holds no network or networks by repetition (its keys: {kinds} ...)")
-    return Network(*saved.recognised(state, path, formats))
+    return Network(*saved.recognised(state, path, formats, activation_bits))
 
 
-def _checkpoint_formats(identity: Mapping[str, Any]) -> tuple[str, ...]:
-    return saved.printed_formats(identity)[:2]
+def _of_checkpoint(content: Mapping[str, Any]) -> Any:
+    """State of the network a training would end with: the averaged one, if weights are averaged."""
+    average = content.get("average")
+    if not isinstance(average, Mapping):
+        return content.get("model")
+    inside = "module."  # `AveragedModel` counts its updates beside the network
+    return {key.removeprefix(inside): value for key, value in average.items() if str(key).startswith(inside)}
 
 
 def _of_repetition(content: Mapping[int, Any], repetition: int | None, path: Path) -> Any:
@@ -226,6 +234,11 @@ class Normalised(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """X [n, in] of the same shape."""
         return normalise_quantise(x, self.bits)
+
+
+def filter_banks(model: nn.Module) -> int:
+    """Layers of a cnn that are no matrix, and so on no crossbar."""
+    return sum(isinstance(module, FilterBank) for module in model.modules())
 
 
 def ordinary(model: nn.Module) -> nn.Module:

@@ -31,7 +31,7 @@ WIDTH = 70  # of a line taken from a caption
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    parser.add_argument("word", nargs="?", help="show targets whose line contains this")
+    parser.add_argument("word", nargs="?", help="show targets whose line or study contains this")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     checkout = find_checkout(Path.cwd())
     lines = list(targets(checkout))
     if arguments.word is not None:
-        lines = [line for line in lines if arguments.word.lower() in " ".join(line).lower()]
+        studies = {} if checkout is None else dict(_names(checkout))
+        word = arguments.word.lower()
+        lines = [line for line in lines if word in " ".join((*line, studies.get(line[0], ""))).lower()]
         if not lines:
             raise UsageError(f"no target speaks of {arguments.word!r}; nonideal list shows all")
     widths = [max(len(line[k]) for line in lines) for k in range(2)]
@@ -79,7 +81,7 @@ def targets(checkout: Path | None) -> Iterator[tuple[str, str, str]]:
     if checkout is not None:
         every = "every result of the study {}"
         yield from ((name, "", GROUPS.get(name, every).format(name)) for name in _groups(checkout))
-    for name in known if checkout is None else _names(checkout):
+    for name in known if checkout is None else dict(_names(checkout)):
         target = known.get(name)
         minutes = None if target is None else target.minutes(seconds)
         shows = _caption(checkout, name) if target is None else target.shows
@@ -93,13 +95,12 @@ def _groups(checkout: Path) -> list[str]:
     return re.findall(r"\w+", found[1]) if found else []
 
 
-def _names(checkout: Path) -> list[str]:
-    """Figures and tables, in the order of the Snakefile."""
-    rules = checkout / "workflow/rules"
-    snakefile = (checkout / SNAKEFILE).read_text(encoding="utf-8")
-    files = [rules.parent / name for name in re.findall(r'^include: "(.*)"', snakefile, re.M)]
-    found = [name for path in files for name in ENTRY.findall(path.read_text(encoding="utf-8"))]
-    return list(dict.fromkeys(found))
+def _names(checkout: Path) -> Iterator[tuple[str, str]]:
+    """Figures and tables in the order of the Snakefile, each with the study whose rules it stands among."""
+    snakefile = checkout / SNAKEFILE
+    for name in re.findall(r'^include: "(.*)"', snakefile.read_text(encoding="utf-8"), re.M):
+        path = snakefile.parent / name
+        yield from ((entry, path.stem) for entry in ENTRY.findall(path.read_text(encoding="utf-8")))
 
 
 def _caption(checkout: Path | None, name: str) -> str:

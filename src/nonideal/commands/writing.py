@@ -42,6 +42,22 @@ def check_table_path(path: Path | None) -> None:
         raise UsageError(f"{path}: a table is a file ending in {' or '.join(SUFFIXES)}")
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a file in a place where none can be written, before any work is done.
+
+    Raises
+    ------
+    UsageError
+        If the folder does not exist and cannot be made, or is none.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: its folder cannot be made ({error.strerror}); give another") from error
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; give the name of a file")
+
+
 def table(frame: pd.DataFrame, path: Path, declared: pa.DataFrameSchema, *, command: str) -> None:
     """Write a table as CSV or parquet, by the file's ending.
 

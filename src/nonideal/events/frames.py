@@ -27,14 +27,16 @@ def by_count(recording: Recording, frames: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        If there are fewer events than frames.
+        If there are fewer events than frames, or more in one place than uint16 counts.
     """
     if not 1 <= frames <= len(recording):
         raise ValueError(f"cannot divide {len(recording)} events into {frames} frames")
     return _accumulate(recording, np.arange(len(recording)) * frames // len(recording), frames)
 
 
-def by_time(recording: Recording, frames: int, *, start: int = 0, stop: int | None = None) -> np.ndarray:
+def by_time(
+    recording: Recording, frames: int, *, start: int | None = None, stop: int | None = None
+) -> np.ndarray:
     """Frames of equal duration.
 
     Parameters
@@ -44,7 +46,8 @@ def by_time(recording: Recording, frames: int, *, start: int = 0, stop: int | No
     frames
         Number of frames.
     start, stop
-        Interval that is divided, in microseconds, `stop` excluded; None ends it with the last event.
+        Interval that is divided, in microseconds, `stop` excluded; None starts it with the first event and
+        ends it with the last. A camera's clock runs on between recordings.
 
     Returns
     -------
@@ -56,8 +59,10 @@ def by_time(recording: Recording, frames: int, *, start: int = 0, stop: int | No
     ValueError
         If an event lies outside the interval, so that none is lost without notice.
     """
-    stop = int(recording.t[-1]) + 1 if stop is None and len(recording) else stop
-    if frames < 1 or stop is None or stop - start < frames:
+    if len(recording):
+        start = int(recording.t[0]) if start is None else start
+        stop = int(recording.t[-1]) + 1 if stop is None else stop
+    if frames < 1 or start is None or stop is None or stop - start < frames:
         raise ValueError(f"cannot divide {start} .. {stop} us into {frames} frames")
     if len(recording) and (recording.t[0] < start or recording.t[-1] >= stop):
         raise ValueError(
@@ -69,7 +74,13 @@ def by_time(recording: Recording, frames: int, *, start: int = 0, stop: int | No
 def _accumulate(recording: Recording, frame: np.ndarray, frames: int) -> np.ndarray:
     shape = (frames, POLARITIES, recording.height, recording.width)
     where = np.ravel_multi_index((frame, recording.on.astype(np.int64), recording.y, recording.x), shape)
-    return np.bincount(where, minlength=np.prod(shape)).astype(np.uint16).reshape(shape)
+    counts = np.bincount(where, minlength=np.prod(shape))
+    if counts.max() > np.iinfo(np.uint16).max:
+        raise ValueError(
+            f"{counts.max()} events on one pixel of one frame, {np.iinfo(np.uint16).max} can be counted: "
+            "divide the recording into more frames"
+        )
+    return counts.astype(np.uint16).reshape(shape)
 
 
 SPLITS = {"count": by_count, "time": by_time}

@@ -28,7 +28,7 @@ KEYS = ("model", "settings", "state")
 ORDINARY = {"resnet8": resnet8, "resnet20": resnet20, "resnet32": resnet32, "vgg_narrow": vgg_narrow}
 KNOWN = {"cnn": cnn, "fc": fc, **ORDINARY}
 # How a quantised layer is printed in the identity of a checkpoint.
-LAYER = re.compile(r"QuantLinear\(\[.*?\], (\w+), activation_bits=(\w+)")
+LAYER = re.compile(r"QuantLinear\(\[.*?\], (\w+), activation_bits=(None|\d+)")
 
 State = Mapping[str, Tensor]
 
@@ -102,13 +102,17 @@ def _shapes(name: str, settings: Mapping[str, Any]) -> dict[str, torch.Size]:
     return {key: value.shape for key, value in made.state_dict().items()}
 
 
-def printed_formats(identity: Mapping[str, Any]) -> tuple[str, ...]:
-    """Weight formats of the layers of a checkpoint, in their order; none if it names none."""
-    return tuple(found[0] for found in LAYER.findall(str(identity.get("model", ""))))
+def printed_layers(identity: Mapping[str, Any]) -> tuple[tuple[str, int | None], ...]:
+    """Weight format and activation bits of the layers of a checkpoint, in order; none if it names none."""
+    found = LAYER.findall(str(identity.get("model", "")))
+    return tuple((name, None if bits == "None" else int(bits)) for name, bits in found)
 
 
 def recognised(
-    state: State, path: str | os.PathLike[str], formats: tuple[str, ...] = ()
+    state: State,
+    path: str | os.PathLike[str],
+    formats: tuple[str, ...] = (),
+    activation_bits: tuple[int | None, ...] = (),
 ) -> tuple[nn.Module, str, dict[str, Any]]:
     """Network that a bare state belongs to, in evaluation mode, with its name and settings.
 
@@ -121,6 +125,8 @@ def recognised(
     formats
         Weight formats: of the layers of a ``fc`` (the first counts), of the first and the other fully
         connected layers of a ``cnn``. A state holds weights and scales but not the names of their formats.
+    activation_bits
+        Of the layers of a ``fc`` (the first counts); those that this project trains with if there are none.
 
     Raises
     ------
@@ -138,7 +144,11 @@ def recognised(
         if any(key.startswith("convolutions.") for key in state):
             name, settings = "cnn", _cnn(state, formats)
         elif all(re.fullmatch(r"layers\.\d+\.(weight|scale)", key) for key in state):
-            name, settings = "fc", _fc(state, path, formats)
+            name, settings = (
+                "fc",
+                _fc(state, path, formats)
+                | dict.fromkeys(("activation_bits",) if activation_bits else (), *activation_bits[:1]),
+            )
         else:
             name, settings = _ordinary(state, path)
     except (LookupError, TypeError) as error:  # a tensor is missing, or has other axes

@@ -49,7 +49,8 @@ def deploy(
     chips
         Numbers of the chips, or how many.
     seed
-        Seed of the run. Chip k is the same whatever other chips are made with it.
+        Seed of the run. Chip k is the same whatever other chips are made with it, but for the rounding of
+        sums over calibration images, which are taken for all chips together.
     calibration
         Images for the measurement behind compensation "layer" and "column", and behind converters' ranges.
     hardware
@@ -91,7 +92,7 @@ def deploy(
     steps = {
         name: quantise_weights(layer.weight, clip_sigmas) for name, layer in _plain_layers(model).items()
     }
-    affine = folding.fold(digital)
+    affine = folding.fold(digital, flat=[name for name, seen in inputs.items() if seen.ndim == 2])
     layers, converted = {}, {}
     for name, module in folding.crossbar_layers(digital).items():
         integers, step = steps[name]

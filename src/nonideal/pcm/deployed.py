@@ -77,7 +77,7 @@ class DeployedNetwork:
         values = {}
         for name, layer in self.layers.items():
             arrays = self._read(name, t, read)
-            scale = self._compensation(name, arrays, t) * layer.affine.scale
+            scale = self._compensation(name, arrays, t, read) * layer.affine.scale
             if self.hardware.converting:
                 values |= self._converted(name, arrays, scale)
             else:
@@ -136,7 +136,7 @@ class DeployedNetwork:
         found = {"weight": arrays.transpose(0, 1), "scale": scale, "span": spans.T}
         return {f"{name}.{key}" if name else key: value for key, value in found.items()}
 
-    def _compensation(self, name: str, arrays: Tensor, t: float) -> Tensor:
+    def _compensation(self, name: str, arrays: Tensor, t: float, read: int) -> Tensor:
         """Factors on the outputs, (chips, outputs) or (chips, 1)."""
         layer, kind = self.layers[name], self.hardware.compensation
         if kind == "none":
@@ -144,9 +144,9 @@ class DeployedNetwork:
         if kind == "fixed":
             return layer.devices.fixed_factor(t)[:, None]
         if layer.reference is None:
-            layer.reference = self._sums(
-                layer, arrays if t == device.T0_S else self._read(name, device.T0_S, 0)
-            )
+            # Always of read 0 at t0: factors must not depend on what else was read before.
+            first = t == device.T0_S and read == 0
+            layer.reference = self._sums(layer, arrays if first else self._read(name, device.T0_S, 0))
         now = self._sums(layer, arrays)
         return torch.where(now > 0, layer.reference / now, torch.ones_like(now))
 

@@ -8,6 +8,7 @@ saves a pass over the activations.
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -51,13 +52,16 @@ def crossbar_layers(model: nn.Module) -> dict[str, nn.Module]:
     return layers
 
 
-def fold(model: nn.Module) -> dict[str, Affine]:
+def fold(model: nn.Module, *, flat: Collection[str] = ()) -> dict[str, Affine]:
     """Replace every batch normalisation that follows a layer directly by an identity, in place.
 
     Parameters
     ----------
     model
         Plain copy, in evaluation mode; layers keep their weights, and lose their bias to the affine part.
+    flat
+        Names of nn.Linear layers whose output is known to be [n, outputs]. Others keep the normalisation that
+        follows: that of [n, length, outputs] is along the length.
 
     Returns
     -------
@@ -70,7 +74,8 @@ def fold(model: nn.Module) -> dict[str, Affine]:
     for name, layer in layers.items():
         zero = layer.weight.new_zeros(layer.weight.shape[0])
         affine[name] = Affine(torch.ones_like(zero), zero if layer.bias is None else layer.bias.detach())
-    for name, place in _followers(model, layers).items():
+    foldable = {name: layer for name, layer in layers.items() if isinstance(layer, nn.Conv2d) or name in flat}
+    for name, place in _followers(model, foldable).items():
         norm = model.get_submodule(place)
         scale = (norm.running_var + norm.eps).rsqrt()
         if norm.affine:

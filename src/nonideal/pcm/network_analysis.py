@@ -37,7 +37,7 @@ def summary_table(chips: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame
     return table.assign(
         dataset=full["dataset"],
         kept=table["accuracy_mean"] / full["accuracy"],
-        kept_sem=table["accuracy_sem"] / full["accuracy"],
+        kept_half_width=table["accuracy_half_width"] / full["accuracy"],
     )
 
 

@@ -237,8 +237,9 @@ def mirrored_accuracies(
 
 def _child(config: Mapping[str, Any], network: str, seed: int) -> int:
     if network == "teacher":
-        return rng.child_seed(seed, "networks", config["name"])
-    # Not the streams of the one that teaches it, or that it starts from.
+        return rng.child_seed(seed, "networks", "teacher", config["name"])
+    # Not the streams of the one that teaches it, or that it is continued from. Those that are fine-tuned with
+    # noise do see the images in the order of the float network, and of each other.
     apart = ["taught"] if config["float"]["taught"] else []
     if network == "continued":
         apart = ["continued", *(start for start in [config["start"]] if start != "float")]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import chdtrc
+from scipy.special import fdtrc
 
 from .. import stats
 
@@ -129,7 +129,7 @@ def fit_eq8(configurations: Sequence[tuple[int, int]], eta: np.ndarray) -> Eq8Fi
         high=eta_s + margin,
         degrees=count - 1,
         chi2_error=chi2_error,
-        p_error=float(chdtrc(count - 1, chi2_error)),
+        p_error=_probability(chi2_error, count - 1, trials),
         per_trial=per_trial,
     )
 
@@ -155,6 +155,12 @@ def _misfit(factors: np.ndarray, eta: np.ndarray) -> float:
     contrasts = np.linalg.svd(factors[None, :])[2][1:] @ eta
     mean, covariance = contrasts.mean(axis=1), np.atleast_2d(np.cov(contrasts))
     return float(mean @ np.linalg.solve(covariance, mean)) * eta.shape[1]
+
+
+def _probability(distance: float, degrees: int, trials: int) -> float:
+    """Probability of a larger `_misfit` under Eq. 8 (Hotelling: the covariance is estimated as well)."""
+    scaled = distance * (trials - degrees) / (degrees * (trials - 1))
+    return float(fdtrc(degrees, trials - degrees, scaled))
 
 
 def compare_eq8(

@@ -76,7 +76,7 @@ NETWORK_SUMMARY = table(
         "error_sem": column("float64", "standard error of the mean logit error", at_least(0)),
         "error_half_width": column("float64", STUDENT, at_least(0)),
         "kept": column("float64", "mean accuracy over that of the float network", at_least(0)),
-        "kept_sem": column("float64", "its standard error", at_least(0)),
+        "kept_half_width": column("float64", STUDENT, at_least(0)),
         "chips": CHIPS,
     },
 )

@@ -33,6 +33,9 @@ COMPARISON = table(
             "bool",
             "whether ours has every data set and network that the published scale names; not where not run",
         ),
+        "by_construction": column(
+            "bool", "whether any working implementation meets it, such as a number of levels; decides nothing"
+        ),
         "source": column("str", "where the published value stands"),
     },
 )

@@ -25,9 +25,18 @@ class Frames(NamedTuple):
     labels: np.ndarray
 
 
-def source_files(source: str, root: str | os.PathLike[str] | None = None) -> list[list[Any]]:
-    """Names and sizes of the files a source is read from; none for the synthetic one or if there are none."""
-    files = None if source == SYNTHETIC else datasets.find(source, root)
+def source_files(
+    source: str, root: str | os.PathLike[str] | None = None, *, required: bool = False
+) -> list[list[Any]]:
+    """Names and sizes of the files a source is read from; none for the synthetic one or if there are none.
+
+    Raises
+    ------
+    DataError
+        If a file is damaged, or there are none and they are required.
+    """
+    look = datasets.require if required else datasets.find
+    files = None if source == SYNTHETIC else look(source, root)
     return sorted([path.name, path.stat().st_size] for path in (files.paths if files else ()))
 
 

@@ -221,7 +221,8 @@ class _Run:
         total = torch.zeros((), device=device, dtype=torch.float64)
         correct = torch.zeros((), device=device, dtype=torch.int64)
         count = 0
-        small = self.epoch < round(settings.small_share * settings.epochs)
+        # The last epoch is on whole images, however short the training.
+        small = self.epoch < min(round(settings.small_share * settings.epochs), settings.epochs - 1)
         drawn = batches(self.tensors, settings, self.seed, self.epoch, self.lessons)
         for step, (fraction, images, labels, outputs) in enumerate(drawn):
             for group in self.optimiser.param_groups:

@@ -42,8 +42,8 @@ class Settings:
         with the 2-norm): a step follows the gradient at the worst point within it, to first order, so it
         takes two passes; 0: the ordinary gradient. Running statistics are those of the first pass.
     sharpness_share
-        Share of each batch, its first images, that the first pass sees: that pass only finds the point, which a
-        part of the batch does as well (Bahri et al., arXiv:2110.08529). Training loss and accuracy are of it.
+        Share of each batch, its first images, that the first pass sees: it only finds the point, which a part
+        of the batch does as well (Bahri et al., arXiv:2110.08529). Training loss and accuracy are of it.
     schedule
         ``cosine`` (to zero, per step), ``step`` (times `step_factor` every `step_epochs`, or at each of
         `milestones`), ``halving`` (half every `step_epochs`) or ``constant``.
@@ -164,6 +164,11 @@ class Settings:
             raise ValueError(f"sharpness must be a radius from 0, got {self.sharpness!r}")
         if not 0 < self.sharpness_share <= 1:
             raise ValueError(f"sharpness_share must lie in (0, 1], got {self.sharpness_share!r}")
+        if self.sharpness_share < 1 and self.copies:
+            # The first images of such a batch are those that are not augmented.
+            raise ValueError(
+                f"sharpness_share goes with augmentation crop_flip or none, got {self.augmentation!r}"
+            )
         if not 0 <= self.still_share <= 1:
             raise ValueError(f"still_share must lie in [0, 1], got {self.still_share!r}")
         if self.still_share and self.augmentation != "crop_flip":
