@@ -5,18 +5,10 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from nonideal.config import (
-    CHIP_GROUP,
-    ON_CHIPS,
-    ConfigError,
-    chip_shard,
-    groups_of,
-    kind_of,
-    other_section,
-    validate,
-)
+from nonideal.config import ConfigError, validate
 from nonideal.pcm.networks import GROUP
 from nonideal.schemas.network_history import NETWORKS
+from nonideal.sections import CHIP_GROUP, ON_CHIPS, chip_shard, groups_of, kind_of, other_section
 
 SHIPPED = ("config", "reduced", "paper")
 

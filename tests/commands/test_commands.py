@@ -226,6 +226,16 @@ def test_harden_for_a_measured_chip_without_data(command, taught, tmp_path):
     assert torch.equal(sound["3.weight"][0], stuck["3.weight"][0])
 
 
+@pytest.mark.parametrize("kind", ["--faults", "--variability"])
+def test_cells_drawn_can_be_kept_and_met_again(command, taught, tmp_path, kind):
+    place, state = taught
+    given = ("harden", place, "--state", state, kind)
+    assert command(*given, 0.2, "--output", "drawn.pt", "--map-output", "cells.csv")[0] == 0
+    assert command(*given, "cells.csv", "--output", "again.pt", "--seed", 9)[0] == 0
+    drawn, again = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("drawn", "again"))
+    assert all(torch.equal(value, again[name]) for name, value in drawn.items())
+
+
 def test_harden_of_a_network_of_this_project(command, images, tmp_path):
     settings = {"input_pixels": 64, "widths": [12, 8], "weight_format": "4bitsym"}
     saved.save(fc(generator=torch_stream(1, "init"), **settings), tmp_path / "m.pt", "fc", **settings)
@@ -243,6 +253,7 @@ def test_harden_refuses(refused, taught, images, tmp_path):
     assert "not allowed with" in refused(*given, "--faults", 0.1, "--variability", 0.1)
     assert "chip.csv: no such file" in refused(*given, "--faults", "chip.csv")
     assert "--epochs 0: must be at least 1" in refused(*given, "--epochs", 0)
+    assert "m.csv: no cells are drawn; give --faults" in refused(*given, "--map-output", "m.csv")
     assert "--mode basic: mitigates faults; give --faults" in refused(*given, "--mode", "basic")
     (tmp_path / "file").write_text("")
     assert "file/h.pt: its folder cannot be made" in refused(*given[:-1], "file/h.pt")

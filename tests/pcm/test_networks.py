@@ -11,13 +11,13 @@ from small_networks import network
 from torch import nn
 
 from nonideal import rng, tables, training
-from nonideal.config import teacher_section
 from nonideal.data import prepare
 from nonideal.pcm import network_analysis, network_options, network_training, networks, noise_training
 from nonideal.pcm.slicing import ternarise
 from nonideal.schemas import networks as schemas
 from nonideal.schemas.network_architectures import NETWORK_ARCHITECTURES
 from nonideal.schemas.network_history import NETWORK_HISTORY
+from nonideal.sections import teacher_section
 
 CONFIG = {
     "distillation": {"float_network": False, "views": 2, "temperature": 4, "share": 0.9},

@@ -1,6 +1,24 @@
 # What a reader can check: the packages that made the run, a hash of every file, and the check itself.
 
 
+# Everything that is made; the manifest lists it.
+rule results:
+    input:
+        rules.data.input,
+        rules.figures.input,
+        rules.crossbar.input,
+        rules.training.input,
+        rules.firmware.input,
+        rules.cnn.input,
+        rules.networks.input,
+        rules.spiking.input,
+        rules.regularised.input,
+        rules.fpga.input,
+        rules.page.output,
+        rules.paper.output,
+        rules.provenance.output,
+
+
 rule sbom:
     input:
         # Without a lock (a copy of the workflow alone) the bill is that of the environment as it is.

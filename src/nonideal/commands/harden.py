@@ -11,7 +11,7 @@ import pandas as pd
 from torch import nn
 
 import nonideal
-from nonideal import faults, tensorfile, training
+from nonideal import cellmaps, faults, tensorfile, training
 from nonideal.commands import UsageError, images, networks, writing
 from nonideal.commands.arguments import add_count
 from nonideal.models import saved
@@ -65,6 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the weights the chip holds, as a state_dict",
     )
     parser.add_argument(
+        "--map-output",
+        type=Path,
+        metavar="FILE",
+        help="the cells drawn, as a map (.csv, .parquet) that --faults or --variability reads again",
+    )
+    parser.add_argument(
         "--table", type=Path, metavar="FILE", help="accuracy before and after, .csv or .parquet"
     )
 
@@ -101,7 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--table {arguments.table}: accuracies need images; give --data")
     if arguments.mode and arguments.faults is None:
         raise UsageError(f"--mode {arguments.mode}: mitigates faults; give --faults")
-    writing.check_folder(arguments.output)
+    if arguments.map_output and arguments.faults is None and arguments.variability is None:
+        raise UsageError(
+            f"--map-output {arguments.map_output}: no cells are drawn; give --faults or --variability"
+        )
+    writing.check_table_path(arguments.map_output)
+    for path in filter(None, (arguments.output, arguments.map_output)):
+        writing.check_folder(path)
     network = networks.unquantised(networks.load(arguments))
     tensors = images.load(arguments, network.model) if arguments.data else None
     accuracies = [] if tensors is None else [measured(network.model, tensors, STAGES[0])]
@@ -113,6 +125,8 @@ def run(arguments: argparse.Namespace) -> int:
     if tensors is not None:
         accuracies.append(measured(chip, tensors, STAGES[2]))
     save(chip, network, arguments.output)
+    if arguments.map_output:
+        cellmaps.write(hardened.cells, arguments.map_output)
     if arguments.table:
         writing.table(pd.DataFrame(accuracies), arguments.table, HARDENING, command="harden")
     cells = [[row["stage"], f"{100 * row['accuracy']:.2f} %", f"{row['loss']:.4f}"] for row in accuracies]

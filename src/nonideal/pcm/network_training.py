@@ -116,7 +116,7 @@ def train_network(
         Section ``networks`` of the configuration.
     network
         One of `NETWORKS` or `BESIDE`; these are trained as ``float``, with a section of their own, see
-        `nonideal.config.other_section` and `nonideal.config.teacher_section`.
+        `nonideal.sections.other_section` and `nonideal.sections.teacher_section`.
     data
         Folder of a prepared data set.
     initial
@@ -259,8 +259,8 @@ def teach(
     Parameters
     ----------
     sections
-        Section ``networks`` of the configuration for each teacher, as `nonideal.config.teacher_section` makes
-        it; for the float network as it is.
+        Section ``networks`` of the configuration for each teacher, as `nonideal.sections.teacher_section`
+        makes it; for the float network as it is.
     states
         Of the trained teachers.
     data

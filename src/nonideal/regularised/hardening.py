@@ -28,10 +28,19 @@ class Hardened:
     ----------
     model
         The network, with quantisers on its weights.
+    cells
+        Faulty or variable cells it is hardened for, as a map (`nonideal.cellmaps`); None for ideal ones.
     """
 
-    def __init__(self, model: nn.Module, penalty: Penalty, epochs: int, remap_epochs: int) -> None:
-        self.model, self.epochs, self.remap_epochs = model, epochs, remap_epochs
+    def __init__(
+        self,
+        model: nn.Module,
+        penalty: Penalty,
+        epochs: int,
+        remap_epochs: int,
+        cells: pd.DataFrame | None = None,
+    ) -> None:
+        self.model, self.epochs, self.remap_epochs, self.cells = model, epochs, remap_epochs, cells
         self._penalty, self._epoch = penalty, 0
 
     def parameters(self) -> list[dict]:
@@ -189,16 +198,18 @@ def harden(
         raise ValueError(f"quantiser must be fixed, step or multiplier, got {quantiser!r}")
     quantise(model, quantiser, bits, activation_bits=activation_bits, policy=layers)
     device = next(model.parameters()).device
+    cells = None
     if faults is not None:
         maps = _fault_maps(model, faults, bits, p_stuck1, seed)
+        cells = stuck.to_frame(maps)
         exchange(model, lambda name, q: stuck.FaultyQuantiser(q, maps[name], mode))
     elif variability is not None:
         factors = _factors(model, variability, bits, seed)
+        cells = variable.to_frame(factors)
         exchange(model, lambda name, q: variable.VariableQuantiser(q, factors[name]))
     model.to(device)
-    return Hardened(
-        model, Penalty(Course(*FLOAT_FORWARD, epochs, FINE_TUNING_RAMP), alpha), epochs, remap_epochs
-    )
+    penalty = Penalty(Course(*FLOAT_FORWARD, epochs, FINE_TUNING_RAMP), alpha)
+    return Hardened(model, penalty, epochs, remap_epochs, cells)
 
 
 def _fault_maps(

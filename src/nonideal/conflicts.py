@@ -1,0 +1,209 @@
+"""Keys of a configuration that are right one by one and do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nonideal.sections import CHIP_GROUP, ON_CHIPS, groups_of, kind_of
+
+# Of `models.airbench`, which this module does not load: reading a configuration must not take seconds.
+AIRBENCH_PIXELS = 9
+
+
+def conflicts(config: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each conflict of a configuration that fits its schema."""
+    crossbar, training = config["crossbar"], config["training"]
+    if crossbar["shards"] > crossbar["trials"]:
+        yield (
+            f"crossbar.shards = {crossbar['shards']}: at most one for each trial, "
+            f"crossbar.trials = {crossbar['trials']}"
+        )
+    sweep = crossbar["figure_4a"]
+    # One slice is the same at every base; the covariance of all of them needs two trials more.
+    fitted = sum(len(sweep["bases"]) if n > 1 else 1 for n in sweep["n_slices"])
+    if crossbar["trials"] < fitted + 2:
+        yield (
+            f"crossbar.trials = {crossbar['trials']}: the fit of Eq. 8 to the {fitted} configurations of "
+            f"crossbar.figure_4a needs at least {fitted + 2}"
+        )
+    if fitted < 2:
+        yield "crossbar.figure_4a: fitting Eq. 8 needs at least two configurations: add bases or n_slices"
+    if untrained := sorted(set(config["firmware"]["formats"]) - set(training["formats"])):
+        yield (
+            f"firmware.formats = {config['firmware']['formats']}: {', '.join(untrained)} not among "
+            f"training.formats = {training['formats']}"
+        )
+    if untrained := sorted(set(config["flash"]["formats"]) - set(training["formats"])):
+        yield (
+            f"flash.formats = {config['flash']['formats']}: {', '.join(untrained)} not among "
+            f"training.formats = {training['formats']}"
+        )
+    for sizes, counts in (("training", "training"), ("cnn", "cnn"), ("training", "capacity")):
+        copies, size = 1 + config[counts]["augmented_copies"], config[sizes]["batch_size"]
+        if size % copies:
+            yield (
+                f"{sizes}.batch_size = {size}: must be a multiple of {copies}, 1 + {counts}.augmented_copies"
+            )
+    if training["scale_range"][0] > training["scale_range"][1]:
+        yield f"training.scale_range = {training['scale_range']}: the smaller end comes first"
+    if training["milestones"] != sorted(training["milestones"]):
+        yield f"training.milestones = {training['milestones']}: must ascend"
+    recipe, chips = config["networks"]["float"], config["networks"]["deployment"]
+    if chips["shards"] > groups_of(chips["chips"]):
+        yield (
+            f"networks.deployment.shards = {chips['shards']}: at most one for every {CHIP_GROUP} chips, "
+            f"networks.deployment.chips = {chips['chips']}"
+        )
+    if recipe["sharpness"] and recipe["sharpness_share"] < 1 and recipe["augmentation"] == "affine":
+        yield (
+            f"networks.float.sharpness_share = {recipe['sharpness_share']}: goes with "
+            "networks.float.augmentation = crop_flip or none only"
+        )
+    if recipe["warmup_epochs"] >= recipe["epochs"]:
+        yield (
+            f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than "
+            f"networks.float.epochs = {recipe['epochs']}"
+        )
+    if recipe["cutout"] and recipe["augmentation"] != "crop_flip":
+        yield (
+            f"networks.float.cutout = {recipe['cutout']}: goes with networks.float.augmentation = crop_flip "
+            f"only, not with {recipe['augmentation']}"
+        )
+    yield from _other_networks_conflicts(config["networks"])
+    yield from _teacher_conflicts(config["networks"])
+    yield from _spiking_conflicts(config["spiking"])
+    yield from _regularised_conflicts("regularised", config["regularised"])
+    yield from _fpga_conflicts(config)
+
+
+def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
+    recipe, others = networks["float"], networks["others"]
+    shares = [recipe["small"]["share"], *(other["small_share"] for other in others)]
+    if max(shares) and recipe["small"]["pixels"] >= networks["pixels"]:
+        yield (
+            f"networks.float.small.pixels = {recipe['small']['pixels']}: must be less than "
+            f"networks.pixels = {networks['pixels']}"
+        )
+    alike = [recipe | {"name": "networks.float", "architecture": networks["architecture"]}, *others]
+    names = [network["name"] for network in (*others, *networks["teachers"])]
+    if len(set(names)) < len(names):
+        yield f"networks.others and networks.teachers: each name once, got {names}"
+    for name in sorted({*names} & {*ON_CHIPS}):
+        yield f"networks.others and networks.teachers: {name!r} is the name of a network on the chips"
+    kinds = [(network["architecture"], kind_of(network), network.get("continued", "")) for network in alike]
+    if len(set(kinds)) < len(kinds):
+        yield (
+            "networks.others: each architecture once from the labels, once taught and once continued from "
+            f"the same network, networks.architecture among them, got {kinds}"
+        )
+    yield from _continued_conflicts(networks["architecture"], others)
+    still = [network.get("still_share", recipe["still_share"]) for network in alike]
+    for network, share in zip(alike, still, strict=True):
+        if network["taught"] and share:
+            yield f"{network['name']} is taught on its teachers' crops: give it still_share = 0"
+    if max(still) and recipe["augmentation"] != "crop_flip":
+        yield (
+            f"networks.float.augmentation = {recipe['augmentation']}: still_share, here or in "
+            "networks.others, goes with crop_flip only"
+        )
+    yield from _warmup_conflicts(recipe, others, "networks.others")
+
+
+def _continued_conflicts(architecture: str, others: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Conflicts of networks with those that they go on from: float, or one before them in the list."""
+    before = {"float": architecture}
+    for other in others:
+        name, start = other["name"], other.get("continued")
+        if start and other["taught"]:
+            yield f"networks.others: {name} cannot be both taught and continued"
+        if start and start not in before:
+            yield (
+                f"networks.others: {name} cannot continue {start!r}, only a network listed before it: "
+                f"{', '.join(before)}"
+            )
+        elif start and _layers(other["architecture"]) < _layers(before[start]):
+            yield (
+                f"networks.others: {name} continues {start}, so {other['architecture']} must not be "
+                f"shallower than {before[start]}"
+            )
+        before[name] = other["architecture"]
+
+
+def _warmup_conflicts(
+    recipe: Mapping[str, Any], trained: Sequence[Mapping[str, Any]], where: str
+) -> Iterator[str]:
+    for network in trained:
+        if recipe["warmup_epochs"] >= network["epochs"]:
+            yield (
+                f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than the epochs of "
+                f"{network['name']} in {where}, {network['epochs']}"
+            )
+
+
+def _teacher_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
+    recipe, teachers, where = networks["float"], networks["teachers"], "networks.teachers"
+    own = networks["distillation"]["float_network"]
+    found = [(teacher["architecture"], teacher["width"]) for teacher in teachers]
+    if len(set(found)) < len(found):
+        yield f"{where}: each architecture and width once, got {found}"
+    if own and recipe["taught"]:
+        yield (
+            "networks.float.taught = true: goes with networks.distillation.float_network = false only; "
+            "no network teaches itself"
+        )
+    if recipe["taught"] or any(other["taught"] for other in networks["others"]):
+        if not (teachers or own):
+            yield f"{where}: taught networks need a teacher, here or networks.distillation.float_network"
+        if recipe["augmentation"] != "crop_flip":
+            yield (
+                "networks.float.augmentation: taught networks need crop_flip, whose crops the teachers see, "
+                f"not {recipe['augmentation']}"
+            )
+    yield from _warmup_conflicts(recipe, teachers, where)
+    for teacher in teachers:
+        if teacher["architecture"] == "airbench" and networks["pixels"] < AIRBENCH_PIXELS:
+            yield (
+                f"{where}: airbench needs networks.pixels of at least {AIRBENCH_PIXELS}, "
+                f"not {networks['pixels']}"
+            )
+
+
+def _layers(architecture: str) -> int:
+    return int(architecture.removeprefix("resnet"))
+
+
+def _spiking_conflicts(spiking: Mapping[str, Any]) -> Iterator[str]:
+    events, regularised = spiking["events"], spiking["regularised"]
+    copies = 1 + events["augmented_copies"]
+    if events["batch_size"] % copies:
+        yield (
+            f"spiking.events.batch_size = {events['batch_size']}: must be a multiple of {copies}, "
+            "1 + spiking.events.augmented_copies"
+        )
+    if 0 < events["recordings"] < events["folds"]:
+        yield (
+            f"spiking.events.recordings = {events['recordings']}: at least one for each of "
+            f"spiking.events.folds = {events['folds']}"
+        )
+    if regularised["seeds"] > spiking["seeds"]:
+        yield (
+            f"spiking.regularised.seeds = {regularised['seeds']}: at most one for each float network, "
+            f"spiking.seeds = {spiking['seeds']}"
+        )
+    yield from _regularised_conflicts("spiking.regularised", regularised)
+
+
+def _regularised_conflicts(where: str, regularised: Mapping[str, Any]) -> Iterator[str]:
+    trained = regularised["qat"]["bits"]
+    for study in ("faults", "variability", "pcm"):
+        if study in regularised and (missing := sorted(set(regularised[study]["bits"]) - set(trained))):
+            yield (
+                f"{where}.{study}.bits: {', '.join(map(str, missing))} not among {where}.qat.bits = {trained}"
+            )
+
+
+def _fpga_conflicts(config: Mapping[str, Any]) -> Iterator[str]:
+    exported = config["spiking"]["formats"]
+    if missing := [name for name in config["fpga"]["formats"] if name not in exported]:
+        yield f"fpga.formats: {', '.join(missing)} not among spiking.formats = {exported}"

@@ -1,0 +1,102 @@
+# What jobs read and how they are set: input functions and parameters of the studies.
+
+
+def accelerator(section):
+    """Resource that asks a cluster for a GPU, where a section of the configuration names one."""
+    return {"gres": "gpu:1"} if section.get("device") == "cuda" else {}
+
+
+def event_files(wildcards):
+    """Names and sizes of the files of an event camera's recordings; an error now if they will be missed."""
+    made = Path(result("spiking/events/frames.npz")).exists()
+    try:
+        return recordings.source_files(config["spiking"]["events"]["source"], DATA_ROOT, required=not made)
+    except data.DataError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def images(name):
+    """Inputs of a job that uses a data set: its manifest, and the arrays whatever their time stamp."""
+    return {"manifest": dataset(name, "manifest.json"), "arrays": ancient(dataset(name))}
+
+
+def trials_of(wildcards):
+    """First and one past the last trial of a shard; shards differ by one trial at most."""
+    trials = config["crossbar"]["trials"]
+    return [trials * (int(wildcards.shard) + step) // SHARDS for step in (0, 1)]
+
+
+def shards(folder):
+    """Paths of every shard of a table."""
+    return [result(f"crossbar/{folder}/part-{shard:04d}.parquet") for shard in range(SHARDS)]
+
+
+def tables_of(figure):
+    """Tables a figure's notebook reads, by the name of its parameter."""
+    return {name: result(path) for name, path in FIGURES[figure].items()}
+
+
+def published_tables():
+    """Tables that the list of published values is compared with, those of this run's tracks only."""
+    with open(ROOT / "config/published.csv", newline="", encoding="utf-8") as file:
+        return sorted({row["table"] for row in csv.DictReader(file) if row["table"]})
+
+
+def networks_before(wildcards):
+    """What a training starts from: the network that it goes on from, or teachers' lessons."""
+    start = "float" if wildcards.get("network", "float") != "float" else None
+    if other := wildcards.get("other"):
+        start = OTHERS[other].get("continued")
+    if start:
+        folder = start if start == "float" else f"others/{start}"
+        return {"initial": result(f"networks/{folder}/network.pt")}
+    taught = recipe_of(wildcards)["float"]["taught"]
+    return {"lessons": rules.teacher_lessons.output[0]} if taught else {}
+
+
+def chips_of(wildcards):
+    """First and one past the last chip of a shard."""
+    return chip_shard(CHIPS["chips"], CHIPS["shards"], int(wildcards.shard))
+
+
+def trained_for(wildcards):
+    """Networks of a format at the widths of its program."""
+    folder = "firmware/training" if wildcards.format in OTHER_WIDTHS else "training"
+    return result(f"{folder}/{wildcards.format}/networks.pt")
+
+
+def recipe_of(wildcards):
+    """Settings that the training of one network depends on: of those for chips, of another, or of a teacher."""
+    if teacher := wildcards.get("teacher"):
+        return TEACHERS[teacher]
+    noise = ["noise"] if wildcards.get("network", "float") != "float" else []
+    used = {key: NETWORKS[key] for key in [*DESCRIBED_BY, "float", *noise]}
+    if other := wildcards.get("other"):
+        used = other_section(used, OTHERS[other])
+    return used | ({"distillation": NETWORKS["distillation"]} if used["float"]["taught"] else {})
+
+
+def threads_of(recipe):
+    """Threads of the training in full precision with these settings."""
+    return recipe["float"]["threads"] or NETWORKS["threads"]
+
+
+def in_full_precision(file):
+    """A file of the folder of each network trained in full precision."""
+    folders = [
+        "float",
+        *(f"others/{other}" for other in OTHERS),
+        *(f"teachers/{teacher}" for teacher in TEACHERS),
+    ]
+    return [result(f"networks/{folder}/{file}") for folder in folders]
+
+
+def chip_settings(without=("chips", "shards")):
+    """Settings that the simulation of one chip depends on."""
+    deployment = {key: value for key, value in CHIPS.items() if key not in without}
+    return {key: NETWORKS[key] for key in DESCRIBED_BY} | {"deployment": deployment}
+
+
+def settings_for(wildcards):
+    """Training settings of a format's program."""
+    return NETWORK_SETTINGS | {"widths": WIDTHS.get(wildcards.format, TRAINING["widths"])}
