@@ -1,5 +1,6 @@
 """Adapter of rule page: the run on one page."""
 
+import json
 from pathlib import Path
 
 from adapter import start
@@ -10,8 +11,9 @@ from nonideal import page, tables
 from nonideal.schemas.published import COMPARISON
 
 params = snakemake.params
+made = json.loads(Path(snakemake.input.provenance).read_text(encoding="utf-8"))["tables"]
 page.write(
-    page.Run(params.figures, params.tables, snakemake.config, params.configfile),
+    page.Run(params.figures, params.tables, snakemake.config, made, params.configfile),
     tables.read(snakemake.input.compared, COMPARISON),
     results=Path(snakemake.output[0]).parent,
     report=Path(snakemake.input.template).parent,

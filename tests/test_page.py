@@ -14,6 +14,11 @@ ROW = {
     "same_scale": True, "by_construction": False, "source": "somewhere",
 }  # fmt: skip
 CONFIG = {"run": "mine", "seed": 7}
+MADE = {
+    "results/mine/b.parquet": {"commit": "bbb", "time_utc": "2026-02-03T04:05:06+00:00"},
+    "results/mine/a.parquet": {"commit": "aaa-dirty", "time_utc": "2026-01-02T03:04:05+00:00"},
+    "results/mine/c.parquet": {"commit": "aaa", "time_utc": "2026-01-02T04:04:05+00:00"},
+}
 
 
 @pytest.fixture
@@ -39,6 +44,7 @@ def made(parts, rows, **changes):
         },
         {"table_one": "results/mine/crossbar/one.parquet"},
         CONFIG | changes,
+        MADE,
     )
     page.write(run, pd.DataFrame(rows), results=results, report=report, target=results / "index.html")
     return (results / "index.html").read_text()
@@ -52,6 +58,16 @@ def test_everything_shown_is_on_the_page(parts):
     assert html.count("Seed 7 of") == 2 and "<strong>Claim.</strong>" in html and "{{" not in html
     assert "results/mine/crossbar/one.parquet" in html and "Rows <em>of</em> something." in html
     assert not re.search(r'(?:src|href)="(?:https?:)?//', html)  # nothing from the network
+
+
+def test_when_and_from_what_tables_were_made(parts):
+    said = "from 2026-01-02 to 2026-02-03 at 2 commits, the last bbb; 1 with edits not committed then;"
+    assert said in made(parts, [ROW])
+    one = {"t": {"commit": "c0ffee", "time_utc": "2026-01-02T03:04:05+00:00"}}
+    assert (
+        page.made_text(one) == "Tables made on 2026-01-02 at commit c0ffee; provenance.json has each of them."
+    )
+    assert page.made_text({}) == ""
 
 
 def test_a_claim_with_its_numbers_verdict_and_evidence(parts):

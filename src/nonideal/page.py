@@ -65,11 +65,16 @@ class Figure(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What the workflow knows of a run: tables by figure and parameter, source by table, configuration."""
+    """What the workflow knows of a run.
+
+    Tables by figure and parameter, source by table, configuration, and of each table, by its path, what the
+    run's provenance records: ``commit`` and ``time_utc``.
+    """
 
     figures: Mapping[str, Mapping[str, str]]
     tables: Mapping[str, str]
     config: Mapping[str, Any]
+    made: Mapping[str, Mapping[str, Any]]
     configfile: str = ""
 
 
@@ -116,6 +121,7 @@ def write(
         run=run.config["run"],
         seed=run.config["seed"],
         configfile=run.configfile,
+        made=made_text(run.made),
         question=(report / "workflow.rst").read_text(encoding="utf-8").split("?")[0] + "?",
         figures=run.figures,
         tracks=_tracks(run, results, report),
@@ -125,6 +131,27 @@ def write(
         tables=[_table(name, source, run.config, report) for name, source in sorted(run.tables.items())],
     )
     write_text(target, page)
+
+
+def made_text(made: Mapping[str, Mapping[str, Any]]) -> str:
+    """When and at which commits tables were made, in a sentence."""
+    entries = sorted(made.values(), key=lambda entry: entry["time_utc"])
+    if not entries:
+        return ""
+    commits = list(dict.fromkeys(entry["commit"].removesuffix("-dirty") for entry in entries))
+    days = list(dict.fromkeys(entry["time_utc"][:10] for entry in entries))
+    edited = sum(entry["commit"].endswith("-dirty") for entry in entries)
+    return (
+        f"Tables made {'on' if len(days) == 1 else 'from'} {days[0]}"
+        + (f" to {days[-1]}" if len(days) > 1 else "")
+        + (
+            f" at commit {commits[0]}"
+            if len(commits) == 1
+            else f" at {len(commits)} commits, the last {commits[-1]}"
+        )
+        + (f"; {edited} with edits not committed then" if edited else "")
+        + "; provenance.json has each of them."
+    )
 
 
 def verdict_of(row: Mapping[str, Any]) -> str:

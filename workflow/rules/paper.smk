@@ -57,6 +57,7 @@ rule page:
         captions=[f"workflow/report/{name}.rst" for name in (*FIGURES, *TABLES, "workflow")],
         figures=[result(f"figures/{figure}.svg") for figure in FIGURES],
         compared=rules.compare_published_values.output[0],
+        provenance=rules.provenance.output[0],
         code=code("page"),
     output:
         result("index.html"),
