@@ -218,8 +218,18 @@ def test_interval_from_its_ends(listed, ours, interval):
 
 
 def test_unknown_end_leaves_the_interval_empty(listed, ours):
-    row = only(listed, ours, where="name == 'b'", interval="low,high")
+    change = {"where": "name == 'b'", "interval": "low,high", "tolerance": "0"}
+    row = only(listed, ours, **change)
     assert math.isnan(row["interval"]) and row["ours"] == 0.05
+    # The end that is known, 0.06, still decides; the value stands for the other.
+    for kind, published, factor, expected in (
+        ("at_most", "0.055", "1", "undecided"),
+        ("at_least", "0.049", "1", "inside"),
+        ("at_least", "-0.055", "-1", "undecided"),
+        ("at_most", "-0.049", "-1", "inside"),
+    ):
+        row = only(listed, ours, **change, kind=kind, published=published, factor=factor)
+        assert row["verdict"] == expected
 
 
 def test_ratio_adds_relative_intervals_in_quadrature(listed, ours):

@@ -15,15 +15,8 @@ from nonideal.schemas.crossbar import CROSSBAR_KEY
 from nonideal.schemas.published import COMPARISON
 from nonideal.stats import half_width, ratio_of_means
 
-COPIED = (
-    *KEY,
-    "unit",
-    "kind",
-    "published",
-    "tolerance",
-    "by_construction",
-    "source",
-)  # as they are, into the result
+# As they are, into the result.
+COPIED = (*KEY, "unit", "kind", "published", "tolerance", "by_construction", "source")
 ROUNDING = 1e-9  # relative; the binary rounding of decimal fractions must not decide a verdict
 
 # What pandas raises for a query that it cannot read or that does not fit the table.
@@ -168,8 +161,9 @@ def _ours(
             if len(common) > 1:
                 half = paired_half(common[:, 0], common[:, 1])
                 low, high = ours - half, ours + half
-    ends = sorted((low * row["factor"], high * row["factor"]))
-    return ours * row["factor"], *ends
+    factor = row["factor"]
+    ends = (low, high) if factor > 0 else (high, low)
+    return ours * factor, ends[0] * factor, ends[1] * factor
 
 
 def paired_half(top: np.ndarray, below: np.ndarray) -> float:
@@ -183,11 +177,12 @@ def _ratio(top: tuple[float, float, float], below: tuple[float, float, float]) -
     Each end lies as far away as the ends of the two values that move the ratio there, in quadrature.
     """
     (a, a_low, a_high), (b, b_low, b_high) = top, below
-    # Changes of the ratio with the numerator at its two ends, and with the denominator at its two.
-    by_top = sorted(((a_low - a) / b, (a_high - a) / b))
-    by_below = sorted((-a * (b_low - b) / b**2, -a * (b_high - b) / b**2))
-    low, high = (math.hypot(*parts) for parts in zip(by_top, by_below, strict=True))
-    return a / b, a / b - low, a / b + high
+    # The ratio falls with a numerator that falls, or rises if the denominator is negative; and so on.
+    a_down, a_up = (a_low, a_high) if b > 0 else (a_high, a_low)
+    b_down, b_up = (b_high, b_low) if a > 0 else (b_low, b_high)
+    below = math.hypot((a_down - a) / b, a * (b_down - b) / b**2)
+    above = math.hypot((a_up - a) / b, a * (b_up - b) / b**2)
+    return a / b, a / b - below, a / b + above
 
 
 def _errors(line: int, row: Mapping[str, Any], found: pd.DataFrame, trials: pd.DataFrame) -> pd.Series:

@@ -144,11 +144,9 @@ def recognised(
         if any(key.startswith("convolutions.") for key in state):
             name, settings = "cnn", _cnn(state, formats)
         elif all(re.fullmatch(r"layers\.\d+\.(weight|scale)", key) for key in state):
-            name, settings = (
-                "fc",
-                _fc(state, path, formats)
-                | dict.fromkeys(("activation_bits",) if activation_bits else (), *activation_bits[:1]),
-            )
+            name, settings = "fc", _fc(state, path, formats)
+            if activation_bits:
+                settings["activation_bits"] = activation_bits[0]
         else:
             name, settings = _ordinary(state, path)
     except (LookupError, TypeError) as error:  # a tensor is missing, or has other axes
