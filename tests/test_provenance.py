@@ -24,3 +24,29 @@ def test_commit_is_gits(root):
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
     expected = head.stdout.strip()[:12] if head.returncode == 0 else "unknown"
     assert provenance.commit().removesuffix("-dirty") == expected
+
+
+def test_edits_of_sources_make_a_checkout_dirty_and_new_results_do_not(tmp_path, monkeypatch):
+    def git(*arguments):
+        names = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", *names, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    (tmp_path / "src/package").mkdir(parents=True)
+    (tmp_path / "results").mkdir()
+    code, table = tmp_path / "src/code.py", tmp_path / "results/table.csv"
+    for path in (code, table):
+        path.write_text("a")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        git(*arguments)
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path / "src/package")
+    commit = provenance.commit.__wrapped__  # each time anew
+    clean = commit()
+    assert len(clean) == 12 and not clean.endswith("-dirty")
+    table.write_text("b")
+    assert commit() == clean
+    code.write_text("b")
+    assert commit() == f"{clean}-dirty"
+    git("add", ".")
+    assert commit() == f"{clean}-dirty"  # staged is not committed
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path.parent)
+    assert commit() == "unknown"

@@ -47,19 +47,20 @@ def code_hash(sources: Iterable[str | os.PathLike[str]] | None = None) -> str:
 def commit() -> str:
     """Git commit of the checkout the library was imported from, ``-dirty`` if it was edited since.
 
-    ``unknown`` outside a checkout.
+    Results are no source: new ones do not count as edits. ``unknown`` outside a checkout.
     """
     try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=PACKAGE,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        ).stdout.strip()
+        head = _git("rev-parse", "--short=12", "HEAD")
+        edited = _git("diff", "HEAD", "--name-only", "--", ":(top)", ":(top,exclude)results")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+    return head + ("-dirty" if edited else "")
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, check=True, timeout=20
+    ).stdout.strip()
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
