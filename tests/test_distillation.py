@@ -180,6 +180,13 @@ def test_the_first_epochs_are_on_smaller_images(coloured, lessons):
     assert {size for trained, size in sizes if not trained} == {16}
 
 
+def test_the_last_epoch_is_on_whole_images_however_short_the_training(coloured):
+    model, sizes = net(), []
+    model.register_forward_pre_hook(lambda model, inputs: sizes.append((model.training, inputs[0].shape[-1])))
+    train(model, coloured, short(epochs=2, small_share=0.9, small_pixels=12), seed=0, progress=False)
+    assert [size for trained, size in sizes if trained] == [12] * 3 + [16] * 3
+
+
 def test_resizing_against_means():
     images = torch.randn(2, 3, 8, 8, generator=torch_stream(0, "resize"))
     # Antialiased halving weighs four pixels along each axis 1, 3, 3, 1.

@@ -11,6 +11,7 @@ from test_event_files import recording
 from nonideal import events
 from nonideal.data import DataError
 from nonideal.events import atis, datasets, saccades
+from nonideal.spiking.recordings import source_files
 
 
 def test_a_recording_refuses_pixels_outside_and_falling_time():
@@ -148,3 +149,11 @@ def test_missing_events_say_where_they_should_be(tmp_path, monkeypatch):
         datasets.require("nmnist", tmp_path)
     with pytest.raises(ValueError, match="data sets are nmnist"):
         datasets.find("gestures")
+
+
+def test_a_source_without_files_is_named_where_it_is_needed(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert source_files("synthetic", tmp_path, required=True) == []
+    assert source_files("nmnist", tmp_path / "empty") == []
+    with pytest.raises(DataError, match="the recordings of nmnist"):
+        source_files("nmnist", tmp_path / "empty", required=True)
