@@ -6,10 +6,22 @@ pytestmark = pytest.mark.workflow
 
 
 @pytest.mark.parametrize("name", ["config", "reduced", "paper"])
-def test_shipped_configurations_dry_run(tiny, name):
-    output = tiny.snakemake(options=("--dry-run",), config=f"config/{name}.yaml")
+def test_shipped_configurations_dry_run(tiny, name, tmp_path):
+    for path in ("N-MNIST/Train/0/1.bin", "CIFAR10-DVS/cat/1.aedat"):  # recordings are not downloaded
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_bytes(b"")
+    environment = {"NONIDEAL_DATA": str(tmp_path)}
+    output = tiny.snakemake(options=("--dry-run",), config=f"config/{name}.yaml", environment=environment)
     run = "default" if name == "config" else name
     assert f"results/{run}/paper.pdf" in output and "results/tiny" not in output
+
+
+def test_missing_recordings_are_named_before_any_job(tiny):
+    dry = {"options": ("--dry-run",), "config": "config/reduced.yaml"}
+    output = tiny.snakemake("table_snn_events", **dry, fails=True)
+    assert "the recordings of nmnist" in output and "NONIDEAL_DATA" in output
+    assert "most recent call last" not in output
+    assert "crossbar: trials" in tiny.snakemake("figure_4a", **dry)  # which needs none
 
 
 @pytest.mark.parametrize("name", ["config", "reduced", "paper"])
