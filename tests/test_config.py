@@ -96,7 +96,12 @@ def test_shipped_runs_have_names_of_their_own(root):
         (
             "networks.float",
             {"sharpness": 0.1, "sharpness_share": 0.5},
-            r"sharpness_share = 0.5: goes with .* crop_flip or none only",
+            r"sharpness_share = 0.5, in networks.float or .*: goes with .* crop_flip or none only",
+        ),
+        (
+            "networks.others",
+            [OTHER | {"sharpness": 0.1, "sharpness_share": 0.25}],
+            r"sharpness_share = 0.25, in .* networks.others: goes with .* crop_flip or none only",
         ),
         ("networks.float.epochs", 2, r"warmup_epochs = 2: must be less than networks.float.epochs = 2"),
         (

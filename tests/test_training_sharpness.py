@@ -105,7 +105,7 @@ def test_the_share_of_still_images(coloured):
         ({"sharpness_share": 0.0}, r"sharpness_share must lie in \(0, 1\], got 0.0"),
         ({"sharpness_share": 1.5}, "sharpness_share must lie in"),
         (
-            {"sharpness_share": 0.5, "augmentation": "affine"},
+            {"sharpness": 0.1, "sharpness_share": 0.5, "augmentation": "affine"},
             "sharpness_share goes with augmentation crop_flip or none, got 'affine'",
         ),
         ({"still_share": 1.5, "augmentation": "crop_flip"}, "still_share must lie in"),

@@ -13,7 +13,17 @@ AIRBENCH_PIXELS = 9
 
 def conflicts(config: Mapping[str, Any]) -> Iterator[str]:
     """A line for each conflict of a configuration that fits its schema."""
-    crossbar, training = config["crossbar"], config["training"]
+    yield from _crossbar_conflicts(config["crossbar"])
+    yield from _training_conflicts(config)
+    yield from _network_conflicts(config["networks"])
+    yield from _other_networks_conflicts(config["networks"])
+    yield from _teacher_conflicts(config["networks"])
+    yield from _spiking_conflicts(config["spiking"])
+    yield from _regularised_conflicts("regularised", config["regularised"])
+    yield from _fpga_conflicts(config)
+
+
+def _crossbar_conflicts(crossbar: Mapping[str, Any]) -> Iterator[str]:
     if crossbar["shards"] > crossbar["trials"]:
         yield (
             f"crossbar.shards = {crossbar['shards']}: at most one for each trial, "
@@ -29,16 +39,17 @@ def conflicts(config: Mapping[str, Any]) -> Iterator[str]:
         )
     if fitted < 2:
         yield "crossbar.figure_4a: fitting Eq. 8 needs at least two configurations: add bases or n_slices"
-    if untrained := sorted(set(config["firmware"]["formats"]) - set(training["formats"])):
-        yield (
-            f"firmware.formats = {config['firmware']['formats']}: {', '.join(untrained)} not among "
-            f"training.formats = {training['formats']}"
-        )
-    if untrained := sorted(set(config["flash"]["formats"]) - set(training["formats"])):
-        yield (
-            f"flash.formats = {config['flash']['formats']}: {', '.join(untrained)} not among "
-            f"training.formats = {training['formats']}"
-        )
+
+
+def _training_conflicts(config: Mapping[str, Any]) -> Iterator[str]:
+    training = config["training"]
+    for study in ("firmware", "flash"):
+        wanted = config[study]["formats"]
+        if untrained := sorted(set(wanted) - set(training["formats"])):
+            yield (
+                f"{study}.formats = {wanted}: {', '.join(untrained)} not among "
+                f"training.formats = {training['formats']}"
+            )
     for sizes, counts in (("training", "training"), ("cnn", "cnn"), ("training", "capacity")):
         copies, size = 1 + config[counts]["augmented_copies"], config[sizes]["batch_size"]
         if size % copies:
@@ -49,17 +60,21 @@ def conflicts(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"training.scale_range = {training['scale_range']}: the smaller end comes first"
     if training["milestones"] != sorted(training["milestones"]):
         yield f"training.milestones = {training['milestones']}: must ascend"
-    recipe, chips = config["networks"]["float"], config["networks"]["deployment"]
+
+
+def _network_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
+    recipe, chips = networks["float"], networks["deployment"]
     if chips["shards"] > groups_of(chips["chips"]):
         yield (
             f"networks.deployment.shards = {chips['shards']}: at most one for every {CHIP_GROUP} chips, "
             f"networks.deployment.chips = {chips['chips']}"
         )
-    if recipe["sharpness"] and recipe["sharpness_share"] < 1 and recipe["augmentation"] == "affine":
-        yield (
-            f"networks.float.sharpness_share = {recipe['sharpness_share']}: goes with "
-            "networks.float.augmentation = crop_flip or none only"
-        )
+    for network in (recipe, *(recipe | other for other in networks["others"])):
+        if network["sharpness"] and network["sharpness_share"] < 1 and recipe["augmentation"] == "affine":
+            yield (
+                f"sharpness_share = {network['sharpness_share']}, in networks.float or networks.others: goes "
+                "with networks.float.augmentation = crop_flip or none only"
+            )
     if recipe["warmup_epochs"] >= recipe["epochs"]:
         yield (
             f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than "
@@ -70,11 +85,6 @@ def conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             f"networks.float.cutout = {recipe['cutout']}: goes with networks.float.augmentation = crop_flip "
             f"only, not with {recipe['augmentation']}"
         )
-    yield from _other_networks_conflicts(config["networks"])
-    yield from _teacher_conflicts(config["networks"])
-    yield from _spiking_conflicts(config["spiking"])
-    yield from _regularised_conflicts("regularised", config["regularised"])
-    yield from _fpga_conflicts(config)
 
 
 def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:

@@ -141,17 +141,10 @@ def made_text(made: Mapping[str, Mapping[str, Any]]) -> str:
     commits = list(dict.fromkeys(entry["commit"].removesuffix("-dirty") for entry in entries))
     days = list(dict.fromkeys(entry["time_utc"][:10] for entry in entries))
     edited = sum(entry["commit"].endswith("-dirty") for entry in entries)
-    return (
-        f"Tables made {'on' if len(days) == 1 else 'from'} {days[0]}"
-        + (f" to {days[-1]}" if len(days) > 1 else "")
-        + (
-            f" at commit {commits[0]}"
-            if len(commits) == 1
-            else f" at {len(commits)} commits, the last {commits[-1]}"
-        )
-        + (f"; {edited} with edits not committed then" if edited else "")
-        + "; provenance.json has each of them."
-    )
+    when = f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
+    where = f"commit {commits[0]}" if len(commits) == 1 else f"{len(commits)} commits, the last {commits[-1]}"
+    but = f"; {edited} with edits not committed then" if edited else ""
+    return f"Tables made {when} at {where}{but}; provenance.json has each of them."
 
 
 def verdict_of(row: Mapping[str, Any]) -> str:

@@ -2,8 +2,9 @@
 
 Besides the value, its unit, its source and the difference that still counts as a reproduction, a line says
 how ours is found: the row that the query `where` selects in the file `table` of a run, divided by the row
-that the query `over` selects if there is one, times `factor`. Lines whose study does not exist yet leave
-these columns empty.
+that the query `over` selects if there is one, times `factor`. `interval` names the column of half the
+interval, or those of both ends. Lines whose study does not exist yet leave these columns empty.
+`by_construction` marks what any working implementation meets, such as a number of levels.
 """
 
 from __future__ import annotations

@@ -33,15 +33,14 @@ def test_help_ends_with_an_example_that_parses(name, capsys):
 def test_list_knows_every_figure_and_table(root, command, monkeypatch):
     monkeypatch.chdir(root / "workflow/rules")
     lines = list(targets.targets(targets.find_checkout(root / "workflow/rules")))
-    names = {name for name, _, _ in lines}
+    names = {name for name, *_ in lines}
     captions = {path.stem for path in (root / "workflow/report").glob("*.rst")}
     shown = {name for name in captions if name.startswith(("figure_", "table_"))}
     assert shown | {"compare_published"} == names - set(targets._groups(root))
     assert {target.name for target in TARGETS} <= names
-    assert {"all", "results", "crossbar"} <= names and all(shows for _, _, shows in lines)
-    minutes = {name: minutes for name, minutes, _ in lines}
+    assert {"all", "results", "crossbar"} <= names and all(shows for _, _, shows, _ in lines)
+    minutes = {name: minutes for name, minutes, *_ in lines}
     table = re.search("<!-- targets -->.*<!-- /targets -->", (root / "README.md").read_text(), re.S)[0]
-    assert "figure_5a" in {name for name, *_ in lines}
     found = command("list", "crossbar")[1]
     assert "figure_4c" in found and "figure_5a" not in found  # by their study, not by their words
     stated = re.findall(r"\| `(\w+)` \| .* \| ([\d.]+) \|$", table, re.M)
@@ -106,8 +105,11 @@ def test_deploy(command, taught, images, tmp_path):
     assert frame["time_s"].tolist() == [20, 3600, 2592000] and (frame["images"] == 64).all()
     assert frame["accuracy_without_hardware"][0] > 0.9 and frame["error_mean"].is_monotonic_increasing
     assert (frame["accuracy_half_width"] >= 0).all()
-    status, _, _ = command(*given, "--slices", 2, "--output", "t.parquet")
+    status, _, err = command(*given, "--slices", 2, "--output", "t.parquet")
     pd.testing.assert_frame_equal(tables.read(tmp_path / "t.parquet", DEPLOYMENT), frame)
+    assert "no --state" not in err
+    short = ("deploy", place, "--data", images, "--chips", 1, "--images", 5)
+    assert f"no --state: deployed with the weights that {place} starts with" in command(*short)[2]
 
 
 def test_deploy_behind_converters(command, taught, images, tmp_path):
@@ -256,7 +258,9 @@ def test_harden_refuses(refused, taught, images, tmp_path):
     assert "m.csv: no cells are drawn; give --faults" in refused(*given, "--map-output", "m.csv")
     assert "--mode basic: mitigates faults; give --faults" in refused(*given, "--mode", "basic")
     (tmp_path / "file").write_text("")
-    assert "file/h.pt: its folder cannot be made" in refused(*given[:-1], "file/h.pt")
+    assert "file/h.pt: nothing can be written in" in refused(*given[:-1], "file/h.pt")
+    assert "is a folder; give the name of a file" in refused(*given[:-1], tmp_path)
+    assert "--epochs 0" in refused(*given[:-1], "new/h.pt", "--epochs", 0) and not (tmp_path / "new").exists()
     assert "--pixels -4: must be at least 1" in refused(*given, "--data", images, "--pixels", -4)
     assert "rate is a probability of 0 .. 1, got 1.5" in refused(*given, "--faults", 1.5)
     assert "lower the learning rate" in refused(*given, "--data", images, "--learning-rate", 1)

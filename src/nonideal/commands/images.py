@@ -46,9 +46,9 @@ def load(arguments: argparse.Namespace, model: nn.Module) -> training.Tensors:
     nonideal.data.DataError
         If a file of a data set is damaged.
     """
-    dataset = _dataset(arguments.data)
     if arguments.pixels is not None and arguments.pixels < 1:
         raise UsageError(f"--pixels {arguments.pixels}: must be at least 1")
+    dataset = _dataset(arguments.data)
     own = isinstance(model, FullyConnected | Cnn)  # trained by this project's studies, with their moments
     size = arguments.pixels or (recipe.PIXELS if isinstance(model, Cnn) else _size(model, dataset))
     mean, std = recipe.PUBLISHED_MOMENTS.get(dataset.name, (None, None)) if own else (None, None)

@@ -39,13 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
     checkout = find_checkout(Path.cwd())
     lines = list(targets(checkout))
     if arguments.word is not None:
-        studies = {} if checkout is None else dict(_names(checkout))
-        word = arguments.word.lower()
-        lines = [line for line in lines if word in " ".join((*line, studies.get(line[0], ""))).lower()]
+        lines = [line for line in lines if arguments.word.lower() in " ".join(line).lower()]
         if not lines:
             raise UsageError(f"no target speaks of {arguments.word!r}; nonideal list shows all")
     widths = [max(len(line[k]) for line in lines) for k in range(2)]
-    for name, minutes, shows in lines:
+    for name, minutes, shows, _ in lines:
         print(f"{name:{widths[0]}}  {minutes:>{widths[1]}}  {shows}")
     if checkout is None:
         print(
@@ -66,8 +64,8 @@ def find_checkout(folder: Path) -> Path | None:
     return next((place for place in (folder, *folder.parents) if (place / SNAKEFILE).is_file()), None)
 
 
-def targets(checkout: Path | None) -> Iterator[tuple[str, str, str]]:
-    """Name, minutes (empty if not measured) and one line about every target.
+def targets(checkout: Path | None) -> Iterator[tuple[str, str, str, str]]:
+    """Name, minutes (empty if not measured), one line about every target, and its study if it has one.
 
     Parameters
     ----------
@@ -80,12 +78,13 @@ def targets(checkout: Path | None) -> Iterator[tuple[str, str, str]]:
         seconds = json.loads((checkout / REFERENCE).read_text(encoding="utf-8"))
     if checkout is not None:
         every = "every result of the study {}"
-        yield from ((name, "", GROUPS.get(name, every).format(name)) for name in _groups(checkout))
-    for name in known if checkout is None else dict(_names(checkout)):
+        yield from ((name, "", GROUPS.get(name, every).format(name), "") for name in _groups(checkout))
+    studies = dict.fromkeys(known, "") if checkout is None else dict(_names(checkout))
+    for name, study in studies.items():
         target = known.get(name)
         minutes = None if target is None else target.minutes(seconds)
         shows = _caption(checkout, name) if target is None else target.shows
-        yield name, "" if minutes is None else f"{minutes:.1f} min", shows
+        yield name, "" if minutes is None else f"{minutes:.1f} min", shows, study
 
 
 def _groups(checkout: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,19 +44,18 @@ def check_table_path(path: Path | None) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse a file in a place where none can be written, before any work is done.
+    """Refuse a file in a place where none can be written, before any work is done; nothing is made.
 
     Raises
     ------
     UsageError
-        If the folder does not exist and cannot be made, or is none.
+        If the path is a folder, or its own cannot be made or written to.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{path}: its folder cannot be made ({error.strerror}); give another") from error
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; give the name of a file")
+    place = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise UsageError(f"{path}: nothing can be written in {place}; give another folder")
 
 
 def table(frame: pd.DataFrame, path: Path, declared: pa.DataFrameSchema, *, command: str) -> None:

@@ -164,7 +164,7 @@ class Settings:
             raise ValueError(f"sharpness must be a radius from 0, got {self.sharpness!r}")
         if not 0 < self.sharpness_share <= 1:
             raise ValueError(f"sharpness_share must lie in (0, 1], got {self.sharpness_share!r}")
-        if self.sharpness_share < 1 and self.copies:
+        if self.sharpness and self.sharpness_share < 1 and self.copies:
             # The first images of such a batch are those that are not augmented.
             raise ValueError(
                 f"sharpness_share goes with augmentation crop_flip or none, got {self.augmentation!r}"
