@@ -14,6 +14,7 @@ from nonideal.__main__ import COMMANDS, main, make_parser
 from nonideal.commands import compare, deploy, targets
 from nonideal.mcu.export import export, load
 from nonideal.models import saved
+from nonideal.models.cnn import cnn
 from nonideal.models.fc import fc
 from nonideal.rng import torch_stream
 from nonideal.schemas.library import DEPLOYMENT, HARDENING
@@ -152,6 +153,13 @@ def test_deploy_of_one_chip_and_of_digital_slices(command, model_file, images):
     assert status == 0 and "digital, base 4, 4 devices" in out and "±" not in out and "5 images" in out
 
 
+def test_deploy_says_what_of_a_cnn_is_on_no_chip(command, images, tmp_path):
+    settings = {"channels": 2, "widths": [5]}
+    saved.save(cnn(generator=torch_stream(1, "init"), **settings), tmp_path / "cnn.pt", "cnn", **settings)
+    status, _, err = command("deploy", "cnn.pt", "--data", images, "--chips", 1, "--images", 5)
+    assert status == 0 and "3 filter banks stay digital; the fully connected layers lie on the chips" in err
+
+
 def test_deploy_refuses(refused, model_file, taught, images, tmp_path):
     given = ("deploy", model_file, "--data", images)
     assert "ending in .csv or .parquet" in refused(*given, "--output", "t.txt")
@@ -278,7 +286,7 @@ def run_folder(tmp_path):
     names = ["track", "figure", "quantity", "kind", "published", "ours", "verdict"]
     frame = pd.DataFrame(rows, columns=names).assign(
         unit="", tolerance=0.0, interval=0.1, difference=0.0, scale="", published_scale="",
-        same_scale=[True, False, True, False], by_construction=[True, False, False, False], source="x",
+        same_scale=[True, False, True, False], by_construction=[True, False, True, False], source="x",
     )  # fmt: skip
     tables.write(frame, tmp_path / "run" / compare.TABLE, COMPARISON, provenance={})
     return tmp_path / "run"
