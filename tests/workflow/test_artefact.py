@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from data_files import pictures, write_parquet
-from snakemake_project import TINY, Project
+from snakemake_project import Project
 
 from nonideal import tables
 from nonideal.schemas.registry import declared
@@ -222,19 +222,6 @@ def test_report_holds_every_figure_table_and_caption(tiny):
     assert {"paper.pdf", "provenance.json"} <= set(names)
     assert page.count("Published claim") >= len(FIGURES)
     assert "12 Monte Carlo trials" in page  # a caption, filled in from the configuration
-
-
-def test_another_number_of_shards_leaves_no_row_twice(root, tmp_path):
-    project = Project(root, tmp_path / "project")
-    rows = []
-    for shards in (3, 2):
-        sharded = TINY | {"crossbar": TINY["crossbar"] | {"shards": shards}}
-        (project.folder / "tiny.yaml").write_text(yaml.safe_dump(sharded))
-        project.snakemake("results/tiny/crossbar/summary.parquet")
-        parts = sorted(project.result("crossbar/trials").glob("part-*.parquet"))
-        assert len(parts) == shards
-        rows.append(sum(len(pd.read_parquet(part)) for part in parts))
-    assert rows[0] == rows[1]
 
 
 def test_where_a_data_set_lies_does_not_matter(root, tmp_path):
