@@ -78,6 +78,7 @@ results/default/report.zip: results/default/paper.pdf
 	snakemake --report $@
 
 reference: setup  ## commit the reduced run and the benchmarks as reference, their numbers to the README
+	snakemake --configfile config/reduced.yaml --report results/reduced/report.zip
 	python -m nonideal.reference results/reduced results/reference
 	mkdir -p benchmarks/reference && cp benchmarks/out/*.csv benchmarks/reference/
 	python -m nonideal.readme

@@ -11,4 +11,4 @@ root = snakemake.config["data"]["root"]
 frames = recordings.prepare(
     snakemake.params.settings, snakemake.input.get("arrays"), seed=snakemake.params.seed, root=root
 )
-recordings.save(frames, snakemake.output.frames)
+recordings.save(frames, snakemake.output.frames, snakemake.params.files)

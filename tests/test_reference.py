@@ -19,6 +19,7 @@ def run(tmp_path):
     (tmp_path / "run/crossbar/trials").mkdir()
     (tmp_path / "run/crossbar/trials/part-0000.parquet").write_text("bulk")
     manifest.write(tmp_path / "run")
+    (tmp_path / "run/report.zip").write_text("of Snakemake")
     return tmp_path / "run"
 
 
@@ -47,6 +48,22 @@ def test_what_changed_since_the_run_is_not_kept(run, tmp_path):
     with pytest.raises(ValueError, match=r"a\.svg: not as .*manifest\.json lists it"):
         reference.copy(run, tmp_path / "reference")
     assert not (tmp_path / "reference").exists()
+
+
+def test_a_run_without_its_report_is_not_kept(run, tmp_path):
+    (run / "report.zip").unlink()
+    with pytest.raises(FileNotFoundError, match=r"report\.zip: make it first with snakemake --report"):
+        reference.copy(run, tmp_path / "reference")
+    assert not (tmp_path / "reference").exists()
+
+
+def test_the_committed_reference_is_what_a_run_would_leave(root):
+    folder = root / "results/reference"
+    kept = {pattern: {path for path in folder.glob(pattern) if path.is_file()} for pattern in reference.KEPT}
+    assert all(kept.values())
+    made = {folder / name for name in (reference.REPORT, manifest.NAME, "timings.json")}
+    assert {path for path in folder.rglob("*") if path.is_file()} == set.union(made, *kept.values())
+    assert reference.REPORT in manifest.read(folder)
 
 
 def test_the_committed_reference_is_intact(root):

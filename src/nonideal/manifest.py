@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -42,8 +42,15 @@ def listed(run: str | os.PathLike[str]) -> list[str]:
     return sorted(found)
 
 
-def write(run: str | os.PathLike[str]) -> dict[str, Any]:
+def write(run: str | os.PathLike[str], *, also: Sequence[str] = ()) -> dict[str, Any]:
     """Write ``manifest.json`` into a run's folder; return its content.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    also
+        Paths to list beside those that `listed` finds.
 
     Raises
     ------
@@ -53,7 +60,7 @@ def write(run: str | os.PathLike[str]) -> dict[str, Any]:
     run = Path(run)
     entries = {
         path: {"bytes": (run / path).stat().st_size, "sha256": files.sha256(run / path)}
-        for path in listed(run)
+        for path in sorted({*listed(run), *also})
     }
     if not entries:
         raise ManifestError(f"{run}: no results to list; build the run first with snakemake")

@@ -31,8 +31,10 @@ from nonideal.schemas.registry import declared
 
 ROOT = Path(__file__).parents[2]
 
-# Small and worth reading. Trials and trained networks stay out: a command makes them again.
+# Worth reading and small, and the networks that take hours. Trials of the crossbar, programs and other networks
+# stay out: a command makes them again.
 KEPT = (
+    "index.html",
     "provenance.json",
     "sbom.json",
     "licences.csv",
@@ -45,15 +47,25 @@ KEPT = (
     "capacity/*.parquet",
     "quantscale/*.parquet",
     "cnn/*.parquet",
-    "networks/*.parquet",
-    "regularised/*.parquet",
+    "flash/**/*.parquet",
+    "networks/**/*.parquet",
+    "networks/**/network.pt",
+    "regularised/**/*.parquet",
     "spiking/*.parquet",
+    "spiking/*/history.parquet",
     "fpga/*.parquet",
+    "fpga/**/nextpnr.log",
+    "fpga/**/pins.pcf",
+    "fpga/**/cells.json",
     "tables/*.csv",
+    "tables/*.html",
     "figures/*.svg",
     "figures/*.png",
+    "figures/*.pdf",
     "figures/*.csv",
+    "figures/*.html",
 )
+REPORT = "report.zip"  # made by ``snakemake --report`` when a run is whole, so its manifest does not list it
 COMPARED = "compare_published.parquet"
 PAPER, PROVENANCE = "paper.pdf", "provenance.json"
 CROSSBAR_TRIALS = "crossbar/trials"
@@ -77,6 +89,9 @@ def copy(run: Path, reference: Path) -> list[Path]:
             raise FileNotFoundError(f"{run / pattern}: nothing there; build the run first with snakemake")
         files += found
     _check(run, files)
+    if not (report := run / REPORT).exists():
+        raise FileNotFoundError(f"{report}: make it first with snakemake --report {report}")
+    files.append(report)
     if (size := sum(path.stat().st_size for path in files)) > LIMIT_BYTES:
         raise ValueError(f"{run}: the parts to keep take {size} bytes, more than {LIMIT_BYTES}")
     reference.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +103,7 @@ def copy(run: Path, reference: Path) -> list[Path]:
             shutil.copyfile(path, target)
         text = json.dumps(timings(run / "benchmarks"), indent=2, sort_keys=True) + "\n"
         (fresh / "timings.json").write_text(text, encoding="utf-8")
-        manifest.write(fresh)
+        manifest.write(fresh, also=[REPORT])
         if reference.exists():
             reference.replace(Path(folder) / "old")
         fresh.replace(reference)
@@ -135,7 +150,7 @@ def add(run: Path, reference: Path, patterns: Sequence[str]) -> list[Path]:
     if (reference / COMPARED).exists():
         compare_again(run, reference)
         _record(run, reference, [path.relative_to(run) for path in files])
-    manifest.write(reference)
+    manifest.write(reference, also=[REPORT] if (reference / REPORT).exists() else [])
     return files
 
 

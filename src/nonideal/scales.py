@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# Names of data sets and networks in the descriptions of scale, without hyphens and blanks.
+# Names of data sets and networks in descriptions of scale, without hyphens, blanks and underscores in them.
 NAMES = re.compile(
-    r"\b(digits|mnist|emnist|nmnist|cifar10(?:dvs)?|ncaltech101|imagenet|synthetic|resnet\d+|vgg\d+|densenet\d+)\b"
+    r"\b(digits|mnist|emnist\w*|nmnist|cifar10(?:dvs)?|ncaltech101|imagenet(?:64)?|synthetic|resnet\d+|vgg\d+"
+    r"|densenet\d+)\b"
 )
 
 
@@ -18,7 +19,9 @@ def same(ours: str, published: str) -> bool:
 
 
 def _names(scale: str) -> set[str]:
-    return set(NAMES.findall(re.sub(r"(?<=\w)[- ](?=\d|mnist|caltech|dvs)", "", scale.lower())))
+    joined = re.sub(r"_|(?<=\w)-(?=mnist|caltech|dvs)", "", scale.lower())
+    joined = re.sub(r"(cifar|caltech|resnet|densenet|vgg)[- ](?=\d)", r"\1", joined)  # not "MNIST 16x16"
+    return set(NAMES.findall(joined))
 
 
 def describe(config: Mapping[str, Any]) -> dict[str, str]:

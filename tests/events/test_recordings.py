@@ -11,7 +11,7 @@ from test_event_files import recording
 from nonideal import events
 from nonideal.data import DataError
 from nonideal.events import atis, datasets, saccades
-from nonideal.spiking.recordings import source_files
+from nonideal.spiking.recordings import Frames, prepare, recorded_files, save, source_files
 
 
 def test_a_recording_refuses_pixels_outside_and_falling_time():
@@ -140,6 +140,54 @@ def test_files_are_found_by_list(tmp_path):
     table.write_text("name\n2\n")
     with pytest.raises(DataError, match="recording and label"):
         datasets.find("nmnist", tmp_path)
+    table.write_text("recording,label\n2,8\n1\n")
+    with pytest.raises(DataError, match="line 3 without"):
+        datasets.find("nmnist", tmp_path)
+    table.write_text("recording,label\n2,8\n1,3\n2,3\n")
+    with pytest.raises(DataError, match="2 more than once"):
+        datasets.find("nmnist", tmp_path)
+
+
+def test_another_label_is_another_source(tmp_path):
+    folder = tmp_path / "nmnist-small"
+    for k in (1, 2):
+        atis.write(folder / f"recordings/{k}.bin", recording(k, 34, 34))
+    (folder / "labels.csv").write_text("recording,label\n1,3\n2,8\n")
+    before = source_files("nmnist", tmp_path)
+    assert [entry[0] for entry in before] == ["1.bin", "2.bin"] and [entry[2] for entry in before] == [
+        "3",
+        "8",
+    ]
+    (folder / "labels.csv").write_text("recording,label\n1,8\n2,3\n")
+    assert source_files("nmnist", tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 500}, r"1\.bin: expected a recording for 500 frames, .*spiking.events.steps"),
+        ({"recordings": 3}, r"expected spiking.events.recordings = 3 recordings, found 2"),
+    ],
+)
+def test_recordings_that_do_not_suffice_are_named(tmp_path, settings, message):
+    folder = tmp_path / "nmnist-small"
+    for k in (1, 2):
+        atis.write(folder / f"recordings/{k}.bin", recording(k, 34, 34))
+    (folder / "labels.csv").write_text("recording,label\n1,3\n2,8\n")
+    config = {"source": "nmnist", "recordings": 0, "split": "count", "steps": 2, "size": 34}
+    assert len(prepare(config, None, seed=0, root=tmp_path).labels) == 2
+    with pytest.raises(DataError, match=message):
+        prepare(config | settings, None, seed=0, root=tmp_path)
+
+
+def test_frames_remember_their_files(tmp_path):
+    frames = Frames(np.zeros((1, 2, 3, 3), np.uint16), np.zeros(1, np.int64))
+    path = tmp_path / "frames.npz"
+    assert recorded_files(path) == []
+    save(frames, path, [["1.bin", 7, "3"]])
+    assert recorded_files(path) == [["1.bin", 7, "3"]]
+    path.write_bytes(b"PK")
+    assert recorded_files(path) == []
 
 
 def test_missing_events_say_where_they_should_be(tmp_path, monkeypatch):

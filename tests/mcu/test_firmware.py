@@ -20,6 +20,7 @@ def test_python_host_and_firmware_agree(engine, tmp_path, name, kernel):
     result = measure(made, images(120), tmp_path, engine=engine, seed=1, cycle_images=3)
     assert result.images == len(images(120)) + 2 * 33 + 3 * 50 + 256
     assert result.firmware.flash == (tmp_path / "firmware.bin").stat().st_size <= 16 * 1024
+    assert f"{result.firmware.flash} of 16384 bytes" in result.firmware.report.read_text()
     assert result.firmware.ram + result.stack <= 2 * 1024
     assert result.stack <= result.firmware.stack
     row = result.row(made)

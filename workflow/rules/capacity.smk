@@ -27,6 +27,7 @@ rule capacity:
         timing_of("capacity")
     threads: TRAINING["threads"]
     resources:
+        **accelerator(TRAINING),
         mem_mb=4000,
         runtime=240,
     params:
@@ -54,6 +55,7 @@ rule quantscale:
         timing_of("quantscale")
     threads: TRAINING["threads"]
     resources:
+        **accelerator(TRAINING),
         mem_mb=4000,
         runtime=240,
     params:

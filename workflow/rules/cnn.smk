@@ -32,6 +32,7 @@ rule train_cnn:
         channels=r"\d+",
     threads: CNN["threads"]
     resources:
+        **accelerator(TRAINING),
         mem_mb=4000,
         runtime=240,
     params:

@@ -27,6 +27,7 @@ rule train_widths:
         format="|".join(OTHER_WIDTHS) or "none",
     threads: TRAINING["threads"]
     resources:
+        **accelerator(TRAINING),
         mem_mb=4000,
         runtime=240,
     params:

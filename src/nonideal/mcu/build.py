@@ -178,5 +178,5 @@ def firmware(
     with atomic(built["bin"]) as temporary:
         temporary.write_bytes(image)
     write_text(built["hex"], elf.intel_hex(image))
-    write_text(built["txt"], elf.report(sizes, memory))
+    write_text(built["txt"], elf.report(sizes, len(image), memory))
     return Firmware(*built.values(), flash=len(image), ram=elf.static_ram(sizes), stack=memory.stack)

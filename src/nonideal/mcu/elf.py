@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 FLAG_RVC, FLAG_RVE = 0x1, 0x8  # e_flags, RISC-V ELF psABI
 ALLOCATED, EXECUTABLE = 0x2, 0x4  # sh_flags SHF_ALLOC, SHF_EXECINSTR
 CODE = (".text", ".ramcode")
-IN_FLASH = (".text", ".rodata", ".ramcode", ".data")
 IN_RAM = (".ramcode", ".data", ".bss")
 MISSING_REGISTERS = frozenset({"a6", "a7", *(f"s{k}" for k in range(2, 12)), *(f"t{k}" for k in range(3, 7))})
 M_EXTENSION = frozenset({"mul", "mulh", "mulhsu", "mulhu", "div", "divu", "rem", "remu"})
@@ -190,9 +189,9 @@ def intel_hex(image: bytes) -> str:
     return "".join(f":{(line + bytes([-sum(line) & 255])).hex().upper()}\n" for line in lines)
 
 
-def report(sizes: dict[str, int], target: Target) -> str:
-    """Sizes as text."""
-    flash, ram = sum(sizes.get(name, 0) for name in IN_FLASH), static_ram(sizes)
+def report(sizes: dict[str, int], flash: int, target: Target) -> str:
+    """Sizes as text: of sections, and of the image in flash with what lies between them."""
+    ram = static_ram(sizes)
     lines = [f"{name:10}{size:8} bytes" for name, size in sizes.items()]
     lines.append(f"{'flash':10}{flash:8} of {target.flash} bytes")
     lines.append(f"{'ram':10}{ram:8} of {target.ram} bytes, and {target.stack} reserved for the stack")

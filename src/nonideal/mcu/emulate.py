@@ -94,7 +94,8 @@ class Emulator:
         Raises
         ------
         FirmwareError
-            If the image does not fit or the firmware fails.
+            If the image is larger than the room for it, or the firmware fails. The firmware does not say how
+            many inputs it has: of a smaller one the rest is what the last inference left.
         """
         if image.dtype != np.int8 or image.size > self._image[1]:
             raise FirmwareError(

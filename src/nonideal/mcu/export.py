@@ -159,12 +159,13 @@ def export(
         raise ValueError(f"kernel {kernel!r} is not known; kernels are {', '.join(LAYOUTS)}")
     network = model if isinstance(model, IntegerNetwork) else from_model(model)
     if isinstance(images, np.ndarray) and images.dtype == np.int8:
-        integers = images.reshape(len(images), -1)
+        integers = images.reshape(len(images), images[0].size if len(images) else 0)
     else:
         integers = quantise_images(images)
     if integers.shape[1] != network.sizes[0] or not len(integers):
         raise ValueError(
-            f"layer 1 has {network.sizes[0]} inputs, the images have {integers.shape[1]} pixels each"
+            f"the network takes images of {network.sizes[0]} pixels; "
+            f"got {len(integers)} images of {integers.shape[1]}"
         )
     limits.check_engine(network, kernel)
     if target is not None:

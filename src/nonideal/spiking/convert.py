@@ -9,33 +9,29 @@ import torch
 from torch import Tensor, nn
 
 from nonideal.models.spiking import SpikingNetwork
-from nonideal.quantize import attach, fixed_point, formats, twn
+from nonideal.quantize import attach, fixed_point, twn
 from nonideal.quantize.attach import FormatQuantiser
 from nonideal.spiking import integer
 from nonideal.spiking.neurons import LIF
+from nonideal.spiking.packing import LEVELS
 
 FLOAT_BITS = 32.0  # of a weight in single precision
 GREY = 2**integer.PIXEL_BITS  # what an input of 1 stands for
 
 
-def levels_of(weight_format: str) -> tuple[int, ...]:
-    """Levels of a weight format in integer units: fixed point, ternary weight networks, or a scaled grid.
+def bits_of(weight_format: str) -> float:
+    """Information per weight, in bit; 32 for ``float``.
 
     Raises
     ------
     ValueError
         If the format is unknown.
     """
-    if weight_format in fixed_point.FIXED_POINT:
-        return fixed_point.FIXED_POINT[weight_format].levels
-    if weight_format == twn.NAME:
-        return twn.TernaryQuantiser.format.levels
-    return formats.get_format(weight_format).levels
-
-
-def bits_of(weight_format: str) -> float:
-    """Information per weight, in bit; 32 for ``float``."""
-    return FLOAT_BITS if weight_format == "float" else math.log2(len(levels_of(weight_format)))
+    if weight_format == "float":
+        return FLOAT_BITS
+    if weight_format not in LEVELS:
+        raise ValueError(f"unknown weight format {weight_format!r}; formats are float, {', '.join(LEVELS)}")
+    return math.log2(len(LEVELS[weight_format]))
 
 
 def quantiser(weight: Tensor, weight_format: str, *, trained: bool) -> nn.Module:

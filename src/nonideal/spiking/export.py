@@ -24,6 +24,7 @@ from nonideal.spiking.packing import pack, stored_bits
 
 VERSION = 1
 GOLDEN = 4  # inputs kept of those given
+COUNTED = 2**16 - 1  # `uint16_t` of inputs, outputs and steps in `nonideal.h` and `nonideal_snn.h`
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +112,17 @@ def export(network: SpikingNetwork, inputs: np.ndarray) -> Export:
     Raises
     ------
     ValueError
-        If a format has no kernel, a weight is none of its levels, or the inputs do not fit.
+        If a format has no kernel, a weight is none of its levels, the inputs do not fit, or a layer is larger
+        or the steps are more than the engine's 16 bits count; the message names layer and limit.
     """
+    if network.steps > COUNTED:
+        raise ValueError(f"{network.steps} steps: the engine counts {COUNTED}")
+    for k, layer in enumerate(network.layers, 1):
+        if max(layer.inputs, layer.outputs) > COUNTED:
+            raise ValueError(
+                f"layer {k} has {layer.inputs} inputs and {layer.outputs} outputs: "
+                f"the engine counts {COUNTED} of each"
+            )
     return Export(network, np.ascontiguousarray(inputs[:GOLDEN]))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ class Frames(NamedTuple):
 def source_files(
     source: str, root: str | os.PathLike[str] | None = None, *, required: bool = False
 ) -> list[list[Any]]:
-    """Names and sizes of the files a source is read from; none for the synthetic one or if there are none.
+    """Name, size and class of each file a source is read from; the synthetic one has none.
 
     Raises
     ------
@@ -37,7 +38,12 @@ def source_files(
     """
     look = datasets.require if required else datasets.find
     files = None if source == SYNTHETIC else look(source, root)
-    return sorted([path.name, path.stat().st_size] for path in (files.paths if files else ()))
+    if files is None:
+        return []
+    return sorted(
+        [path.name, path.stat().st_size, files.class_names[label]]
+        for path, label in zip(files.paths, files.labels, strict=True)
+    )
 
 
 def prepare(
@@ -63,18 +69,22 @@ def prepare(
     Raises
     ------
     DataError
-        If there are no recordings, or one is damaged.
-    ValueError
-        If the recordings cannot be cut as asked.
+        If there are no recordings, fewer than asked for, or one is damaged or cannot be cut as asked.
     """
-    found, labels = _recordings(config, pictures, seed, root)
+    places, found, labels = _recordings(config, pictures, seed, root)
     size, steps = config["size"], config["steps"]
     cut = SPLITS[config["split"]]
     frames = np.empty((len(labels), steps, 2, size, size), np.uint16)
-    for index, recording in enumerate(found):
+    for index, (place, recording) in enumerate(zip(places, found, strict=True)):
         if (recording.width, recording.height) != (size, size):
             recording = recording.resized(size, size)
-        frames[index] = cut(recording, steps)
+        try:
+            frames[index] = cut(recording, steps)
+        except ValueError as error:
+            remedy = "Change spiking.events.steps or spiking.events.split, or leave the recording out."
+            raise DataError(
+                place, f"a recording for {steps} frames", f"one that fails: {error}", remedy
+            ) from error
     return Frames(frames.reshape(len(labels), steps * 2, size, size), labels)
 
 
@@ -83,27 +93,47 @@ def _recordings(
     pictures: str | os.PathLike[str] | None,
     seed: int,
     root: str | os.PathLike[str] | None,
-) -> tuple[Iterator[Recording], np.ndarray]:
-    """Recordings of the configured source, as many as it asks for, and their labels."""
-    source, count = config["source"], config["recordings"]
+) -> tuple[Sequence[str | os.PathLike[str]], Iterator[Recording], np.ndarray]:
+    """Names and recordings of the configured source, as many as it asks for, and their labels."""
+    source = config["source"]
     if source == SYNTHETIC:
         dataset = load(pictures)
         images = np.concatenate((dataset.train_images, dataset.test_images))
         labels = np.concatenate((dataset.train_labels, dataset.test_labels))
-        chosen = stratified_choice(labels, min(count or len(labels), len(labels)), seed, "spiking", "events")
+        chosen = _chosen(config, labels, str(pictures), seed)
         made = (saccades.record(images[index, 0], seed=seed, index=int(index)) for index in chosen)
-        return made, labels[chosen]
+        return [f"{pictures}, image {index}" for index in chosen], made, labels[chosen]
     files = datasets.require(source, root)
-    total = len(files.labels)
-    chosen = stratified_choice(files.labels, min(count or total, total), seed, "spiking", "events")
+    chosen = _chosen(config, files.labels, files.paths[0].parent, seed)
     part = datasets.Files(tuple(files.paths[k] for k in chosen), files.labels[chosen], files.class_names)
-    return datasets.recordings(source, part), part.labels
+    return part.paths, datasets.recordings(source, part), part.labels
 
 
-def save(frames: Frames, path: str | os.PathLike[str]) -> None:
-    """Write frames into one compressed file."""
+def _chosen(
+    config: Mapping[str, Any], labels: np.ndarray, place: str | os.PathLike[str], seed: int
+) -> np.ndarray:
+    """Indices of as many recordings as are asked for, int64 [n]."""
+    asked = config["recordings"]
+    if asked > len(labels):
+        expected = f"spiking.events.recordings = {asked} recordings"
+        raise DataError(place, expected, str(len(labels)), "Lower it (0: all of them), or add recordings.")
+    return stratified_choice(labels, asked or len(labels), seed, "spiking", "events")
+
+
+def save(frames: Frames, path: str | os.PathLike[str], sources: list[list[Any]] | None = None) -> None:
+    """Write frames into one compressed file, and beside them what `source_files` said of their files."""
     with atomic(path) as temporary:
-        np.savez_compressed(temporary, frames=frames.frames, labels=frames.labels)
+        listed = np.array(json.dumps(sources or []))
+        np.savez_compressed(temporary, frames=frames.frames, labels=frames.labels, sources=listed)
+
+
+def recorded_files(path: str | os.PathLike[str]) -> list[list[Any]]:
+    """What `source_files` said when these frames were made, for when the files are gone."""
+    try:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return json.loads(str(arrays["sources"]))
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return []  # made anew, or missed by name
 
 
 def read(path: str | os.PathLike[str]) -> Frames:
@@ -140,7 +170,9 @@ def folds(labels: np.ndarray, count: int, *, generator: np.random.Generator) -> 
         If there are fewer recordings than folds.
     """
     if not 2 <= count <= len(labels):
-        raise ValueError(f"cannot divide {len(labels)} recordings into {count} folds")
+        raise ValueError(
+            f"cannot divide {len(labels)} recordings into {count} folds: lower spiking.events.folds"
+        )
     order = generator.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     result = np.empty(len(labels), np.int64)
