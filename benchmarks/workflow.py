@@ -30,6 +30,7 @@ ADAPTERS = {
     "provenance": "run_provenance",
     "train_float": "train",
     "train_other": "train_network",
+    "train_teacher": "train_network",
 }
 REPEATS = 2
 

@@ -13,7 +13,7 @@ from nonideal.schemas.published import COMPARISON
 params = snakemake.params
 made = json.loads(Path(snakemake.input.provenance).read_text(encoding="utf-8"))["tables"]
 page.write(
-    page.Run(params.figures, params.tables, snakemake.config, made, params.configfile),
+    page.Run(params.figures, params.tables, snakemake.config, made, params.command),
     tables.read(snakemake.input.compared, COMPARISON),
     results=Path(snakemake.output[0]).parent,
     report=Path(snakemake.input.template).parent,

@@ -12,5 +12,5 @@ typesetting.compile_paper(
     snakemake.input.source,
     snakemake.output[0],
     results=Path(snakemake.output[0]).parent,
-    config=snakemake.params.config,
+    config=dict(snakemake.params.config) | {"command": snakemake.params.command},
 )

@@ -366,22 +366,6 @@ def test_what_no_run_answers_is_not_run(listed, ours, change):
     assert row["published"] == 0.1 and row["published_scale"] == "100 trials"
 
 
-def test_loader_is_called_once_and_may_find_nothing(listed, ours):
-    calls = []
-
-    def load():
-        calls.append(1)
-        return ours
-
-    def missing():
-        raise FileNotFoundError("u.parquet")
-
-    published = listed({}, {"quantity": "second"}, {"quantity": "third", "table": "u.parquet"})
-    frame = compare.compare(published, {"t.parquet": load, "u.parquet": missing}, SCALE)
-    assert frame["verdict"].tolist() == ["inside", "inside", "not run"]
-    assert len(calls) == 1
-
-
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -2,11 +2,15 @@ import copy
 from itertools import pairwise
 
 import pytest
+import torch
 import yaml
 from snakemake.utils import update_config
 
 from nonideal.config import ConfigError, validate
+from nonideal.conflicts import NOT_CLIPPED
 from nonideal.pcm.networks import GROUP
+from nonideal.quantize.clipping import CLIPPINGS
+from nonideal.quantize.formats import FORMATS
 from nonideal.schemas.network_history import NETWORKS
 from nonideal.sections import CHIP_GROUP, ON_CHIPS, chip_shard, groups_of, kind_of, other_section
 
@@ -197,6 +201,34 @@ def test_shipped_runs_have_names_of_their_own(root):
             r"spiking.regularised.seeds = 6: at most one for each float network, spiking.seeds = 5",
         ),
         ("spiking.regularised.faults.bits", [4, 3], r"spiking.regularised.faults.bits: 3 not among spiking."),
+        (
+            "spiking.events",
+            {"network": "spiking_vgg11", "size": 31},
+            r"spiking.events.size = 31: spiking_vgg11 needs at least 32 pixels",
+        ),
+        (
+            "regularised",
+            {"model": "resnet18", "width": 32},
+            r"regularised.width = 32: resnet18 has 64 channels",
+        ),
+        (
+            "regularised",
+            {"model": "vgg13", "dataset": "mnist"},
+            r"regularised.model = vgg13: needs images of 32 pixels, not those of mnist",
+        ),
+        ("regularised.methods", ["multiplier"], r"regularised.methods = .*: contains .*fixed"),
+        ("regularised.methods", ["fixed"], r"regularised.methods = .*: contains .*multiplier"),
+        (
+            "capacity",
+            {"widths": [8, 16], "seeds": 1},
+            r"capacity.widths times capacity.seeds = 2: a line is fitted to 3 networks",
+        ),
+        (
+            "quantscale",
+            {"format": "nf4", "references": ["octav"]},
+            r"quantscale.references: octav is not defined for nf4; use mse",
+        ),
+        ("training.clipping", {"4bit": "mean"}, r"training.clipping.4bit: mean is not defined for 4bit"),
         ("seed", -1, r"seed = -1: minimum 0"),
         ("data.root", 3, r"data.root = 3: expected string or null"),
     ],
@@ -282,6 +314,17 @@ def test_what_a_configuration_knows_of_the_networks():
         assert all(stop == first for (_, stop), (first, _) in pairwise(ends))
         assert all(first < stop and first % GROUP == 0 for first, stop in ends)
     assert [groups_of(chips) for chips in (1, 5, 6, 10, 11)] == [1, 1, 2, 2, 3]
+
+
+def test_clippings_that_a_configuration_refuses_are_those_that_fail():
+    weights = torch.linspace(-1, 1, 64).reshape(1, 64)
+    for clipping, refused in NOT_CLIPPED.items():
+        for name, fmt in FORMATS.items():
+            if name in refused:
+                with pytest.raises(ValueError, match=f"clipping '{clipping}'"):
+                    CLIPPINGS[clipping](weights, fmt)
+            else:
+                assert CLIPPINGS[clipping](weights, fmt) > 0
 
 
 def test_a_network_continued_by_a_shallower_one_is_named(root):

@@ -1,7 +1,10 @@
 """Lock, environment.yml and pyproject.toml say the same."""
 
+import ast
+import importlib.metadata
 import os
 import re
+import sys
 import tomllib
 
 import pytest
@@ -35,6 +38,26 @@ def test_every_requirement_is_locked_inside_its_range(project, lock):
             assert version in requirement.specifier, f"{text} excludes the locked {version}: make lock"
 
 
+def test_every_import_is_a_requirement(root, project):
+    """What another package brings along today it may drop tomorrow."""
+    wanted = {Requirement(text).name for text in project["project"]["dependencies"]}
+    packages = importlib.metadata.packages_distributions()
+    own = {"nonideal", "adapter"} | sys.stdlib_module_names
+    for path in (*root.glob("src/**/*.py"), *root.glob("scripts/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            else:
+                continue
+            for name in {name.partition(".")[0] for name in names} - own:
+                brought = {part.lower().replace("_", "-") for part in packages.get(name, [name])}
+                assert brought & wanted, (
+                    f"{path.relative_to(root)} imports {name}: add {brought} to pyproject"
+                )
+
+
 def test_every_pin_has_hashes(lock):
     assert len(lock) > 50
     for name, versions in lock.items():
@@ -43,8 +66,6 @@ def test_every_pin_has_hashes(lock):
 
 
 def test_installed_is_what_is_locked(lock, project):
-    import importlib.metadata
-
     for text in project["project"]["dependencies"]:
         name = Requirement(text).name
         versions = {version for version, _ in lock[name]}

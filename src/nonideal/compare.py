@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,10 @@ QUERY_ERRORS = (
     NameError, SyntaxError, TypeError, ValueError, KeyError, AttributeError, NotImplementedError,
 )  # fmt: skip
 
-Table = pd.DataFrame | Callable[[], pd.DataFrame]
-
 
 def compare(
     published: pd.DataFrame,
-    tables: Mapping[str, Table],
+    tables: Mapping[str, pd.DataFrame],
     scale: Mapping[str, str],
     trials: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
@@ -48,8 +46,7 @@ def compare(
     published
         Values as `nonideal.published.read_published` returns them; the index is the line in the file.
     tables
-        Path below the run's results, as in column `table`, to the table, or to a function of no arguments
-        that reads it (called at most once; FileNotFoundError means that the table does not exist).
+        Path below the run's results, as in column `table`, to the table; those that do not exist left out.
     scale
         Track to the scale of our run in words; empty for tracks that are not named.
     trials
@@ -67,15 +64,12 @@ def compare(
         If a query is not readable, selects more than one row or names an unknown column, a value is not a
         number, or the trials given for a table lack one of its means.
     """
-    loaded: dict[str, pd.DataFrame | None] = {}
     # Indexed once: 1.5 million trials are looked up in microseconds, but searched in tenths of a second.
     indexed = {name: frame.set_index(CROSSBAR_KEY).sort_index() for name, frame in (trials or {}).items()}
     rows = []
     for line, row in zip(published.index, published.to_dict("records"), strict=True):
         name = row["table"]
-        if name and name not in loaded:
-            loaded[name] = _load(tables.get(name))
-        frame = loaded[name] if name else None
+        frame = tables.get(name)
         found = None if frame is None else _ours(line, row, frame, indexed.get(name))
         ours, low, high = (math.nan,) * 3 if found is None else found
         rows.append(
@@ -119,16 +113,6 @@ def verdict(ours: float, low: float, high: float, *, kind: str, published: float
     if lowest <= low and high <= highest:
         return "inside"
     return "undecided" if low <= highest and high >= lowest else "outside"
-
-
-def _load(table: Table | None) -> pd.DataFrame | None:
-    """Table itself; None if it does not exist."""
-    if table is None or isinstance(table, pd.DataFrame):
-        return table
-    try:
-        return table()
-    except FileNotFoundError:
-        return None
 
 
 def _place(row: Mapping[str, Any]) -> str:

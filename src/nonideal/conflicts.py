@@ -7,8 +7,20 @@ from typing import Any
 
 from nonideal.sections import CHIP_GROUP, ON_CHIPS, groups_of, kind_of
 
-# Of `models.airbench`, which this module does not load: reading a configuration must not take seconds.
-AIRBENCH_PIXELS = 9
+# Of modules that this one does not load: reading a configuration must not take seconds.
+AIRBENCH_PIXELS = 9  # `models.airbench`
+TORCHVISION_WIDTH = 64  # `models.large`
+LARGE_IMAGES = (
+    "cifar10",
+    "imagenet64",
+)  # data sets of at least 32 x 32 pixels, as `vgg13` and `spiking_vgg11` need
+VGG_PIXELS = 32
+# Formats that a clipping is not defined for: `quantize.clipping`.
+NOT_CLIPPED = {
+    "octav": ("nf4", "fp130"),
+    "mean": ("4bitsym", "4bit", "8bit", "fp130", "nf4"),
+}
+FITTED = 3  # networks that `capacity.fit` needs of each format
 
 
 def conflicts(config: Mapping[str, Any]) -> Iterator[str]:
@@ -20,6 +32,7 @@ def conflicts(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _teacher_conflicts(config["networks"])
     yield from _spiking_conflicts(config["spiking"])
     yield from _regularised_conflicts("regularised", config["regularised"])
+    yield from _regularised_model_conflicts(config["regularised"])
     yield from _fpga_conflicts(config)
 
 
@@ -58,6 +71,14 @@ def _training_conflicts(config: Mapping[str, Any]) -> Iterator[str]:
             )
     if training["scale_range"][0] > training["scale_range"][1]:
         yield f"training.scale_range = {training['scale_range']}: the smaller end comes first"
+    clippings = [(f"training.clipping.{name}", name, choice) for name, choice in training["clipping"].items()]
+    scan, capacity = config["quantscale"], config["capacity"]
+    clippings += [("quantscale.references", scan["format"], choice) for choice in scan["references"]]
+    for key, name, choice in clippings:
+        if name in NOT_CLIPPED.get(choice, ()):
+            yield f"{key}: {choice} is not defined for {name}; use mse"
+    if (count := len(capacity["widths"]) * capacity["seeds"]) < FITTED:
+        yield f"capacity.widths times capacity.seeds = {count}: a line is fitted to {FITTED} networks or more"
     if training["milestones"] != sorted(training["milestones"]):
         yield f"training.milestones = {training['milestones']}: must ascend"
 
@@ -185,6 +206,8 @@ def _layers(architecture: str) -> int:
 
 def _spiking_conflicts(spiking: Mapping[str, Any]) -> Iterator[str]:
     events, regularised = spiking["events"], spiking["regularised"]
+    if events["network"] == "spiking_vgg11" and events["size"] < VGG_PIXELS:
+        yield f"spiking.events.size = {events['size']}: spiking_vgg11 needs at least {VGG_PIXELS} pixels"
     copies = 1 + events["augmented_copies"]
     if events["batch_size"] % copies:
         yield (
@@ -211,6 +234,14 @@ def _regularised_conflicts(where: str, regularised: Mapping[str, Any]) -> Iterat
             yield (
                 f"{where}.{study}.bits: {', '.join(map(str, missing))} not among {where}.qat.bits = {trained}"
             )
+
+
+def _regularised_model_conflicts(regularised: Mapping[str, Any]) -> Iterator[str]:
+    model, width = regularised["model"], regularised["width"]
+    if model in ("resnet18", "resnet50") and width != TORCHVISION_WIDTH:
+        yield f"regularised.width = {width}: {model} has {TORCHVISION_WIDTH} channels in its first stage"
+    if model == "vgg13" and regularised["dataset"] not in LARGE_IMAGES:
+        yield f"regularised.model = vgg13: needs images of 32 pixels, not those of {regularised['dataset']}"
 
 
 def _fpga_conflicts(config: Mapping[str, Any]) -> Iterator[str]:

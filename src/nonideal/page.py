@@ -68,14 +68,14 @@ class Run(NamedTuple):
     """What the workflow knows of a run.
 
     Tables by figure and parameter, source by table, configuration, and of each table, by its path, what the
-    run's provenance records: ``commit`` and ``time_utc``.
+    run's provenance records: ``commit`` and ``time_utc``. Command that makes the run.
     """
 
     figures: Mapping[str, Mapping[str, str]]
     tables: Mapping[str, str]
     config: Mapping[str, Any]
     made: Mapping[str, Mapping[str, Any]]
-    configfile: str = ""
+    command: str = "snakemake --cores all"
 
 
 def write(
@@ -120,7 +120,7 @@ def write(
     page = environment.from_string((report / "page.html").read_text(encoding="utf-8")).render(
         run=run.config["run"],
         seed=run.config["seed"],
-        configfile=run.configfile,
+        command=run.command,
         made=made_text(run.made),
         question=(report / "workflow.rst").read_text(encoding="utf-8").split("?")[0] + "?",
         figures=run.figures,

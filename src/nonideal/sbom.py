@@ -123,7 +123,7 @@ def _reference(name: str, distribution: Distribution) -> str:
 
 
 def licences() -> str:
-    """Packages, versions, licences and homepages as CSV."""
+    """Packages, versions and licences as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("package", "version", "licence"))

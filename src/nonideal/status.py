@@ -42,7 +42,7 @@ class Job:
     log
         Its log.
     seconds
-        How long it took, or has been running or was running when it stopped.
+        How long it took; of an unfinished one, the time since it last wrote to its log.
     text
         Last lines of the log of a failed job, the progress bar of others; may be empty.
     """

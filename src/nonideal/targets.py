@@ -20,7 +20,7 @@ class Target(NamedTuple):
     place
         Figure or track in the list of published values; empty if none is compared.
     rules
-        Rules whose jobs it needs, data sets apart.
+        All rules whose jobs it needs, data sets apart (of networks that are taught, teachers apart).
     example
         Quantity in the list of published values, at `place`, that stands for the target.
     """
@@ -50,14 +50,15 @@ class Target(NamedTuple):
 
 
 CROSSBAR = ("crossbar_trials", "crossbar_summary")
-TRAINING = ("train", "post_training", "accuracy")
-FIRMWARE = ("firmware_format", "firmware_tables")
-CNN = ("train_cnn", "firmware_cnn", "cnn_tradeoff")
+TRAINING = ("train", "train_float", "post_training", "accuracy")
+FIRMWARE = (*TRAINING, "train_widths", "firmware_format", "firmware_tables", "formats")
+CNN = (*FIRMWARE, "train_cnn", "firmware_cnn", "cnn_tradeoff")
 NETWORKS = ("train_network", "network_references", "network_chips", "network_summary")
-REGULARISED = ("regularised_float", "regularised_qat", "regularised_summary")
-VARIABILITY = (*REGULARISED, "regularised_faults", "regularised_variability")
+QUANTISED = ("regularised_float", "regularised_qat")
+INSPECTION = (*QUANTISED, "regularised_inspection")
+REGULARISED = (*QUANTISED, "regularised_faults", "regularised_variability", "regularised_summary")
 SPIKING_CELLS = ("spiking_multiplier", "spiking_faults", "spiking_variability", "spiking_cells")
-SPIKING = ("spiking_float", "spiking_format", "spiking_precision")
+SPIKING = ("spiking_float", "spiking_format", "spiking_verify")
 TARGETS = (
     Target(
         "figure_4a",
@@ -91,11 +92,14 @@ TARGETS = (
         "table_eq8",
         "simulation over Eq. 8 for every configuration",
         "Eq. 8",
-        (*CROSSBAR, "crossbar_eq8"),
+        ("crossbar_trials", "crossbar_eq8"),
         "error ratio 2 slices / 1 slice, equal-fill b=1, t0",
     ),
     Target(
-        "table_crossover", "times at which the better mapping changes", "", (*CROSSBAR, "crossbar_crossover")
+        "table_crossover",
+        "times at which the better mapping changes",
+        "",
+        ("crossbar_trials", "crossbar_crossover"),
     ),
     Target("table_options", "cost of what the publication leaves open", "", ("crossbar_options",)),
     Target(
@@ -116,10 +120,15 @@ TARGETS = (
         "table_formats",
         "verified firmware: bytes and cycles per format",
         "microcontroller",
-        (*TRAINING[:1], *FIRMWARE),
+        FIRMWARE,
         "cycles per image, 4bitsym, loop over weights",
     ),
-    Target("figure_flash_faults", "networks in a flash with stuck bits", "", (*TRAINING[:1], "flash_faults")),
+    Target(
+        "figure_flash_faults",
+        "networks in a flash with stuck bits",
+        "",
+        ("train", "flash_faults", "flash_summary"),
+    ),
     Target(
         "figure_cnn_tradeoff",
         "convolutional networks: accuracy, flash, time",
@@ -140,7 +149,10 @@ TARGETS = (
     Target("figure_noise_training", "networks on chips, with and without noise in training", "", NETWORKS),
     Target("figure_ternary_networks", "ternary networks on chips", "", NETWORKS),
     Target(
-        "table_pcm_ablation", "networks: cost of what the literature leaves open", "", ("network_options",)
+        "table_pcm_ablation",
+        "networks: cost of what the literature leaves open",
+        "",
+        ("train_network", "network_options"),
     ),
     Target(
         "table_qat",
@@ -153,15 +165,15 @@ TARGETS = (
         "figure_faults",
         "networks trained for stuck cells",
         "Table 5",
-        (*REGULARISED, "regularised_faults"),
+        REGULARISED,
         "accuracy against full precision, Biswas et al., VGG-13, CIFAR-10, 3-bit, 20 % bit faults",
     ),
-    Target("figure_variability", "networks trained for varying cells", "Table 6", VARIABILITY),
+    Target("figure_variability", "networks trained for varying cells", "Table 6", REGULARISED),
     Target(
         "table_pcm_multipliers",
         "learned multipliers on phase-change cells",
         "",
-        (*REGULARISED[:2], "regularised_pcm"),
+        (*QUANTISED, "regularised_pcm", "regularised_pcm_summary"),
     ),
     Target(
         "table_headline",
@@ -169,15 +181,15 @@ TARGETS = (
         "",
         ("train_network", "regularised_headline"),
     ),
-    Target("table_claims", "verdict on each claim about regularised training", "", VARIABILITY),
-    Target("figure_quantiser", "levels, thresholds and loss of a quantiser", "", REGULARISED),
-    Target("figure_level_sets", "levels that learned multipliers span", "", REGULARISED),
-    Target("figure_multipliers", "learned multipliers, bit-serial inference", "", REGULARISED),
+    Target("table_claims", "verdict on each claim about regularised training", "", REGULARISED),
+    Target("figure_quantiser", "levels, thresholds and loss of a quantiser", "", INSPECTION),
+    Target("figure_level_sets", "levels that learned multipliers span", "", INSPECTION),
+    Target("figure_multipliers", "learned multipliers, bit-serial inference", "", INSPECTION),
     Target(
         "figure_snn_precision",
         "spiking networks against bits",
         "precision table",
-        SPIKING,
+        (*SPIKING, "spiking_precision"),
         "accuracy lost by QAT, 16-bit Q8.8, at most",
     ),
     Target(
@@ -186,6 +198,17 @@ TARGETS = (
         "",
         (SPIKING[0], *SPIKING_CELLS),
     ),
-    Target("table_snn_events", "event recordings, five-fold", "", ("spiking_events_format",)),
-    Target("table_fpga", "spiking layers as circuits", "fpga", ("fpga_format",), "LUTs, ternary layer"),
+    Target(
+        "table_snn_events",
+        "event recordings, five-fold",
+        "",
+        ("spiking_recordings", "spiking_events_format", "spiking_events"),
+    ),
+    Target(
+        "table_fpga",
+        "spiking layers as circuits",
+        "fpga",
+        (*SPIKING, "fpga_tools", "fpga_format", "fpga_table"),
+        "LUTs, ternary layer",
+    ),
 )

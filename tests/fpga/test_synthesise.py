@@ -3,12 +3,16 @@
 
 import json
 import math
+import subprocess
 
+import numpy as np
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib.wiring import Component, In, Out
 
-from nonideal.fpga import synthesise, tools
+from nonideal.fpga import study, synthesise, tools
+from nonideal.spiking.export import export
+from nonideal.spiking.integer import SpikingLayer, SpikingNetwork
 
 
 class Counter(Component):
@@ -113,3 +117,32 @@ def test_a_killed_translation_leaves_no_cache(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         tools.cache()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_translation_that_fails_leaves_no_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(tools.CACHE_VARIABLE, str(tmp_path))
+
+    def half(program, arguments, folder, translated):
+        (translated / program).write_text("half")
+        return subprocess.CompletedProcess([], -9, "", "Killed")
+
+    monkeypatch.setattr(tools, "_start", half)
+    with pytest.raises(tools.ToolError, match=r"(?s)yosys failed \(exit status -9\).*Killed"):
+        tools.cache()
+    assert not list(tmp_path.iterdir())
+
+
+def test_lanes_beyond_the_neurons_are_one_design(monkeypatch):
+    # Designs that nobody builds would warn that they are unused.
+    monkeypatch.setattr(study, "TimeMultiplexed", lambda layer, lanes=1: lanes)
+    monkeypatch.setattr(study, "Parallel", lambda part: None)
+    generator = np.random.default_rng(0)
+    layers = tuple(
+        SpikingLayer("binary", generator.choice([-1, 1], shape).astype(np.int16), 0.5, bits)
+        for shape, bits in (((2, 6), 8), ((3, 2), 0))
+    )
+    made = export(SpikingNetwork(layers, 4), np.zeros((2, 6), np.uint8))
+    config = {"images": 1, "lanes": [1, 4, 8], "parallel": {"inputs": 4, "neurons": 2}}
+    found = [(layer, name, lanes) for layer, name, lanes, _ in study.designs(made, config)]
+    series = "time_multiplexed"
+    assert found == [(1, series, 1), (1, series, 2), (2, series, 1), (1, "parallel", None)]

@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_refused_by_name():
     refuse(IntegerNetwork(tuple(kinds)), 8, "layer 1: .* and 1792 for code that runs from RAM")
     refuse(network("4bit", 20, 4), 20, "target 'z80' is not known; targets are ch32v003", target="z80")
     refuse(network("4bit", 20, 4), 20, "kernel 'quick' is not known", kernel="quick")
-    refuse(network("4bit", 20, 4), 21, "layer 1 has 20 inputs, the images have 21 pixels")
+    refuse(network("4bit", 20, 4), 21, "takes images of 20 pixels; got . images of 21")
     export(network("8bit", 256, 64, 10), zeros(256), target=None)
 
 

@@ -122,6 +122,15 @@ def test_exports_are_read_back(tmp_path, current):
     assert made.weight_bytes == sum(packed.words.nbytes for packed in made.packed)
 
 
+def test_what_the_engine_cannot_count_is_refused():
+    wide = SpikingLayer("binary", np.ones((2, 2**16), np.int16), 1.0, 0)
+    with pytest.raises(ValueError, match="layer 1 has 65536 inputs and 2 outputs: the engine counts 65535"):
+        export(SpikingNetwork((wide,), 2), np.zeros((1, 2, 2**16), np.uint8))
+    small = SpikingLayer("binary", np.ones((2, 3), np.int16), 1.0, 0)
+    with pytest.raises(ValueError, match="65536 steps: the engine counts 65535"):
+        export(SpikingNetwork((small,), 2**16), np.zeros((1, 2**16, 3), np.uint8))
+
+
 def test_damaged_exports_are_refused(tmp_path):
     net = network(4)
     paths = export(net, inputs(5, net)).write(tmp_path)

@@ -42,6 +42,14 @@ def result(path):
     return f"results/{RUN}/{path}"
 
 
+def command():
+    """Command that makes this run from the files that configure it, for page and paper."""
+    given = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
+    # Of a file outside the checkout its name alone: where it lies is nobody's business.
+    given = [Path(path).name if path.startswith(os.pardir) else path for path in given]
+    return " ".join(["snakemake --cores all", *(["--configfile", *given] if given else [])])
+
+
 def log_of(name):
     """Path of a rule's log."""
     return f"results/{RUN}/logs/{name}.log"

@@ -61,7 +61,7 @@ rule crossbar_summary:
         timing_of("crossbar_summary")
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=trials_mb(),
         runtime=15,
     message:
         "crossbar: mean, spread and standard error of every configuration"
@@ -82,7 +82,7 @@ rule crossbar_eq8:
         timing_of("crossbar_eq8")
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=trials_mb(),
         runtime=15,
     message:
         "crossbar: fit of Eq. 8"
@@ -102,7 +102,7 @@ rule crossbar_crossover:
         timing_of("crossbar_crossover")
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=trials_mb(),
         runtime=15,
     params:
         seed=config["seed"],

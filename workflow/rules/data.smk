@@ -19,8 +19,8 @@ rule dataset:
         dataset="|".join(CONVERTIBLE),
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards: images_mb(wildcards.dataset, 4000),
+        runtime=lambda wildcards: 1440 if wildcards.dataset == "imagenet64" else 30,
     params:
         files=files_of,
     message:

@@ -21,7 +21,7 @@ rule regularised_faults:
         p_stuck1=r"[01](\.\d+)?",
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=images_mb(REGULARISED["dataset"], 4000),
         runtime=2400,
     params:
         seed=config["seed"],

@@ -6,6 +6,16 @@ def accelerator(section):
     return {"gres": "gpu:1"} if section.get("device") == "cuda" else {}
 
 
+def trials_mb():
+    """Memory, in MB, of a job that reads all trials of the crossbar."""
+    return 1000 + config["crossbar"]["trials"] // 2
+
+
+def images_mb(name, usual):
+    """Memory, in MB, of a job with a data set: `usual`, but ImageNet's million images are read as one array."""
+    return 100_000 if name == "imagenet64" else usual
+
+
 def event_files(wildcards):
     """Name, size and class of each recording of an event camera, as found, else as recorded; an error if they are missed."""
     made = Path(result("spiking/events/frames.npz"))
@@ -63,6 +73,11 @@ def chips_of(wildcards):
 
 def trained_for(wildcards):
     """Networks of a format at the widths of its program."""
+    if TRAINING["per_channel"]:
+        raise WorkflowError(
+            "training.per_channel = true: firmware and flash need one scale a layer; set it to false, or ask for "
+            "targets without them"
+        )
     folder = "firmware/training" if wildcards.format in OTHER_WIDTHS else "training"
     return result(f"{folder}/{wildcards.format}/networks.pt")
 

@@ -15,7 +15,7 @@ rule compare_published_values:
         timing_of("compare_published")
     threads: 1
     resources:
-        mem_mb=1000 + config["crossbar"]["trials"] // 2,
+        mem_mb=trials_mb(),
         runtime=10,
     params:
         tables=published_tables(),
@@ -72,7 +72,7 @@ rule page:
     params:
         figures={figure: tables_of(figure) for figure in FIGURES},
         tables={table: result(source) for table, source in TABLES.items()},
-        configfile=f" --configfile config/{RUN}.yaml" if RUN in ("reduced", "paper") else "",
+        command=command(),
     message:
         "page: every figure, table and claim of the run"
     script:
@@ -101,6 +101,7 @@ rule paper:
         runtime=5,
     params:
         config={key: value for key, value in config.items() if key != "data"},
+        command=command(),
     message:
         "paper: typesetting"
     script:

@@ -41,7 +41,7 @@ rule regularised_float:
         timing_of("regularised_float")
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=images_mb(REGULARISED["dataset"], 4000),
         runtime=600,
     params:
         seed=config["seed"],
@@ -69,7 +69,7 @@ rule regularised_qat:
         method="|".join(REGULARISED["methods"]),
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=images_mb(REGULARISED["dataset"], 4000),
         runtime=1200,
     params:
         seed=config["seed"],
@@ -95,7 +95,7 @@ rule regularised_headline:
         timing_of("regularised_headline")
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=images_mb(REGULARISED["dataset"], 4000),
         runtime=1200,
     params:
         seed=config["seed"],
@@ -123,7 +123,7 @@ rule regularised_inspection:
         timing_of("regularised_inspection")
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=3000,
+        mem_mb=images_mb(REGULARISED["dataset"], 3000),
         runtime=120,
     params:
         seed=config["seed"],

@@ -176,7 +176,7 @@ rule spiking_events_format:
         threads=SPIKING["threads"],
         device=SPIKING["device"],
         settings={key: value for key, value in EVENTS.items() if key != "formats"},
-        progress=result("spiking/events/progress-{format}"),
+        progress=result("spiking/events/progress/{format}"),
     message:
         "spiking: events, {wildcards.format}, every fold"
     script:

@@ -24,7 +24,7 @@ rule regularised_variability:
         method="chip_in_loop|regularised",
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=images_mb(REGULARISED["dataset"], 4000),
         runtime=1200,
     params:
         seed=config["seed"],
@@ -51,7 +51,7 @@ rule regularised_pcm:
         levels="fixed|multiplier",
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=4000,
+        mem_mb=images_mb(REGULARISED["dataset"], 4000),
         runtime=1200,
     params:
         seed=config["seed"],

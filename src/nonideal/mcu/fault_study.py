@@ -63,7 +63,7 @@ class Job:
     Parameters
     ----------
     config
-        Section ``training`` of the configuration, with section ``firmware.flash`` as key ``flash``.
+        Section ``training`` of the configuration, with section ``flash`` under that key.
     weight_format, kernel
         What the bits of a stored code mean.
     examples

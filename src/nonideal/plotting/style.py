@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
-from cycler import cycler
 
 from nonideal import files
 from nonideal.plotting.looks import MAPPINGS
@@ -60,7 +59,7 @@ STYLE = MappingProxyType(
         "figure.figsize": (COLUMN_IN, 2.5),
         "figure.dpi": 150,
         "figure.constrained_layout.use": True,
-        "axes.prop_cycle": cycler(
+        "axes.prop_cycle": mpl.cycler(
             color=[look.color for look in MAPPINGS.values()],
             linestyle=[look.linestyle for look in MAPPINGS.values()],
         ),
