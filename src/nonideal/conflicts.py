@@ -10,11 +10,8 @@ from nonideal.sections import CHIP_GROUP, ON_CHIPS, groups_of, kind_of
 # Of modules that this one does not load: reading a configuration must not take seconds.
 AIRBENCH_PIXELS = 9  # `models.airbench`
 TORCHVISION_WIDTH = 64  # `models.large`
-LARGE_IMAGES = (
-    "cifar10",
-    "imagenet64",
-)  # data sets of at least 32 x 32 pixels, as `vgg13` and `spiking_vgg11` need
-VGG_PIXELS = 32
+VGG_PIXELS = 32  # `models.large`, `models.spiking`
+LARGE_IMAGES = ("cifar10", "imagenet64")  # data sets of at least as many pixels a side
 # Formats that a clipping is not defined for: `quantize.clipping`.
 NOT_CLIPPED = {
     "octav": ("nf4", "fp130"),
@@ -241,7 +238,10 @@ def _regularised_model_conflicts(regularised: Mapping[str, Any]) -> Iterator[str
     if model in ("resnet18", "resnet50") and width != TORCHVISION_WIDTH:
         yield f"regularised.width = {width}: {model} has {TORCHVISION_WIDTH} channels in its first stage"
     if model == "vgg13" and regularised["dataset"] not in LARGE_IMAGES:
-        yield f"regularised.model = vgg13: needs images of 32 pixels, not those of {regularised['dataset']}"
+        yield (
+            f"regularised.model = vgg13: needs images of {VGG_PIXELS} pixels, "
+            f"not those of {regularised['dataset']}"
+        )
 
 
 def _fpga_conflicts(config: Mapping[str, Any]) -> Iterator[str]:
