@@ -316,6 +316,17 @@ def test_what_a_configuration_knows_of_the_networks():
     assert [groups_of(chips) for chips in (1, 5, 6, 10, 11)] == [1, 1, 2, 2, 3]
 
 
+def test_what_trains_asks_for_the_accelerator_of_its_section(root):
+    """Jobs with checkpoints train. Sections networks and regularised name no device."""
+    count = 0
+    for name in ("training", "firmware", "flash", "capacity", "cnn", "spiking", "spiking_cells"):
+        text = (root / f"workflow/rules/{name}.smk").read_text(encoding="utf-8")
+        for rule in text.split("\n\nrule ")[1:]:
+            assert ("progress=result(" in rule) == ("**accelerator(" in rule), rule.split(":")[0]
+            count += "**accelerator(" in rule
+    assert count > 10
+
+
 def test_clippings_that_a_configuration_refuses_are_those_that_fail():
     weights = torch.linspace(-1, 1, 64).reshape(1, 64)
     for clipping, refused in NOT_CLIPPED.items():

@@ -103,7 +103,7 @@ def copy(run: Path, reference: Path) -> list[Path]:
             shutil.copyfile(path, target)
         text = json.dumps(timings(run / "benchmarks"), indent=2, sort_keys=True) + "\n"
         (fresh / "timings.json").write_text(text, encoding="utf-8")
-        manifest.write(fresh, also=[REPORT])
+        seal(fresh)
         if reference.exists():
             reference.replace(Path(folder) / "old")
         fresh.replace(reference)
@@ -150,8 +150,13 @@ def add(run: Path, reference: Path, patterns: Sequence[str]) -> list[Path]:
     if (reference / COMPARED).exists():
         compare_again(run, reference)
         _record(run, reference, [path.relative_to(run) for path in files])
-    manifest.write(reference, also=[REPORT] if (reference / REPORT).exists() else [])
+    seal(reference)
     return files
+
+
+def seal(reference: Path) -> None:
+    """Write the manifest of a reference; here it lists Snakemake's report, which no longer changes."""
+    manifest.write(reference, also=[REPORT] if (reference / REPORT).exists() else [])
 
 
 def _record(run: Path, reference: Path, added: Sequence[Path]) -> None:

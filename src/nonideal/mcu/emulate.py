@@ -91,11 +91,12 @@ class Emulator:
     def infer(self, image: np.ndarray) -> tuple[np.ndarray, int]:
         """Logits int32 [classes], padded as in the engine, and class of an image int8 [inputs].
 
+        The firmware does not know how many inputs it has: a smaller image leaves the rest as it was.
+
         Raises
         ------
         FirmwareError
-            If the image is larger than the room for it, or the firmware fails. The firmware does not say how
-            many inputs it has: of a smaller one the rest is what the last inference left.
+            If the image is larger than the room for it, or the firmware fails.
         """
         if image.dtype != np.int8 or image.size > self._image[1]:
             raise FirmwareError(

@@ -10,6 +10,7 @@ layer's accumulators and the logits, so that any other implementation can be che
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -159,7 +160,7 @@ def export(
         raise ValueError(f"kernel {kernel!r} is not known; kernels are {', '.join(LAYOUTS)}")
     network = model if isinstance(model, IntegerNetwork) else from_model(model)
     if isinstance(images, np.ndarray) and images.dtype == np.int8:
-        integers = images.reshape(len(images), images[0].size if len(images) else 0)
+        integers = images.reshape(len(images), math.prod(images.shape[1:]))
     else:
         integers = quantise_images(images)
     if integers.shape[1] != network.sizes[0] or not len(integers):

@@ -14,7 +14,7 @@ from nonideal.mcu.integer import (
 )
 from nonideal.mcu.packing import FAST_BITS, WORD_BITS, pack
 
-MAX_INPUTS = 2**16 - 1  # uint16 in ni_layer
+MAX_INPUTS = 2**16 - 1  # uint16 in ni_layer; in ni_snn_network of steps too
 MAX_WIDTH = 1024  # outputs: NI_SUM_WORDS of the host library, work.h
 MAX_ROW = 2**14 - 2  # row offset + 1 in 14 bits, lanes.h
 WIDTH_MULTIPLE = 32  # accumulators have room for the outputs rounded up to this, nonideal.h

@@ -13,7 +13,7 @@ from nonideal.quantize import attach, fixed_point, twn
 from nonideal.quantize.attach import FormatQuantiser
 from nonideal.spiking import integer
 from nonideal.spiking.neurons import LIF
-from nonideal.spiking.packing import LEVELS
+from nonideal.spiking.packing import levels_of
 
 FLOAT_BITS = 32.0  # of a weight in single precision
 GREY = 2**integer.PIXEL_BITS  # what an input of 1 stands for
@@ -25,13 +25,9 @@ def bits_of(weight_format: str) -> float:
     Raises
     ------
     ValueError
-        If the format is unknown.
+        If no kernel knows the format.
     """
-    if weight_format == "float":
-        return FLOAT_BITS
-    if weight_format not in LEVELS:
-        raise ValueError(f"unknown weight format {weight_format!r}; formats are float, {', '.join(LEVELS)}")
-    return math.log2(len(LEVELS[weight_format]))
+    return FLOAT_BITS if weight_format == "float" else math.log2(len(levels_of(weight_format)))
 
 
 def quantiser(weight: Tensor, weight_format: str, *, trained: bool) -> nn.Module:

@@ -17,10 +17,6 @@ KERNELS = {name: name for name in FORMATS} | {
     "q2.2": "4bit",
     twn.NAME: "ternary",
 }
-# Of every format of spiking weights, in integer units.
-LEVELS = {
-    name: known.levels for name, known in (FIXED_POINT | FORMATS | {twn.NAME: FORMATS["ternary"]}).items()
-}
 
 
 def levels_of(weight_format: str) -> tuple[int, ...]:
@@ -33,7 +29,7 @@ def levels_of(weight_format: str) -> tuple[int, ...]:
     """
     if weight_format not in KERNELS:
         raise ValueError(f"no kernel knows weight format {weight_format!r}; formats are {', '.join(KERNELS)}")
-    return LEVELS[weight_format]
+    return (FIXED_POINT | FORMATS | {twn.NAME: FORMATS["ternary"]})[weight_format].levels
 
 
 def pack(weights: np.ndarray, weight_format: str) -> Packed:
