@@ -91,8 +91,9 @@ def test_claims_without_a_value(parts):
         ("digits, resnet8, 20 chips", "CIFAR-10, ResNet-32, 100 runs", False),
         ("cifar10, resnet32, 25 chips", "CIFAR-10, ResNet-32, 100 runs", True),
         ("cifar10, resnet20, 25 chips", "CIFAR-10, ResNet-32", False),
-        ("mnist, 3 seeds", "MNIST 16x16, widths 64/64/64", True),
-        ("digits, 3 seeds", "MNIST 16x16, widths 64/64/64", False),
+        ("mnist, widths 64/64/64, 3 seeds", "MNIST 16x16, widths 64/64/64", True),
+        ("mnist, widths 64/64/64, 3 seeds", "MNIST 16x16, widths 40/48/56, 20 epochs", False),
+        ("digits, widths 64/64/64, 3 seeds", "MNIST 16x16, widths 64/64/64", False),
         ("emnist_letters, 3 seeds", "MNIST 16x16", False),
         ("digits, 3 seeds", "MNIST, spiking 784-128-10", False),
         ("mnist, 5 seeds; cifar10_dvs events, 5 folds", "CIFAR10-DVS, 10 frames of 48x48", True),
@@ -103,6 +104,10 @@ def test_claims_without_a_value(parts):
         ("mnist, 5 folds", "N-MNIST", False),
         ("cifar10", "CIFAR10-DVS, 10 frames", False),
         ("300 trials, 128 rows", "N = 128, 200-300 trials", True),
+        ("300 trials, 128 rows", "N = 64, 1 trial", False),
+        ("mnist, 5 seeds", "network not stated", False),
+        ("mnist, first layer", "iCE40, dense layer 784x128, design not stated", False),
+        ("mnist, 5 seeds", "", True),
     ],
 )  # fmt: skip
 def test_scales(ours, published, same):

@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 
 from nonideal import plotting, rng
 from nonideal.plotting.looks import luminance
+from nonideal.schemas.regularised import FAULT_MODES as MODES
 
 FLASH = ("active+passive", "trained", "nearest", "unaware")
 GROUPS = {
@@ -25,6 +26,7 @@ GROUPS = {
     "methods": plotting.METHODS,
     "formats": plotting.FORMATS,
     "flash": {name: plotting.look(name) for name in FLASH},
+    "stuck": {name: plotting.look(name) for name in MODES},
 }
 
 

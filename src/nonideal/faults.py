@@ -5,19 +5,22 @@ A cell is stuck at 0 or at 1; what a faulty weight holds is
     effective = (code & ~stuck0) | stuck1.
 
 Four mitigations (Biswas et al. 2025, arXiv:2503.01297, sections 3.6 and 5.2), all with a quantisation
-penalty, so that the weakest is no straw man:
+penalty, so that the weakest is no straw man, and a fifth of our own to compare them with:
 
 ==================  =========================================  ===============
-mode                what is written at a remap                 penalty
+mode                what is written                            penalty
 ==================  =========================================  ===============
 ``basic``           the nearest level; the faults then act     eq. (7)
 ``passive``         the nearest level the cells can hold       eq. (7)
 ``active``          as ``basic``                               eq. (11)
 ``active+passive``  as ``passive``                             eq. (11)
+``trained``         as ``passive``                             none
 ==================  =========================================  ===============
 
-A remap replaces the float weights that have a faulty cell, every few epochs, and the optimiser's momentum is
-kept. Evaluation always computes with what the array holds. Eq. (11) excludes levels out of reach by a large
+The four train float weights, which the penalty draws to levels. A remap replaces those that have a faulty
+cell, every few epochs, and the optimiser's momentum is kept. ``trained`` computes with what the array holds
+in training too, and its gradient passes straight through to the float weights, which nothing rewrites.
+Evaluation always computes with what the array holds. Eq. (11) excludes levels out of reach by a large
 constant; here they are left out of the search, which is its limit, and at least one level can always be
 held. The search does not look at 2^N distances: it takes the neighbours in the sorted levels and looks up,
 for the weight's pattern of stuck cells, the next attainable level to either side.
@@ -38,7 +41,10 @@ from nonideal import cellmaps, rng
 from nonideal.quantize.learned import LearnedQuantiser, pass_through
 from nonideal.quantize.losses import squared_error
 
-MODES = ("basic", "passive", "active", "active+passive")
+BY_PENALTY = ("basic", "passive", "active", "active+passive")
+STRAIGHT_THROUGH = "trained"
+MODES = (*BY_PENALTY, STRAIGHT_THROUGH)
+AWARE = ("passive", "active+passive", STRAIGHT_THROUGH)  # what is written is a level the cells can hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +232,7 @@ class StuckCells(nn.Module):
 
     def written(self, weight: Tensor) -> Tensor:
         """Codes the array holds after the weights were written to it as the mode does, int32."""
-        if "passive" in self.fault_mode:
+        if self.fault_mode in AWARE:
             return self.encode_attainable(weight)
         return self.fault.apply(self.encode(weight))
 
@@ -235,18 +241,24 @@ class StuckCells(nn.Module):
         return self.levels().detach()[self.written(weight)]
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Float weights in training, those the array holds in evaluation."""
-        return weight if self.training else pass_through(weight, self.quantise(weight))
+        """Those the array holds, but float weights in training by a penalty."""
+        if self.training and self.fault_mode != STRAIGHT_THROUGH:
+            return weight
+        return pass_through(weight, self.quantise(weight))
 
     def penalty(self, weight: Tensor) -> Tensor:
-        """Eq. (11) in the active modes, eq. (7) in the others, before alpha and lambda."""
+        """Eq. (11) in the active modes, eq. (7) in the others, before alpha and lambda; 0 for ``trained``."""
+        if self.fault_mode == STRAIGHT_THROUGH:
+            return weight.new_zeros(())
         active = "active" in self.fault_mode
         codes = self.encode_attainable(weight) if active else self.encode(weight)
         return squared_error(weight, self.levels(), codes)
 
     @torch.no_grad()
     def remap(self, weight: Tensor) -> None:
-        """Replace the weights that have a faulty cell by what the array holds, in place."""
+        """Replace the weights that have a faulty cell by what the array holds, in place; not ``trained``."""
+        if self.fault_mode == STRAIGHT_THROUGH:
+            return
         held = self.quantise(weight)
         weight.copy_(torch.where((self.stuck0 | self.stuck1) > 0, held, weight))
 
@@ -257,8 +269,7 @@ class FaultyQuantiser(StuckCells, LearnedQuantiser):
     Parameters
     ----------
     quantiser
-        Quantiser the layer was trained with; its r, c and settings are taken over. The layer is trained with
-        float weights in the forward pass.
+        Quantiser the layer was trained with; its r, c and settings are taken over.
     fault
         Map of the layer.
     mode

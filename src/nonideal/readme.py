@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from nonideal.files import write_text
+from nonideal.page import verdict_of
 from nonideal.show import ours_text, published_text
 from nonideal.tables import facts
 from nonideal.targets import TARGETS, Target
@@ -89,17 +90,17 @@ def _example(target: Target, rows: pd.DataFrame) -> tuple[str, str, str]:
 def _published(compared: pd.DataFrame) -> str:
     verdicts = compared["verdict"].value_counts()
     inside, outside, undecided = (verdicts.get(name, 0) for name in ("inside", "outside", "undecided"))
-    elsewhere = compared[~compared["same_scale"]]["verdict"].value_counts()
-    others = [elsewhere.get(name, 0) for name in ("inside", "outside", "undecided")]
-    met = compared[compared["same_scale"] & compared["by_construction"]]["verdict"].eq("inside").sum()
+    shown = pd.Series([verdict_of(row) for row in compared.to_dict("records")]).value_counts()
+    decided = [shown.get(name, 0) for name in ("reproduced", "not reproduced", "undecided")]
     return (
         f"`compare_published` holds {len(compared)} published values with their sources. The reference run "
         f"answers {inside + outside + undecided} of them: {inside} inside the stated tolerance, {outside} "
-        f"outside, {undecided} undecided because our interval straddles its border. Of these, {others[0]}, "
-        f"{others[1]} and {others[2]} come from other data or another network than the published value, and "
-        f"decide nothing; neither do {met} of those inside that any working implementation meets, such as "
-        "numbers of levels, which the table above leaves out. The rest wait for tracks, data sets or "
-        "settings that are not part of it."
+        f"outside, {undecided} undecided because our interval straddles its border. Of these, "
+        f"{shown.get('scale differs', 0)} come from data, networks or arrays other than published, and "
+        f"{shown.get('met by construction', 0)} are met by any working implementation, such as numbers of "
+        "levels, which the table above leaves out; neither decide anything. That leaves "
+        f"{decided[0]} reproduced, {decided[1]} not reproduced and {decided[2]} undecided. The others wait "
+        "for tracks, data sets or settings that are not part of it."
     )
 
 

@@ -6,20 +6,26 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# Names of data sets and networks in descriptions of scale, without hyphens, blanks and underscores in them.
+# Names of data sets and networks in descriptions of scale, without hyphens, blanks and underscores in them;
+# widths of layers and rows of an array.
 NAMES = re.compile(
     r"\b(digits|mnist|emnist\w*|nmnist|cifar10(?:dvs)?|ncaltech101|imagenet(?:64)?|synthetic|resnet\d+|vgg\d+"
-    r"|densenet\d+)\b"
+    r"|densenet\d+|\d+(?:/\d+)+|\d+ rows)\b"
 )
+UNKNOWN = re.compile(r"\b(network|design) not stated")
 
 
 def same(ours: str, published: str) -> bool:
-    """Whether every data set and network that the published scale names is one of ours."""
-    return _names(published) <= _names(ours)
+    """Whether the published scale leaves no network open, and all it names is ours.
+
+    Named are data sets, networks, widths of layers ("64/64/64") and rows of an array ("N = 128").
+    """
+    return not UNKNOWN.search(published) and _names(published) <= _names(ours)
 
 
 def _names(scale: str) -> set[str]:
     joined = re.sub(r"_|(?<=\w)-(?=mnist|caltech|dvs)", "", scale.lower())
+    joined = re.sub(r"\bn = (\d+)", r"\1 rows", joined)
     joined = re.sub(r"(cifar|caltech|resnet|densenet|vgg)[- ](?=\d)", r"\1", joined)  # not "MNIST 16x16"
     return set(NAMES.findall(joined))
 
@@ -37,7 +43,10 @@ def describe(config: Mapping[str, Any]) -> dict[str, str]:
     regularised, spiking, events = config["regularised"], config["spiking"], config["spiking"]["events"]
     return {
         "crossbar": f"{crossbar['trials']} trials, {crossbar['rows']} rows",
-        "training": f"{training['dataset']}, {training['seeds']} seeds, {training['epochs']} epochs",
+        "training": (
+            f"{training['dataset']}, widths {'/'.join(map(str, training['widths']))}, "
+            f"{training['seeds']} seeds, {training['epochs']} epochs"
+        ),
         "microcontroller": (
             f"{training['dataset']}, one network a format, emulated; "
             f"cnn: {cnn['dataset']}, {cnn['seeds']} seeds, {cnn['epochs']} epochs"

@@ -295,7 +295,7 @@ def run_folder(tmp_path):
 def test_compare(command, run_folder, tmp_path):
     status, out, _ = command("compare", run_folder)
     assert status == 1 and "4 published values, 3 answered: 1 inside, 1 undecided, 1 outside" in out
-    assert "1 of these come from other data or another network" in out
+    assert "1 of these come from data, networks or arrays other than published" in out
     assert "1 are met by any working implementation" in out
     assert "<= 1" in out and ">= 98" in out and "loss" not in out
     status, out, _ = command("compare", run_folder, "--track", "crossbar", "--output", "c.csv")

@@ -112,7 +112,7 @@ def test_the_least_of_all_conditions_is_that_of_every_one():
 
 
 def test_the_order_of_mitigations_is_read_from_their_accuracies():
-    levels = {"basic": 0.5, "passive": 0.6, "active": 0.7, "active+passive": 0.695}
+    levels = {"basic": 0.5, "passive": 0.6, "active": 0.7, "active+passive": 0.695, "trained": 0.715}
     rows = [
         {"dataset": "d", "model": "m", "mode": mode, "bits": 3, "p_stuck1": 0.0, "rate": rate, "seed": seed,
          "test_accuracy": 0.9 if rate == 0 else value - rate + 0.01 * seed}
@@ -125,6 +125,12 @@ def test_the_order_of_mitigations_is_read_from_their_accuracies():
     assert table.loc[("active_passive_over_active", "mean", 3), "verdict"] == "fails"
     assert table.loc[("active_passive_over_active", "mean", 3), "value"] == pytest.approx(-0.5)
     assert table.loc[("active_over_passive", "least", 0), "verdict"] == "holds"
+    ours = table.loc[("trained_over_active_passive", "mean", 3)]
+    assert (ours["value"], ours["verdict"]) == (pytest.approx(2), "holds")
+    assert table["statement"].str.contains("of ours").groupby(level="name").all().sum() == 1
     lost = table.loc[("loss_at_20_percent_faults", "single", 3)]
     assert (lost["value"], lost["verdict"]) == (pytest.approx(-40.5), "fails")
     assert table.loc[("fault_rate_tolerated", "largest", 3), "value"] == 0
+    published = [row for row in rows if row["mode"] != "trained"]
+    names = {row["name"] for row in verdicts.fault_claims(pd.DataFrame(published), floats, 1.0)}
+    assert names == {name for name, *_ in table.index if not name.startswith("trained")}

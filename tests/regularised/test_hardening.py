@@ -74,6 +74,23 @@ def test_the_array_is_rewritten_when_it_is_time():
     assert hardened.penalty().item() == pytest.approx(2000 / 447.2136 * hardened_at_100(hardened), rel=1e-3)
 
 
+def test_straight_through_there_is_no_penalty_and_nothing_is_rewritten():
+    hardened = nonideal.harden(small(), faults=0.3, bits=3, remap_epochs=1, mode="trained", epochs=2)
+    weight, quantiser = attach.original(hardened.model)["1"], attach.attached(hardened.model)["1"]
+    optimiser = torch.optim.SGD(hardened.parameters(), lr=0.1)
+    x = torch.randn(16, 8, generator=torch_stream(1, "x"))
+    before = weight.detach().clone()
+    hardened.begin(1)
+    assert torch.equal(weight, before) and hardened.penalty() == 0
+    (hardened.model(x).square().mean() + hardened.penalty()).backward()
+    optimiser.step()
+    assert not torch.equal(weight, before)
+    with torch.no_grad():
+        trained_with = hardened.model(x)
+        assert torch.equal(hardened.finish()(x), trained_with)  # it is what the chip computes
+    assert torch.equal(hardened.finish()[1].weight, quantiser.quantise(weight))
+
+
 def hardened_at_100(hardened):
     """Penalty at the end of the first half of the rise, over its factor: lambda goes 100, 100, 447, 2000."""
     hardened._epoch = 2

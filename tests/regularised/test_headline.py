@@ -77,9 +77,9 @@ def test_every_condition_is_trained_from_the_one_float_network(started):
     # Of each width a folder of its own: the names of its checkpoints do not tell the bits.
     assert "faults-3" in {path.parent.name for path in run.folder.rglob("*.pt")}
     counted = frame.groupby("study")["method"].nunique().to_dict()
-    assert counted == {"quantisation": 3, "faults": 4, "variability": 3}
+    assert counted == {"quantisation": 3, "faults": 5, "variability": 3}
     floats = frame[frame["method"] == "float"]
-    assert len(frame) == 2 * 9 + 1 == 2 * 9 + len(floats)  # the float network was trained once
+    assert len(frame) == 2 * 10 + 1 == 2 * 10 + len(floats)  # the float network was trained once
     trained = frame[frame["method"] != "float"]
     assert trained.groupby(["study", "method"])["test_loss"].nunique().min() == 2  # batches and chips differ
     made = tables.check(headline.summary(frame), regularised.HEADLINE_SUMMARY)

@@ -50,8 +50,10 @@ def test_rows_of_faults_fit_their_table_and_modes_agree_without_faults(run, stat
     rows = pd.DataFrame(cell_study.with_faults(run, states[1], 3, 0.5))
     table = tables.check(rows, regularised.FAULT_RUNS)
     assert len(table) == 2 * 2 * len(faults.MODES)
-    sound = table[table["rate"] == 0].groupby("seed")["test_loss"].nunique()
-    assert sound.tolist() == [1, 1]
+    sound = table[table["rate"] == 0].set_index(["mode", "seed"])["test_loss"]
+    by_penalty = sound.loc[list(faults.BY_PENALTY)]
+    assert by_penalty.groupby("seed").nunique().tolist() == [1, 1]
+    assert (sound.loc["trained"] != by_penalty.loc["basic"]).all()
     assert table[table["rate"] > 0].groupby("seed")["test_loss"].nunique().min() == len(faults.MODES)
     stored = cell_study.stored_maps(run, states[1], 3, 0.5)
     model = study.trained(run, states[1], 3, 0)

@@ -109,7 +109,8 @@ def test_modes_agree_without_faults_and_differ_with_them(made):
     table = tables.check(made[1], schemas.FAULT_RUNS)
     assert len(table) == 2 * 2 * len(faults.MODES)
     losses = table.groupby(["rate", "seed"])["test_loss"].nunique()
-    assert losses.loc[0.0].tolist() == [1, 1] and losses.loc[0.3].tolist() == [4, 4]
+    # Without faults those with a penalty are one.
+    assert losses.loc[0.0].tolist() == [2, 2] and losses.loc[0.3].tolist() == [5, 5]
     assert set(table["model"]) == {"spiking_mlp"}
 
 
@@ -176,7 +177,7 @@ def test_an_interrupted_job_resumes_bit_for_bit(open_run, trained, made, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(loop._Run, "advance", lambda self: counted.append(1) or advance(self))
         again = pd.DataFrame(cell_study.with_faults(open_run("interrupted"), trained[0], 3, 0.5))
-    # Two epochs of each of ten networks, less the three that were done.
-    assert left == 2 and len(counted) == 2 * 10 - 3
+    # Two epochs of each of 14 networks, less the three that were done.
+    assert left == 2 and len(counted) == 2 * 14 - 3
     pd.testing.assert_frame_equal(again, made[1])
     assert np.isfinite(again["test_loss"]).all()

@@ -50,7 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{arguments.run_folder}: {len(frame)} published values, {len(answered)} answered: {parts}")
     alike = answered[answered["same_scale"]]
     if others := len(answered) - len(alike):
-        print(f"{others} of these come from other data or another network than published, and decide nothing")
+        print(
+            f"{others} of these come from data, networks or arrays other than published, and decide nothing"
+        )
     if met := (alike["by_construction"] & (alike["verdict"] == "inside")).sum():
         print(f"{met} are met by any working implementation, such as numbers of levels, and decide nothing")
     return int((alike["verdict"] == "outside").any())

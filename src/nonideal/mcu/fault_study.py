@@ -52,8 +52,7 @@ from nonideal.training.checkpoint import folder_of
 
 # What a method writes, as a mode of `nonideal.faults`.
 UNTRAINED = {"unaware": "basic", "nearest": "passive"}
-STRAIGHT_THROUGH = {"trained": "passive"}
-BY_PENALTY = {"optimiser": "sgd", "weight_decay": 0}  # differs from the recipe of the format
+PENALISED = {"optimiser": "sgd", "weight_decay": 0}  # differs from the recipe of the format
 
 
 @dataclass(frozen=True)
@@ -123,13 +122,10 @@ def with_faults(job: Job, model: nn.Module, maps: list[faults.FaultMap], method:
     The layers' own grid, and its scale, go over to the quantisers.
     """
     place = iter(maps)
-    mode = {**UNTRAINED, **STRAIGHT_THROUGH}.get(method, method)
+    mode = UNTRAINED.get(method, method)
 
     def make(name: str, layer: nn.Module) -> flash.FaultyFormat:  # numpydoc ignore=GL08
-        made = flash.FaultyFormat(
-            job.weight_format, job.kernel, layer.scale, next(place), mode,
-            straight_through=method in STRAIGHT_THROUGH,
-        )  # fmt: skip
+        made = flash.FaultyFormat(job.weight_format, job.kernel, layer.scale, next(place), mode)
         layer.set_format("float")
         return made
 
@@ -141,7 +137,7 @@ def written(job: Job, model: nn.Module, *, sound: bool = False) -> IntegerNetwor
     """Integers that are written to flash; `sound`: those that would be, were no bit stuck."""
     layers, weights = [], attach.original(model)
     for name, quantiser in attach.attached(model).items():
-        aware = "passive" in quantiser.fault_mode and not sound
+        aware = quantiser.fault_mode in faults.AWARE and not sound
         encode = quantiser.encode_attainable if aware else quantiser.encode
         levels = quantiser.integers(encode(weights[name].detach()))
         layers.append(IntegerLayer(job.weight_format, levels.cpu().numpy(), float(quantiser.scale)))
@@ -184,17 +180,17 @@ def measure(job: Job, model: nn.Module, stuck: faults.FaultMap) -> dict[str, Any
 def fine_tune(job: Job, model: nn.Module, method: str, rate: float, repetition: int) -> None:
     """Train a network with stuck bits, in place, from what the flash holds of it."""
     config = job.config["flash"]
-    if method in STRAIGHT_THROUGH:  # the format's own recipe, its learning rate too
+    if method == faults.STRAIGHT_THROUGH:  # the format's own recipe, its learning rate too
         tuned = job.config | {"epochs": config["epochs"]}
     else:
-        tuned = recipe.variant(job.config, config, **BY_PENALTY)
+        tuned = recipe.variant(job.config, config, **PENALISED)
     settings = recipe.settings_of(tuned)
     with torch.no_grad():
         weights = attach.original(model)
         for layer, quantiser in attach.attached(model).items():
             weights[layer].copy_(quantiser.quantise(weights[layer]))
     penalty = None
-    if method not in STRAIGHT_THROUGH:
+    if method in faults.BY_PENALTY:
         penalty = Penalty(Course(*FLOAT_FORWARD, settings.epochs, config["ramp"]))
         penalty.check(model, settings)
     history = training.train(
@@ -248,7 +244,7 @@ def training_of(method: str) -> str:
     """How a method trains, which is all that tells methods apart on a sound flash."""
     if method in UNTRAINED:
         return "none"
-    return "straight through" if method in STRAIGHT_THROUGH else "penalty"
+    return "penalty" if method in faults.BY_PENALTY else "straight through"
 
 
 def stored_map(job: Job, networks: Mapping[int, Mapping[str, torch.Tensor]]) -> pd.DataFrame:

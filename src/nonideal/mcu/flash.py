@@ -34,7 +34,7 @@ from nonideal.mcu.export import Export
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork
 from nonideal.mcu.packing import CODES, FAST_BITS, LAYOUTS, WORD_BITS, Packed, unpack
 from nonideal.quantize.formats import FORMATS
-from nonideal.quantize.learned import nearest_sorted, pass_through
+from nonideal.quantize.learned import nearest_sorted
 
 BYTE_BITS = 8
 STREAM = "flash"  # of the random map: one for the whole image
@@ -184,9 +184,6 @@ class FaultyFormat(faults.StuckCells):
         Map of the layer, masks [outputs, inputs].
     mode
         One of `nonideal.faults.MODES`.
-    straight_through
-        Compute with what the flash holds in training too; the gradient passes straight through. Otherwise
-        the layer is trained with float weights.
 
     Raises
     ------
@@ -204,11 +201,8 @@ class FaultyFormat(faults.StuckCells):
         scale: float | Tensor,
         fault: faults.FaultMap,
         mode: str,
-        *,
-        straight_through: bool = False,
     ) -> None:
         super().__init__()
-        self.straight_through = straight_through
         levels = code_levels(weight_format, layout)
         self.weight_format, self.layout, self.bits = weight_format, layout, len(levels).bit_length() - 1
         self.register_buffer("values", torch.tensor(levels, dtype=torch.float32))
@@ -225,12 +219,6 @@ class FaultyFormat(faults.StuckCells):
         ascending, order = self.values.sort()
         return order.to(torch.int32)[nearest_sorted(weight / self.scale, ascending).long()]
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """Weights the layer computes with."""
-        if self.training and not self.straight_through:
-            return weight
-        return pass_through(weight, self.quantise(weight))
-
     @torch.no_grad()
     def integers(self, codes: Tensor) -> Tensor:
         """Levels of codes in integer units, int16, shape of `codes`."""
@@ -238,5 +226,4 @@ class FaultyFormat(faults.StuckCells):
 
     def extra_repr(self) -> str:
         """Settings, as printed and as compared when a checkpoint is loaded."""
-        parts = (self.weight_format, self.layout, f"fault_mode={self.fault_mode}")
-        return ", ".join((*parts, f"straight_through={self.straight_through}"))
+        return ", ".join((self.weight_format, self.layout, f"fault_mode={self.fault_mode}"))

@@ -79,6 +79,7 @@ FORMATS = MappingProxyType(
 # Mitigations of stuck cells, then of variable cells.
 MITIGATIONS = MappingProxyType(
     {
+        "trained": Look("straight through", "#f5862a", DASH_DOT_DOT, "p"),
         "active+passive": Look("active + passive", "#004488", "-", "o"),
         "active": Look("active", "#5e3c99", LONG_DASH, "D"),
         "passive": Look("passive", "#bb5566", "--", "s"),
@@ -91,7 +92,6 @@ MITIGATIONS = MappingProxyType(
 # Networks in a damaged flash, beside mitigations of stuck cells.
 FLASH = MappingProxyType(
     {
-        "trained": Look("straight through", "#f5862a", DASH_DOT_DOT, "p"),
         "nearest": Look("not trained, nearest level", "#26828e", SHORT_DASH, "v"),
         "unaware": Look("not trained", "#5a5a5a", (0, (1, 1.2)), "<"),
     }

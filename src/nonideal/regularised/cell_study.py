@@ -32,24 +32,25 @@ def with_faults(
 ) -> Iterator[dict[str, Any]]:
     """Fault-aware training of every mode and rate: rows of table ``regularised_faults``.
 
-    Without faults all modes are one, trained once.
+    Without faults all modes with a penalty are one, trained once.
     """
     config = run.config["faults"]
     for rate in config["rates"]:
-        for mode in faults.MODES if rate else faults.MODES[-1:]:
+        for mode in faults.MODES if rate else (faults.BY_PENALTY[-1], faults.STRAIGHT_THROUGH):
             for repetition in range(run.config["seeds"]):
                 model = study.trained(run, states, bits, repetition)
                 maps = fault_maps(run, model, bits, rate, p_stuck1, repetition)
                 networks.exchange(
                     model, lambda name, q, maps=maps, mode=mode: faults.FaultyQuantiser(q, maps[name], mode)
                 )
-                found = study.fine_tune(run, model, f"{mode}-{rate}", repetition, config)
+                penalised = mode in faults.BY_PENALTY
+                found = study.fine_tune(run, model, f"{mode}-{rate}", repetition, config, penalised)
                 row = run.labels(repetition) | {
                     "bits": bits,
                     "p_stuck1": float(p_stuck1),
                     "rate": float(rate),
                 }
-                for named in (mode,) if rate else faults.MODES:
+                for named in faults.BY_PENALTY if penalised and not rate else (mode,):
                     yield row | {"mode": named} | found
 
 

@@ -208,7 +208,9 @@ def harden(
         cells = variable.to_frame(factors)
         exchange(model, lambda name, q: variable.VariableQuantiser(q, factors[name]))
     model.to(device)
-    penalty = Penalty(Course(*FLOAT_FORWARD, epochs, FINE_TUNING_RAMP), alpha)
+    straight = faults is not None and mode == stuck.STRAIGHT_THROUGH
+    strength = (0.0, 0.0) if straight else FLOAT_FORWARD
+    penalty = Penalty(Course(*strength, epochs, FINE_TUNING_RAMP), alpha)
     return Hardened(model, penalty, epochs, remap_epochs, cells)
 
 

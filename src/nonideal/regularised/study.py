@@ -98,7 +98,7 @@ def fine_tune(
     config: Mapping[str, Any],
     regularised: bool = True,
 ) -> dict[str, float]:
-    """Train a network for its faults or its variable cells, with the penalty or with remaps alone."""
+    """Train a network for its faults or its variable cells, with the penalty or without."""
     settings = run.settings(config["epochs"], config["learning_rate"])
     first, last = FLOAT_FORWARD if regularised else (0.0, 0.0)
     return run.train(

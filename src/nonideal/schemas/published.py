@@ -31,7 +31,8 @@ COMPARISON = table(
         "published_scale": column("str", "scale of the published run"),
         "same_scale": column(
             "bool",
-            "whether ours has every data set and network that the published scale names; not where not run",
+            "whether ours has the data set, network, widths and array that the published scale names; "
+            "not where not run",
         ),
         "by_construction": column(
             "bool", "whether any working implementation meets it, such as a number of levels; decides nothing"

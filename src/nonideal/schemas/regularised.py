@@ -7,7 +7,7 @@ import pandera.pandas as pa
 from nonideal.schemas.columns import INTERVAL, SHARE, above, at_least, column, one_of, table
 
 METHODS = ("float", "fixed", "step", "multiplier", "multiplier_ste", "lsq")
-FAULT_MODES = ("basic", "passive", "active", "active+passive")
+FAULT_MODES = ("basic", "passive", "active", "active+passive", "trained")
 VARIABILITY_METHODS = ("chip_in_loop", "regularised", "unseen_map")
 CLAIM_VERDICTS = ("holds", "undecided", "fails", "not measured")
 
