@@ -59,3 +59,10 @@ def test_gradient_reaches_every_filter():
     model(torch.randn(8, 1, 16, 16, generator=torch_stream(0, "x"))).square().sum().backward()
     for bank in model.convolutions:
         assert bank.weight.grad.abs().amax(dim=(1, 2, 3)).gt(0).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 8, 8), (2, 3, 16, 16), (2, 1, 28, 28), (2, 256)])
+def test_images_of_another_shape_are_refused(shape):
+    model = models.build("cnn", channels=4, generator=torch_stream(0, "init"))
+    with pytest.raises(ValueError, match=r"a cnn takes grey images \[n, 1, 16, 16\], got .*--pixels 16"):
+        model(torch.zeros(shape))

@@ -17,6 +17,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct ni_layer ni_layer;
 
 /* x: inputs values, -128 .. 127 if row_sums is given, else 0 .. 127.
@@ -82,5 +86,9 @@ uint32_t ni_argmax(const int32_t *y, uint32_t count);
  * kernel asks for). y: logits at the end, room for the widest layer rounded up to a multiple of 32 (in a CNN at
  * least ni_convolution_work). Returns the class. */
 uint32_t ni_infer(const ni_network *network, int8_t *x, int32_t *y);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -13,6 +13,10 @@
 
 #include "nonideal.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     ni_layer synapses; /* a ni_plain_* kernel; row_sums given: the input is a constant current, 0 .. 255 */
     int32_t threshold;
@@ -44,5 +48,9 @@ void ni_snn_step(const int32_t *drive, int32_t threshold, int32_t *states, int8_
  * with most spikes, the first of equals. */
 uint32_t ni_snn_infer(const ni_snn_network *network, const uint8_t *input, const ni_snn_work *work,
                       int32_t *counts, int8_t *trace);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

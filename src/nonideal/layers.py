@@ -174,10 +174,12 @@ class QuantLayer(nn.Module):
         Raises
         ------
         ValueError
-            If the layer is float.
+            If the layer is float, or a weight is not finite.
         """
         if self.format is None:
             raise ValueError("a layer with weight_format 'float' has no integer weights; quantise it first")
+        if not bool(torch.isfinite(self.weight).all()):
+            raise ValueError("a layer has weights that are not finite; did the training diverge?")
         return self.format.nearest(self.weight.detach() / self.scale).to(torch.int16)
 
     def forward(self, x: Tensor) -> Tensor:

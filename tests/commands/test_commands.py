@@ -113,6 +113,30 @@ def test_deploy(command, taught, images, tmp_path):
     assert f"no --state: deployed with the weights that {place} starts with" in command(*short)[2]
 
 
+def test_images_are_normalised_as_the_network_was_trained(command, taught, images, tmp_path):
+    place, state = taught
+    given = ("deploy", place, "--state", state, "--data", images, "--chips", 1, "--slices", 1)
+    pixels = np.load(images)["train_images"] / 255
+    own = {"mean": pixels.mean(), "std": pixels.std()}
+    _, usual, err = command(*given)
+    assert f"mean {own['mean']:.4g} and standard deviation {own['std']:.4g} of pixels" in err
+    assert command(*given, "--mean", own["mean"], "--std", own["std"])[1] == usual
+    status, other, err = command(*given, "--mean", 0.9, "--std", 0.1)
+    assert status == 0 and other != usual and "mean 0.9 and standard deviation 0.1" in err
+    assert "give both mean and std" in command(*given, "--mean", 0.9)[2]
+    assert "one value for each of 1 channels" in command(*given, "--mean", 0, 0, "--std", 1, 1)[2]
+
+
+@pytest.mark.parametrize("key", ["state_dict", "model", None])
+def test_states_of_other_programs_are_unwrapped(command, taught, images, key):
+    place, path = taught
+    given = ("deploy", place, "--state", path, "--data", images, "--chips", 1, "--slices", 1)
+    usual = command(*given)[1]
+    wrapped = {f"module.{name}": value for name, value in torch.load(path, weights_only=True).items()}
+    torch.save(wrapped if key is None else {key: wrapped, "epoch": 3}, path)
+    assert command(*given)[:2] == (0, usual)
+
+
 def test_deploy_behind_converters(command, taught, images, tmp_path):
     place, state = taught
     given = (
@@ -163,7 +187,11 @@ def test_deploy_says_what_of_a_cnn_is_on_no_chip(command, images, tmp_path):
 def test_deploy_refuses(refused, model_file, taught, images, tmp_path):
     given = ("deploy", model_file, "--data", images)
     assert "ending in .csv or .parquet" in refused(*given, "--output", "t.txt")
-    assert "'5s' is no time from 20 s on" in refused(*given, "--times", "5s")
+    assert "'5s' is no time from 20 s to 1000 y" in refused(*given, "--times", "5s")
+    assert "'1e300y' is no time" in refused(*given, "--times", "1e300y")
+    assert "--repetition: does not apply" in refused("deploy", taught[0], "--data", images, "--repetition", 1)
+    assert "holds one network; leave it out" in refused(*given, "--repetition", 1)
+    assert "--weight-format 8bit: the network of" in refused(*given, "--weight-format", "8bit")
     assert "'soon' is no time" in refused(*given, "--times", "soon")
     assert "n_slices must be an integer from 1 to 8" in refused(*given, "--slices", 9)
     assert "digital slicing derives its base" in refused(*given, "--mapping", "digital", "--base", 2)
@@ -180,6 +208,10 @@ def test_deploy_refuses(refused, model_file, taught, images, tmp_path):
         ({"train_labels": np.full(240, -1)}, "train_labels must be whole numbers from 0"),
         ({"test_labels": np.full(64, 10)}, r"labels go up to 10, .* one image is \[1, 10\]"),
         ({"train_images": None}, "no array 'train_images'"),
+        (
+            {"test_images": np.zeros((64, 3, 8, 8), np.uint8)},
+            "train_images have 1 channels and test_images 3",
+        ),
     ],
 )
 def test_data_of_the_user_are_checked(refused, model_file, images, change, message):

@@ -1,5 +1,7 @@
 import json
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from nonideal import models
 from nonideal.mcu.export import export, load
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork, quantise_images
 from nonideal.mcu.packing import LAYOUTS, Packed, pack, unpack
+from nonideal.models.fc import fc
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
 
@@ -165,3 +168,34 @@ def test_an_accumulator_that_could_overflow_is_refused(monkeypatch):
     wide = IntegerLayer("8bit", np.full((1, 131072), -128, np.int16))
     with pytest.raises(ValueError, match=r"layer 1 .* could reach 2147483648, 32 bits hold 2147483647"):
         export(IntegerNetwork((wide,)), zeros(131072), kernel="plain", target=None)
+
+
+def test_two_networks_in_one_program_are_refused_and_cpp_links(root, tmp_path):
+    """Guards are of the content, so a second network is an error and the same one twice is none."""
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    for name in ("4bitsym", "ternary"):
+        model = fc(generator=torch_stream(1, "init"), widths=(4,), weight_format=name)
+        export(model, torch.zeros(1, 1, 16, 16)).write(tmp_path, f"m{name}", suffixes=("h",))
+    main = """
+int main() {
+    static int8_t x[NI_MODEL_INPUTS];
+    static int32_t y[(NI_MODEL_WIDEST + 31) / 32 * 32];
+    return (int)ni_infer(&ni_model, x, y) > NI_MODEL_OUTPUTS;
+}
+"""
+    twice = '#include "m4bitsym.h"\n'
+    for names, works in ((twice * 2, True), (twice + '#include "mternary.h"\n', False)):
+        (tmp_path / "main.cpp").write_text(names + main)
+        include = ["-I", root / "firmware/include", "-I", tmp_path]
+        made = subprocess.run(
+            ["g++", "-c", "main.cpp", *map(str, include)], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert (made.returncode == 0) == works, made.stderr
+    assert "one network is included already" in made.stderr
+    (tmp_path / "main.cpp").write_text(twice + main)
+    sources = sorted(map(str, (root / "firmware/src").glob("*.c")))
+    subprocess.run(["gcc", "-c", *sources, "-I", str(root / "firmware/include")], cwd=tmp_path, check=True)
+    objects = sorted(path.name for path in tmp_path.glob("*.o") if path.name != "main.o")
+    subprocess.run(["g++", "main.cpp", *objects, *map(str, include)], cwd=tmp_path, check=True)
+    assert subprocess.run([tmp_path / "a.out"], check=False).returncode == 0

@@ -410,3 +410,17 @@ def test_full_precision_chooses_its_optimiser_and_fine_tuning_is_published():
     assert network_training.float_settings(config).threads == 2
     assert network_training.noise_settings(config).threads == 1
     assert network_training.noise_settings(config).optimiser == "sgd"  # Joshi et al. 2020, Methods
+
+
+def test_without_the_hook_noise_is_drawn_in_every_pass_of_training():
+    layer = nn.Linear(200, 50)
+    weights = noise_training.attach(layer, noise=0.05)
+    with torch.no_grad():
+        torch.manual_seed(0)
+        first, second = layer.train().weight.clone(), layer.weight.clone()
+        clean = layer.eval().weight.clone()
+    noise = (first - clean) / clean.abs().max()
+    assert noise.std().item() == pytest.approx(
+        0.05, rel=0.05
+    )  # 10,000 draws: 1 % is one standard error / 1.4
+    assert not torch.equal(first, second) and weights[""].draw is None

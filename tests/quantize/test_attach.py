@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from nonideal.models import build
 from nonideal.quantize import attach
@@ -106,3 +107,30 @@ def test_refusals():
         attach.attach(layer, ternary)
     with pytest.raises(ValueError, match="not known"):
         attach.FormatQuantiser(torch.ones(2, 2), "3bit")
+
+
+class Reversed(nn.Module):
+    """Layers defined in another order than they run in, and gains that are no weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.a, self.b = nn.Linear(4, 2), nn.Linear(3, 4), nn.Linear(4, 4)
+        self.norm = nn.LayerNorm([1, 4])
+
+    def forward(self, x):
+        return self.head(self.norm(self.b(self.a(x).relu())[:, None]).flatten(1))
+
+
+def test_first_and_last_are_those_that_run_first_and_last():
+    model = Reversed()
+    assert attach.attach(model, ternary, select=attach.inner(model)) == ["b"]
+    assert attach.attach(Reversed(), ternary) == ["head", "a", "b"]
+    with pytest.raises(ValueError, match=r"has 2 weighted layers, .*--layers all"):
+        attach.inner(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))
+
+
+def test_a_weight_that_a_hook_makes_is_refused():
+    layer = nn.Linear(4, 3)
+    prune.l1_unstructured(layer, "weight", amount=0.5)
+    with pytest.raises(ValueError, match="make it permanent first"):
+        attach.attach(layer, ternary)

@@ -204,3 +204,40 @@ def test_the_largest_rate_is_where_a_weight_oscillates_about_its_level():
 def test_maps_that_do_not_fit_are_refused_with_their_layer(given, message):
     with pytest.raises(ValueError, match=message):
         nonideal.harden(small(), bits=4, **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"remap_epochs": 0}, "remap_epochs must be at least 1"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"alpha": "papr"}, "alpha must be one of"),
+        ({"faults": True}, "faults must be a number"),
+        ({"faults": [0.1]}, "faults must be a number"),
+        ({"faults": 1.5}, "rate"),
+    ],
+)
+def test_after_a_refusal_the_network_is_as_it_was(given, message):
+    model = small()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        nonideal.harden(model, **({"faults": 0.1} | given))
+    after = model.state_dict()
+    assert sorted(after) == sorted(before) and all(torch.equal(after[name], before[name]) for name in before)
+    nonideal.harden(model, faults=0.1)
+
+
+def test_networks_in_other_precision_are_refused():
+    with pytest.raises(ValueError, match=r"torch.float64; call model.float\(\)"):
+        nonideal.harden(small().double(), faults=0.1)
+
+
+def test_activations_of_few_bits_are_not_negative():
+    model = torch.nn.Sequential(*[torch.nn.Linear(8, 8) for _ in range(3)])
+    hardened = nonideal.harden(model, activation_bits=4)
+    x = torch.randn(4, 8, generator=torch_stream(1, "x"))
+    with pytest.raises(ValueError, match="layer '1' has negative inputs"):
+        hardened.model(x)
+    relu = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), *[torch.nn.Linear(8, 8)] * 1,
+                               torch.nn.ReLU(), torch.nn.Linear(8, 8))  # fmt: skip
+    assert nonideal.harden(relu, activation_bits=4).model(x).shape == (4, 8)

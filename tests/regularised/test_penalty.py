@@ -132,3 +132,8 @@ def test_groups_keep_below_the_limits():
     assert [group.get("lr_factor") for group in groups] == [None, pytest.approx(1e-3)]
     groups = networks.parameter_groups(0.01, 1e-3, limits={"2": 1.0})(network)
     assert groups[1]["lr_factor"] == pytest.approx(0.1)
+
+
+def test_beyond_its_last_epoch_the_course_stays():
+    course = Course(1, 100, epochs=4, ramp=0.5)
+    assert [course(epoch) for epoch in (1, 3, 4, 9)] == pytest.approx([1, 100, 100, 100])

@@ -16,7 +16,7 @@ from torch import nn
 from nonideal import stats, training
 from nonideal.commands import UsageError, images, networks, writing
 from nonideal.commands.arguments import add_count
-from nonideal.pcm import slicing
+from nonideal.pcm import folding, slicing
 from nonideal.pcm.device import T0_S
 from nonideal.pcm.hardware import COMPENSATIONS, Hardware
 from nonideal.pcm.networks import GROUP, MONTH_S, Images, Plan, reference_logits, simulate
@@ -28,6 +28,7 @@ EXAMPLE = (
 )
 
 YEAR_S = 365 * 24 * 3600.0
+LAST_S = 1000 * YEAR_S
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 24 * 3600.0, "y": YEAR_S}
 TIME = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?)([smhdy]?)")
 
@@ -45,9 +46,10 @@ def seconds(text: str) -> float:
         value = float(found[1]) * UNITS_S[found[2]] if found else math.nan
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < T0_S:
+    if not math.isfinite(value) or not T0_S <= value <= LAST_S:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time from {T0_S:g} s on; write a number with s, m, h, d or y, such as 30d"
+            f"{text!r} is no time from {T0_S:g} s to {LAST_S / YEAR_S:g} y; write a number with s, m, h, d "
+            "or y, such as 30d"
         )
     return value
 
@@ -125,6 +127,9 @@ def run(arguments: argparse.Namespace) -> int:
             f"{filters} filter banks stay digital; the fully connected layers lie on the chips",
             file=sys.stderr,
         )
+    elif others := folding.digital_layers(networks.ordinary(model)):
+        named = ", ".join(f"{name} ({kind})" for name, kind in others.items())
+        print(f"stay digital, chips hold nn.Linear and nn.Conv2d alone: {named}", file=sys.stderr)
     if arguments.state is None and not Path(arguments.network).exists():
         print(f"no --state: deployed with the weights that {arguments.network} starts with", file=sys.stderr)
     tensors = images.load(arguments, model)

@@ -71,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     elif any(layer.weight_format == "float" for layer in model.layers):
         raise UsageError(
             f"{arguments.network}: a float network has no integers; give --quantise {next(iter(FORMATS))} or "
-            f"another of {', '.join(FORMATS)}, or train on one of them"
+            f"another of {', '.join(FORMATS)}, or train on one of them (the levels that nonideal harden "
+            "chooses are those of no format)"
         )
     # The golden vectors of real images say more; random ones check an engine as well.
     golden = images.load(arguments, model).test_images[:GOLDEN] if arguments.data else _random(model)

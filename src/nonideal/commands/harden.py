@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nonideal import cellmaps, faults, tensorfile, training
 from nonideal.commands import UsageError, images, networks, writing
 from nonideal.commands.arguments import add_count
 from nonideal.models import saved
+from nonideal.quantize import attach
 from nonideal.quantize.losses import ALPHAS
 from nonideal.regularised.hardening import Hardened
 from nonideal.regularised.networks import POLICIES
@@ -118,6 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     tensors = images.load(arguments, network.model) if arguments.data else None
     accuracies = [] if tensors is None else [measured(network.model, tensors, STAGES[0])]
     hardened = prepared(network.model, arguments)
+    print(selected(hardened), file=sys.stderr)
     if tensors is not None:
         accuracies.append(measured(hardened.finish(), tensors, STAGES[1]))
         fine_tune(hardened, tensors, arguments)
@@ -136,6 +139,17 @@ def run(arguments: argparse.Namespace) -> int:
         print("no --data: the weights were put on the levels the cells can hold, without training")
     print(f"{arguments.output}: weights of {type(chip).__name__} as the chip holds them")
     return 0
+
+
+def selected(hardened: Hardened) -> str:
+    """Line on the layers that are quantised, and on those that are not."""
+    weights = attach.original(hardened.model)
+    names = [name for name, layer in hardened.model.named_modules() if attach.weighted(name, layer)]
+    sizes = {name: hardened.model.get_submodule(name).weight.numel() for name in names}
+    share = 100 * sum(weight.numel() for weight in weights.values()) / sum(sizes.values())
+    others = [name or "the layer" for name in names if name not in weights]
+    kept = f"; {', '.join(others)} stay in full precision, on no cells" if others else ""
+    return f"quantised: {len(weights)} of {len(names)} layers, {share:.0f} % of their weights{kept}"
 
 
 def prepared(model: nn.Module, arguments: argparse.Namespace) -> Hardened:

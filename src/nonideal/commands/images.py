@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from nonideal import archives, data, recipe, training
 from nonideal.commands import UsageError
 from nonideal.models.cnn import Cnn
 from nonideal.models.fc import FullyConnected
+from nonideal.preprocessing import moments
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 NAMES = tuple(name for name in data.NAMES if name != "imagenet")  # imagenet is read in place, not as arrays
@@ -34,10 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
         metavar="N",
         help="height and width to resize images to; what the network takes if not given",
     )
+    for name in ("--mean", "--std"):
+        parser.add_argument(
+            name,
+            type=float,
+            nargs="+",
+            metavar="X",
+            help="of the pixels from 0 to 1, one for all channels or one each, as the network was trained "
+            "(default: those of the training images)",
+        )
 
 
 def load(arguments: argparse.Namespace, model: nn.Module) -> training.Tensors:
-    """Images as tensors for a network, normalised by the moments of the training images.
+    """Images as tensors for a network, normalised as the arguments say, and say so.
 
     Raises
     ------
@@ -52,12 +63,29 @@ def load(arguments: argparse.Namespace, model: nn.Module) -> training.Tensors:
     own = isinstance(model, FullyConnected | Cnn)  # trained by this project's studies, with their moments
     size = arguments.pixels or (recipe.PIXELS if isinstance(model, Cnn) else _size(model, dataset))
     mean, std = recipe.PUBLISHED_MOMENTS.get(dataset.name, (None, None)) if own else (None, None)
+    channels = dataset.train_images.shape[1]
+    given = [_of_channels(values, channels) for values in (arguments.mean, arguments.std)]
     try:
+        if mean is None and given == [None, None]:
+            mean, std = moments(torch.from_numpy(dataset.train_images))
+        else:
+            mean, std = given if given != [None, None] else (mean, std)
         tensors = training.prepare(dataset, size=size, mean=mean, std=std)
     except ValueError as error:
         raise UsageError(f"{arguments.data}: {error}") from error
     _probe(model, tensors, arguments.data)
+    values = ["/".join(f"{value:.4g}" for value in numbers) for numbers in (mean, std)]
+    print(
+        f"images normalised by mean {values[0]} and standard deviation {values[1]} of pixels from 0 to 1; "
+        "--mean and --std, if the network was trained otherwise",
+        file=sys.stderr,
+    )
     return tensors
+
+
+def _of_channels(values: list[float] | None, channels: int) -> list[float] | None:
+    """One value for each channel."""
+    return values * channels if values is not None and len(values) == 1 else values
 
 
 def _size(model: nn.Module, dataset: data.Dataset) -> int:
@@ -127,6 +155,9 @@ def _own(path: Path) -> data.Dataset:
                 f"{path}: {part}_labels must be whole numbers from 0, one an image; "
                 f"found {labels.dtype} {list(labels.shape)}"
             )
+    kinds = [arrays[f"{part}_images"].shape[1] for part in ("train", "test")]
+    if kinds[0] != kinds[1]:
+        raise UsageError(f"{path}: train_images have {kinds[0]} channels and test_images {kinds[1]}")
     labels = {key: arrays[key].astype(np.int64) for key in ARRAYS if key.endswith("labels")}
     classes = int(max(part.max() for part in labels.values())) + 1
     return data.Dataset(path.stem, **(arrays | labels), class_names=tuple(map(str, range(classes))))

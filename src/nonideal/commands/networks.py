@@ -86,14 +86,20 @@ def load(arguments: argparse.Namespace) -> Network:
     named = arguments.network
     parts = CALLABLE.fullmatch(named)
     if parts and not Path(named).exists():
+        _refuse(arguments, ("repetition", "weight_format", "first_format"), "a network of MODULE:CALLABLE")
         model = imported(parts["module"], parts["attribute"])
         if arguments.state is not None:
             load_state(model, arguments.state)
-        return Network(model.eval())
+        return Network(model.float().eval())
     if arguments.state is not None:
         raise UsageError(f"--state {arguments.state}: goes with MODULE:CALLABLE, but {named} is a file")
     formats = tuple(filter(None, (arguments.first_format, arguments.weight_format)))
-    return from_file(Path(named), repetition=arguments.repetition, formats=formats)
+    network = from_file(Path(named), repetition=arguments.repetition, formats=formats)
+    for name in ("weight_format", "first_format"):
+        known, given = (network.settings or {}).get(name), getattr(arguments, name)
+        if given is not None and known is not None and given != known:
+            raise UsageError(f"--{name.replace('_', '-')} {given}: the network of {named} is {known}")
+    return network
 
 
 def imported(module: str, attribute: str) -> nn.Module:
@@ -138,6 +144,7 @@ def load_state(model: nn.Module, path: Path) -> None:
     content = _content(path)
     if isinstance(content, dict) and set(saved.KEYS) <= set(content):
         content = content["state"]
+    content = _unwrapped(content, set(model.state_dict()))
     try:
         model.load_state_dict(content)
     except Exception as error:  # a foreign file can hold anything
@@ -145,6 +152,25 @@ def load_state(model: nn.Module, path: Path) -> None:
         raise UsageError(
             f"{path}: does not fit {type(model).__name__} ({reason}); save the state_dict of that network"
         ) from error
+
+
+def _unwrapped(content: Any, wanted: set[str]) -> Any:
+    """A state_dict out of a checkpoint of another program, without the prefix of a parallel wrapper."""
+    for key in ("state_dict", "model_state_dict", "model", "net"):
+        if isinstance(content, Mapping) and key not in wanted and isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    prefix = "module."
+    if isinstance(content, Mapping) and content and all(str(key).startswith(prefix) for key in content):
+        bare = {str(key).removeprefix(prefix): value for key, value in content.items()}
+        return bare if set(bare) == wanted else content
+    return content
+
+
+def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], what: str) -> None:
+    """Refuse options that say nothing about what was given."""
+    if given := [name for name in names if getattr(arguments, name) is not None]:
+        raise UsageError(f"--{given[0].replace('_', '-')}: does not apply to {what}; leave it out")
 
 
 def from_file(path: Path, *, repetition: int | None = None, formats: tuple[str, ...] = ()) -> Network:
@@ -169,6 +195,8 @@ def from_file(path: Path, *, repetition: int | None = None, formats: tuple[str, 
     content = _content(path)
     if not isinstance(content, Mapping) or not content:
         raise UsageError(f"{path}: holds a {type(content).__name__}, no network")
+    if repetition is not None and not all(isinstance(key, int) for key in content):
+        raise UsageError(f"--repetition {repetition}: {path} holds one network; leave it out")
     if set(content) == set(saved.KEYS):
         return Network(*saved.described(content, path))
     activation_bits: tuple[int | None, ...] = ()

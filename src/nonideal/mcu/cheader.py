@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +19,18 @@ def render(export: Export) -> str:
     """Text of the header."""
     network, count = export.network, len(export.network.layers)
     sizes = network.sizes
+    digest = hashlib.sha256(b"".join(packed.words.tobytes() for packed in export.packed)).hexdigest()
+    guard = f"NI_MODEL_{digest[:12].upper()}_H"  # of the content: two networks never share one
     lines = [
-        "/* Weights of a low-bit network, made by nonideal.mcu.export; see nonideal.h for the engine. */",
-        "#ifndef NI_MODEL_H",
-        "#define NI_MODEL_H",
+        "/* Weights of a low-bit network, made by nonideal.mcu.export; see nonideal.h for the engine.",
+        " * Input of ni_infer: the image, normalised as in training, times 127 over the largest magnitude of",
+        " * its values, rounded. */",
+        f"#ifndef {guard}",
+        f"#define {guard}",
+        "#ifdef NI_MODEL",
+        '#error "one network is included already: include each in a file of its own"',
+        "#endif",
+        "#define NI_MODEL",
         "",
         '#include "nonideal.h"',
         "",

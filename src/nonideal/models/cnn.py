@@ -98,8 +98,20 @@ class Cnn(nn.Module):
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """Output of the convolutions, integers [n, channels, 2, 2], of images [n, 1, 16, 16]."""
-        from nonideal.depthwise import features
+        """Output of the convolutions, integers [n, channels, 2, 2], of images [n, 1, 16, 16].
+
+        Raises
+        ------
+        ValueError
+            If the images have another shape.
+        """
+        from nonideal.depthwise import SIZE, features
+
+        if x.ndim != 4 or tuple(x.shape[1:]) != (1, SIZE, SIZE):
+            raise ValueError(
+                f"a cnn takes grey images [n, 1, {SIZE}, {SIZE}], got {list(x.shape)}; resize them "
+                f"(--pixels {SIZE})"
+            )
 
         return features(
             integer_input(x, IMAGE_BITS), [bank.levels() for bank in self.convolutions], self.shifts

@@ -14,6 +14,7 @@ with, has noise of its own.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 
 import torch
@@ -67,8 +68,8 @@ def deploy(
     Raises
     ------
     ValueError
-        If nothing can be deployed, mapping, base and slices do not go together, or calibration images are
-        missing.
+        If nothing can be deployed, mapping, base and slices do not go together, calibration images are
+        missing, empty or not finite, or do not reach a layer, or a weight is not finite.
 
     Examples
     --------
@@ -78,7 +79,7 @@ def deploy(
     """
     hardware = Hardware() if hardware is None else hardware
     slicing.check(mapping, base, n_slices)
-    chips = range(chips) if isinstance(chips, int) else chips
+    chips = _numbers(chips)
     if not len(chips) or min(chips) < 0:
         raise ValueError(f"chips must be a positive count or numbers from 0 on, got {chips!r}")
     measured = _measured(hardware)
@@ -87,11 +88,20 @@ def deploy(
             f"{' and '.join(measured)} needs calibration images; pass calibration=, "
             "or compensation='fixed' or 'none' and no converters"
         )
+    if measured:
+        _check_calibration(calibration)
+    if clip_sigmas is not None and not clip_sigmas > 0:
+        raise ValueError(f"clip_sigmas must be positive, or None for no clipping, got {clip_sigmas!r}")
     digital = quantised(model, clip_sigmas=clip_sigmas)
     inputs = layer_inputs(digital, calibration) if measured else {}
     steps = {
         name: quantise_weights(layer.weight, clip_sigmas) for name, layer in _plain_layers(model).items()
     }
+    if unreached := [name for name in steps if measured and name not in inputs]:
+        raise ValueError(
+            f"the calibration images do not reach the layers {', '.join(map(repr, unreached))}: remove them "
+            "from the network, or deploy it with compensation 'fixed' or 'none' and no converters"
+        )
     affine = folding.fold(digital, flat=[name for name, seen in inputs.items() if seen.ndim == 2])
     layers, converted = {}, {}
     for name, module in folding.crossbar_layers(digital).items():
@@ -101,6 +111,25 @@ def deploy(
         if hardware.converting:
             converted[module] = _add_converters(layers[name], hardware)
     return DeployedNetwork(converters.insert(digital, converted), layers, chips, seed, hardware)
+
+
+def _numbers(chips: int | Sequence[int]) -> Sequence[int]:
+    """Numbers of the chips."""
+    try:
+        return range(operator.index(chips))
+    except TypeError:
+        pass
+    if not isinstance(chips, Sequence):
+        raise ValueError(f"chips must be a positive count or numbers from 0 on, got {chips!r}")
+    return chips
+
+
+def _check_calibration(images: Tensor) -> None:
+    if not isinstance(images, Tensor) or not len(images):
+        found = f"{tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(f"calibration must be a tensor of one image or more, got {found}")
+    if not bool(torch.isfinite(images).all()):
+        raise ValueError("calibration images must be finite; found infinite values or NaN")
 
 
 def _measured(hardware: Hardware) -> list[str]:

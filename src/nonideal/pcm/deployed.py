@@ -8,6 +8,8 @@ Where ADCs read every slice by itself, that same normal is divided among the sli
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -72,8 +74,10 @@ class DeployedNetwork:
         Raises
         ------
         ValueError
-            If the time lies before t0 = 20 s.
+            If the time lies before t0 = 20 s, or is no finite number.
         """
+        if not isinstance(t, numbers.Real) or not math.isfinite(t):
+            raise ValueError(f"t must be a finite number of seconds after programming, got {t!r}")
         values = {}
         for name, layer in self.layers.items():
             arrays = self._read(name, t, read)
@@ -148,7 +152,7 @@ class DeployedNetwork:
             first = t == device.T0_S and read == 0
             layer.reference = self._sums(layer, arrays if first else self._read(name, device.T0_S, 0))
         now = self._sums(layer, arrays)
-        return torch.where(now > 0, layer.reference / now, torch.ones_like(now))
+        return torch.where(now == 0, torch.ones_like(now), layer.reference / now)
 
     def _sums(self, layer: Layer, arrays: Tensor) -> Tensor:
         """Sum of the magnitudes of the calibration outputs, (chips, outputs) or (chips, 1)."""
@@ -179,7 +183,15 @@ class Snapshot:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits (chips, images, classes) of images (images, channels, height, width)."""
+        """Logits (chips, images, classes) of images (images, channels, height, width).
+
+        Raises
+        ------
+        ValueError
+            If there are no images.
+        """
+        if not len(images):
+            raise ValueError("there are no images to classify")
         return self._batched(images) if images.is_cuda else self._one_by_one(images)
 
     def _one_by_one(self, images: Tensor) -> Tensor:
@@ -190,15 +202,18 @@ class Snapshot:
         logits = []
         for chip in range(len(next(iter(self.weights.values())))):
             one = {name: _contiguous(weight[chip]) for name, weight in self.weights.items()}
-            logits.append(
-                torch.cat([functional_call(self.model, one, (part,)) for part in images.split(step)])
-            )
+            logits.append(torch.cat([_logits(self.model, one, part) for part in images.split(step)]))
         return torch.stack(logits)
 
     def _batched(self, images: Tensor, batch: int = GPU_BATCH) -> Tensor:
         """All chips in one call: a GPU wants much work at once. Convolutions become grouped ones."""
-        run = vmap(lambda weights, part: functional_call(self.model, weights, (part,)), in_dims=(0, None))
+        run = vmap(lambda weights, part: _logits(self.model, weights, part), in_dims=(0, None))
         return torch.cat([run(self.weights, part) for part in images.split(batch)], dim=1)
+
+
+def _logits(model: nn.Module, weights: dict[str, Tensor], images: Tensor) -> Tensor:
+    """Logits with these weights; layers that share a weight each have an array of their own."""
+    return functional_call(model, weights, (images,), tie_weights=False)
 
 
 def _contiguous(weight: Tensor) -> Tensor:

@@ -30,12 +30,43 @@ class Affine:
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """Copy of a model in evaluation mode whose weights are plain tensors: parametrisations are applied."""
+    """Copy of a model in evaluation mode whose weights are plain tensors: parametrisations are applied.
+
+    Raises
+    ------
+    ValueError
+        If a hook makes a layer's weight anew at every call, or a weight is not finite, or of half precision.
+    """
+    for name, layer in model.named_modules():
+        if isinstance(layer, LAYERS):
+            attach.check_weight(name, layer)
     model = copy.deepcopy(model).eval()
     for module in list(model.modules()):
         if parametrize.is_parametrized(module, "weight"):
             attach.remove(module, leave=True)
+    for name, layer in model.named_modules():
+        if isinstance(layer, LAYERS):
+            _check_values(name, layer.weight)
     return model.requires_grad_(False)
+
+
+def _check_values(name: str, weight: Tensor) -> None:
+    if weight.dtype in (torch.float16, torch.bfloat16):
+        raise ValueError(
+            f"layer {name!r} has weights of {weight.dtype}, too coarse for chips; call model.float()"
+        )
+    if not bool(torch.isfinite(weight).all()):
+        raise ValueError(f"layer {name!r} has weights that are not finite; did the training diverge?")
+
+
+def digital_layers(model: nn.Module) -> dict[str, str]:
+    """Kind of every layer with a matrix of weights that is not deployed and stays digital, by name."""
+    return {
+        name: type(module).__name__
+        for name, module in model.named_modules()
+        if not isinstance(module, (*LAYERS, *attach.NORMALISATIONS))
+        and any(values.ndim > 1 for values in module.parameters(recurse=False))
+    }
 
 
 def crossbar_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -47,7 +47,8 @@ class NoisyWeight(nn.Module):
         if weights not in WEIGHTS:
             raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")
         self.noise, self.clip_sigmas, self.weights = noise, clip_sigmas, weights
-        self.draw: Tensor | None = None  # standard normals of the current step; not part of the state
+        # Standard normals of the step, not part of the state; None draws them from PyTorch's generator.
+        self.draw: Tensor | None = None
 
     def forward(self, weight: Tensor) -> Tensor:
         """Weight as the network meets it, same shape."""
@@ -57,8 +58,9 @@ class NoisyWeight(nn.Module):
             else:
                 limit = self.clip_sigmas * weight.std(correction=0)
                 seen = torch.clamp(weight, -limit, limit)
-            if self.training and self.draw is not None:
-                seen = seen + self.noise * seen.abs().max() * self.draw
+            if self.training:
+                draw = torch.randn_like(seen) if self.draw is None else self.draw
+                seen = seen + self.noise * seen.abs().max() * draw
         return weight + (seen - weight).detach()
 
     def extra_repr(self) -> str:

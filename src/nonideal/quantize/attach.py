@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from nonideal.quantize.clipping import EVERY_STEP, choose_scale, default_clipping
@@ -18,6 +18,7 @@ from nonideal.quantize.formats import fake_quantise, get_format
 
 Select = Callable[[str, nn.Module], bool]
 Factory = Callable[[str, nn.Module], nn.Module]
+NORMALISATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 
 
 class FormatQuantiser(nn.Module):
@@ -96,14 +97,53 @@ class FormatQuantiser(nn.Module):
 def weighted(name: str, layer: nn.Module) -> bool:
     """Whether a layer multiplies by a weight matrix or filter: what `attach` selects by default."""
     weight = getattr(layer, "weight", None)
-    return isinstance(weight, Tensor) and weight.ndim >= 2
+    return isinstance(weight, Tensor) and weight.ndim >= 2 and not isinstance(layer, NORMALISATIONS)
 
 
 def inner(model: nn.Module) -> Select:
-    """Selection of all weighted layers of a model but the first and the last."""
+    """Selection of all weighted layers of a model but the first and the last that it runs.
+
+    The order is that of a trace by torch.fx, or, where that does not show every layer, of their definition.
+
+    Raises
+    ------
+    ValueError
+        If nothing lies between the first and the last.
+    """
     names = [name for name, layer in model.named_modules() if weighted(name, layer)]
+    if len(names) < 3:
+        raise ValueError(
+            f"{type(model).__name__} has {len(names)} weighted layer{'s' * (len(names) != 1)}, and nothing "
+            "between the first and the last, which stay in full precision; choose layers 'all' (--layers all)"
+        )
+    run = _in_order(model)
+    names = [name for name in run if name in set(names)] if set(names) <= set(run) else names
     chosen = set(names[1:-1])
     return lambda name, layer: name in chosen
+
+
+def _in_order(model: nn.Module) -> list[str]:
+    """Names of the layers that a trace shows, in the order of their first call."""
+    try:
+        graph = fx.Tracer().trace(model)
+    except Exception:  # tracing runs the model's own code, which may fail in any way on symbols
+        return []
+    return list(dict.fromkeys(node.target for node in graph.nodes if node.op == "call_module"))
+
+
+def check_weight(name: str, layer: nn.Module) -> None:
+    """Refuse a layer whose weight is no parameter of its own but made by a hook at every call.
+
+    Raises
+    ------
+    ValueError
+        Naming the layer and what makes the weight permanent.
+    """
+    if "weight" not in layer._parameters and not parametrize.is_parametrized(layer, "weight"):
+        raise ValueError(
+            f"layer {name!r}: a hook makes its weight at every call; make it permanent first, by "
+            "torch.nn.utils.prune.remove(layer, 'weight'), remove_weight_norm or remove_spectral_norm"
+        )
 
 
 def attach(model: nn.Module, factory: Factory, *, select: Select = weighted) -> list[str]:
@@ -134,6 +174,7 @@ def attach(model: nn.Module, factory: Factory, *, select: Select = weighted) -> 
     for name, layer in chosen:
         if parametrize.is_parametrized(layer, "weight"):
             raise ValueError(f"layer {name!r} has a quantiser already; detach it first")
+        check_weight(name, layer)
     for name, layer in chosen:
         parametrize.register_parametrization(layer, "weight", factory(name, layer))
     return [name for name, _ in chosen]

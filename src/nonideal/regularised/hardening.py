@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from nonideal import faults as stuck
 from nonideal import variability as variable
 from nonideal.quantize import attach
+from nonideal.quantize.losses import ALPHAS
+from nonideal.quantize.lsq import quantise_input
 from nonideal.regularised.networks import exchange, parameter_groups, quantise, shapes
 from nonideal.regularised.penalty import FLOAT_FORWARD, QUANTISER_LR, Course, Penalty
 from nonideal.training import Hook, Settings, Tensors, train
@@ -196,22 +199,50 @@ def harden(
         raise ValueError("give faults or variability, not both: a cell that is stuck has no factor")
     if quantiser not in ("fixed", "step", "multiplier"):
         raise ValueError(f"quantiser must be fixed, step or multiplier, got {quantiser!r}")
-    quantise(model, quantiser, bits, activation_bits=activation_bits, policy=layers)
+    if alpha not in ALPHAS:
+        raise ValueError(f"alpha must be one of {', '.join(ALPHAS)}, got {alpha!r}")
+    for name, epochs_given in (("epochs", epochs), ("remap_epochs", remap_epochs)):
+        if epochs_given < 1:
+            raise ValueError(f"{name} must be at least 1, got {epochs_given!r}")
+    for name, given in (("faults", faults), ("variability", variability)):
+        if isinstance(given, bool) or not isinstance(given, float | int | str | os.PathLike | Mapping | None):
+            raise ValueError(f"{name} must be a number, a map's file or maps by layer, got {given!r}")
+    if wrong := sorted({str(value.dtype) for value in model.parameters()} - {"torch.float32"}):
+        raise ValueError(f"the network has weights of {', '.join(wrong)}; call model.float() first")
+    quantise(model, quantiser, bits, policy=layers)
     device = next(model.parameters()).device
     cells = None
-    if faults is not None:
-        maps = _fault_maps(model, faults, bits, p_stuck1, seed)
-        cells = stuck.to_frame(maps)
-        exchange(model, lambda name, q: stuck.FaultyQuantiser(q, maps[name], mode))
-    elif variability is not None:
-        factors = _factors(model, variability, bits, seed)
-        cells = variable.to_frame(factors)
-        exchange(model, lambda name, q: variable.VariableQuantiser(q, factors[name]))
+    try:
+        if faults is not None:
+            maps = _fault_maps(model, faults, bits, p_stuck1, seed)
+            cells = stuck.to_frame(maps)
+            exchange(model, lambda name, q: stuck.FaultyQuantiser(q, maps[name], mode))
+        elif variability is not None:
+            factors = _factors(model, variability, bits, seed)
+            cells = variable.to_frame(factors)
+            exchange(model, lambda name, q: variable.VariableQuantiser(q, factors[name]))
+    except Exception:  # the network is as it was given
+        for name in list(attach.attached(model)):
+            attach.remove(model.get_submodule(name), leave=False)
+        raise
+    if activation_bits is not None:
+        for name in attach.attached(model):
+            quantiser_of_input = quantise_input(model.get_submodule(name), activation_bits)
+            quantiser_of_input.register_forward_pre_hook(functools.partial(_refuse_negative, name))
     model.to(device)
     straight = faults is not None and mode == stuck.STRAIGHT_THROUGH
     strength = (0.0, 0.0) if straight else FLOAT_FORWARD
     penalty = Penalty(Course(*strength, epochs, FINE_TUNING_RAMP), alpha)
     return Hardened(model, penalty, epochs, remap_epochs, cells)
+
+
+def _refuse_negative(name: str, quantiser: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Of the first batch alone: what is checked at every step is paid for at every step."""
+    if not quantiser.started and bool((inputs[0] < 0).any()):
+        raise ValueError(
+            f"layer {name!r} has negative inputs, which unsigned activations of few bits would cut off: "
+            "leave activation_bits out, or put a ReLU before the layer"
+        )
 
 
 def _fault_maps(

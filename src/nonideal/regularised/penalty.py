@@ -66,9 +66,9 @@ class Course:
             raise ValueError(f"ramp must lie in (0, 1] of at least one epoch, got {self.ramp}, {self.epochs}")
 
     def __call__(self, epoch: int) -> float:
-        """Lambda in an epoch, counted from 0."""
+        """Lambda in an epoch, counted from 0; beyond the last epoch it stays."""
         rising = max(1, round(self.ramp * self.epochs))
-        done = epoch + 1 - (self.epochs - rising)
+        done = min(epoch + 1 - (self.epochs - rising), rising)
         if done <= 0 or self.first == 0:
             return self.first
         return self.first * (self.last / self.first) ** (done / rising)
