@@ -109,6 +109,10 @@ def test_deploy(command, taught, images, tmp_path):
     status, _, err = command(*given, "--slices", 2, "--output", "t.parquet")
     pd.testing.assert_frame_equal(tables.read(tmp_path / "t.parquet", DEPLOYMENT), frame)
     assert "no --state" not in err
+    _, fewer, _ = command(*given, "--slices", 2, "--digital", "1", "5")
+    assert (
+        fewer != out and "no nn.Linear or nn.Conv2d layer is called '7'" in command(*given, "--digital", 7)[2]
+    )
     short = ("deploy", place, "--data", images, "--chips", 1, "--images", 5)
     assert f"no --state: deployed with the weights that {place} starts with" in command(*short)[2]
 

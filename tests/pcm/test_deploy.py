@@ -424,3 +424,23 @@ def test_what_cannot_be_is_refused(given, message):
 def test_what_stays_digital_is_known():
     model = nn.Sequential(nn.Conv1d(1, 2, 3), nn.LayerNorm([2, 6]), nn.LSTM(6, 4), nn.Linear(4, 2))
     assert folding.digital_layers(model) == {"0": "Conv1d", "2": "LSTM"}
+
+
+def test_named_layers_stay_digital():
+    model, images = network()
+    settings = {"seed": 1, "calibration": images, "digital": ("conv", "classifier")}
+    chips = deploy(model, "max_fill", 1, 2, 2, **settings)
+    assert list(chips.layers) == ["grouped"]
+    only = Small(torch.Generator().manual_seed(0)).eval().double()
+    with torch.no_grad():
+        logits = []
+        for k in range(2):
+            only.load_state_dict(model.state_dict())
+            only.grouped.weight.copy_(chips.effective_weights("grouped", 20.0)[k])
+            logits.append(only(images))
+    torch.testing.assert_close(chips(images, t=20.0), torch.stack(logits), rtol=1e-9, atol=1e-12)
+    all_chips = deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images)
+    weights = [found.effective_weights("grouped", MONTH) for found in (chips, all_chips)]
+    assert torch.equal(*weights)  # a layer's devices are the same whatever other layers are deployed
+    with pytest.raises(ValueError, match="layer is called 'conv9', to stay digital; there are conv, grouped"):
+        deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images, digital=["conv9"])

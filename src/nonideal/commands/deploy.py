@@ -91,6 +91,12 @@ def _add_hardware(parser: argparse.ArgumentParser) -> None:
         help="after programming, such as 20s 1h 30d 1y (default: 20s 30d)",
     )
     parser.add_argument(
+        "--digital",
+        nargs="+",
+        metavar="LAYER",
+        help="layers that stay digital, by their names in the network (default: none)",
+    )
+    parser.add_argument(
         "--compensation", choices=COMPENSATIONS, default="layer", help="of drift (default: layer)"
     )
     parser.add_argument(
@@ -161,7 +167,8 @@ def plan(arguments: argparse.Namespace) -> Plan:
     """Configuration and times."""
     base = 1 if arguments.base is None and arguments.mapping != "digital" else arguments.base
     slicing.check(arguments.mapping, base, arguments.slices)
-    return Plan(arguments.mapping, base, arguments.slices, tuple(sorted(set(arguments.times))))
+    digital = tuple(arguments.digital or ())
+    return Plan(arguments.mapping, base, arguments.slices, tuple(sorted(set(arguments.times))), digital)
 
 
 def choose(tensors: training.Tensors, count: int | None, calibration: int, *, seed: int) -> Images:
@@ -201,7 +208,7 @@ def table(
     pandas.DataFrame
         Rows of table ``deployment``.
     """
-    reference = reference_logits(model, chosen)
+    reference = reference_logits(model, chosen, plan.digital)
     rows = []
     for first in range(0, chips, GROUP):
         group = range(first, min(first + GROUP, chips))

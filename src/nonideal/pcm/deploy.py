@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,7 @@ def deploy(
     calibration: Tensor | None = None,
     hardware: Hardware | None = None,
     clip_sigmas: float | None = None,
+    digital: Collection[str] = (),
 ) -> DeployedNetwork:
     """Program the weights of a network on several chips.
 
@@ -59,6 +60,8 @@ def deploy(
         by itself: n slices cost n times the products.
     clip_sigmas
         Clip weights at this many standard deviations of their layer before quantising; None keeps them.
+    digital
+        Names of nn.Linear and nn.Conv2d layers that stay digital, in full precision.
 
     Returns
     -------
@@ -92,25 +95,27 @@ def deploy(
         _check_calibration(calibration)
     if clip_sigmas is not None and not clip_sigmas > 0:
         raise ValueError(f"clip_sigmas must be positive, or None for no clipping, got {clip_sigmas!r}")
-    digital = quantised(model, clip_sigmas=clip_sigmas)
-    inputs = layer_inputs(digital, calibration) if measured else {}
+    copied = quantised(model, clip_sigmas=clip_sigmas, digital=digital)
+    inputs = layer_inputs(copied, calibration, digital=digital) if measured else {}
     steps = {
-        name: quantise_weights(layer.weight, clip_sigmas) for name, layer in _plain_layers(model).items()
+        name: quantise_weights(layer.weight, clip_sigmas)
+        for name, layer in folding.crossbar_layers(folding.plain(model), digital).items()
     }
     if unreached := [name for name in steps if measured and name not in inputs]:
         raise ValueError(
             f"the calibration images do not reach the layers {', '.join(map(repr, unreached))}: remove them "
             "from the network, or deploy it with compensation 'fixed' or 'none' and no converters"
         )
-    affine = folding.fold(digital, flat=[name for name, seen in inputs.items() if seen.ndim == 2])
+    flat = [name for name, seen in inputs.items() if seen.ndim == 2]
+    affine = folding.fold(copied, flat=flat, digital=digital)
     layers, converted = {}, {}
-    for name, module in folding.crossbar_layers(digital).items():
+    for name, module in folding.crossbar_layers(copied, digital).items():
         integers, step = steps[name]
         devices = program(integers, mapping, base, n_slices, chips, seed=seed, layer=name, hardware=hardware)
         layers[name] = Layer(module, integers, step, devices, affine[name], inputs.get(name))
         if hardware.converting:
             converted[module] = _add_converters(layers[name], hardware)
-    return DeployedNetwork(converters.insert(digital, converted), layers, chips, seed, hardware)
+    return DeployedNetwork(converters.insert(copied, converted), layers, chips, seed, hardware)
 
 
 def _numbers(chips: int | Sequence[int]) -> Sequence[int]:
@@ -153,27 +158,25 @@ def _add_converters(layer: Layer, hardware: Hardware) -> converters.ConvertedLay
     )
 
 
-def _plain_layers(model: nn.Module) -> dict[str, nn.Module]:
-    return folding.crossbar_layers(folding.plain(model))
-
-
 @torch.no_grad()
-def quantised(model: nn.Module, *, clip_sigmas: float | None = None) -> nn.Module:
+def quantised(
+    model: nn.Module, *, clip_sigmas: float | None = None, digital: Collection[str] = ()
+) -> nn.Module:
     """Copy of a model with the weights a perfect chip would hold: on the 9-bit grid, without any error."""
-    digital = folding.plain(model)
-    for layer in folding.crossbar_layers(digital).values():
+    copied = folding.plain(model)
+    for layer in folding.crossbar_layers(copied, digital).values():
         integers, step = quantise_weights(layer.weight, clip_sigmas)
         layer.weight.copy_(integers * step)
-    return digital
+    return copied
 
 
 @torch.no_grad()
-def layer_inputs(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+def layer_inputs(model: nn.Module, images: Tensor, *, digital: Collection[str] = ()) -> dict[str, Tensor]:
     """Inputs of every layer to be deployed when the model sees the images."""
     seen: dict[str, Tensor] = {}
     hooks = [
         layer.register_forward_pre_hook(lambda _, args, name=name: seen.__setitem__(name, args[0].clone()))
-        for name, layer in folding.crossbar_layers(model).items()
+        for name, layer in folding.crossbar_layers(model, digital).items()
     ]
     try:
         model(images)

@@ -69,21 +69,27 @@ def digital_layers(model: nn.Module) -> dict[str, str]:
     }
 
 
-def crossbar_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Layers to be deployed, by name, in the order they were added.
+def crossbar_layers(model: nn.Module, digital: Collection[str] = ()) -> dict[str, nn.Module]:
+    """Layers to be deployed, by name, in the order they were added; those named in `digital` are left out.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If there is none, or `digital` names a layer that there is not.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, LAYERS)}
+    if unknown := [name for name in digital if name not in layers]:
+        raise ValueError(
+            f"no nn.Linear or nn.Conv2d layer is called {', '.join(map(repr, unknown))}, to stay digital; "
+            f"there are {', '.join(layers) or 'none'}"
+        )
+    layers = {name: module for name, module in layers.items() if name not in set(digital)}
     if not layers:
         raise ValueError(f"{type(model).__name__} has no nn.Linear or nn.Conv2d layer to deploy")
     return layers
 
 
-def fold(model: nn.Module, *, flat: Collection[str] = ()) -> dict[str, Affine]:
+def fold(model: nn.Module, *, flat: Collection[str] = (), digital: Collection[str] = ()) -> dict[str, Affine]:
     """Replace every batch normalisation that follows a layer directly by an identity, in place.
 
     Parameters
@@ -93,6 +99,8 @@ def fold(model: nn.Module, *, flat: Collection[str] = ()) -> dict[str, Affine]:
     flat
         Names of nn.Linear layers whose output is known to be [n, outputs]. Others keep the normalisation that
         follows: that of [n, length, outputs] is along the length.
+    digital
+        Names of layers that are not deployed.
 
     Returns
     -------
@@ -100,7 +108,7 @@ def fold(model: nn.Module, *, flat: Collection[str] = ()) -> dict[str, Affine]:
         Digital part of every layer of `crossbar_layers`. A model that cannot be traced keeps its batch
         normalisations.
     """
-    layers = crossbar_layers(model)
+    layers = crossbar_layers(model, digital)
     affine = {}
     for name, layer in layers.items():
         zero = layer.weight.new_zeros(layer.weight.shape[0])

@@ -7,7 +7,7 @@ chip k is the same in any shard.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +40,13 @@ GROUP = 5  # chips programmed at once; bounds memory
 
 @dataclass(frozen=True)
 class Plan:
-    """One configuration and the times it is read at, in seconds."""
+    """One configuration, the times it is read at, in seconds, and the layers that stay digital."""
 
     mapping: str
     base: int
     n_slices: int
     times_s: tuple[float, ...]
+    digital: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def simulate(
     """
     network: DeployedNetwork = deploy(
         model, plan.mapping, plan.base, plan.n_slices, chips,
-        seed=seed, calibration=images.calibration, hardware=hardware,
+        seed=seed, calibration=images.calibration, hardware=hardware, digital=plan.digital,
     )  # fmt: skip
     for t in plan.times_s:
         logits = network(images.test, t=t)
@@ -201,10 +202,10 @@ def converters_of(settings: Mapping[str, Any]) -> Hardware:
     return Hardware(**{key: settings[key] for key in CONVERTERS})
 
 
-def reference_logits(model: nn.Module, images: Images) -> Tensor:
+def reference_logits(model: nn.Module, images: Images, digital: Collection[str] = ()) -> Tensor:
     """Logits of the quantised network without any hardware error, (images, classes)."""
-    digital = quantised(model)
-    return evaluate(digital, images.test, images.labels, logits=True, batch=CONVOLUTION_BATCH).logits
+    copied = quantised(model, digital=digital)
+    return evaluate(copied, images.test, images.labels, logits=True, batch=CONVOLUTION_BATCH).logits
 
 
 def references(
