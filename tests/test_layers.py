@@ -115,6 +115,12 @@ def test_integer_weights_times_scale_are_the_effective_weights():
         assert torch.equal(integers * layer.scale, layer.effective_weight().detach())
     with pytest.raises(ValueError, match="no integer weights"):
         linear("float").integer_weight()
+    for name in ("4bitsym", "ternary", "nf4"):
+        layer = linear(name)
+        with torch.no_grad():
+            layer.weight[0, 0] = torch.nan
+        with pytest.raises(ValueError, match="not finite; did the training diverge"):
+            layer.integer_weight()
 
 
 def test_scale_follows_every_training_step_or_waits_for_update():

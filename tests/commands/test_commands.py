@@ -188,6 +188,15 @@ def test_deploy_says_what_of_a_cnn_is_on_no_chip(command, images, tmp_path):
     assert status == 0 and "3 filter banks stay digital; the fully connected layers lie on the chips" in err
 
 
+def test_deploy_says_which_layers_cannot_lie_on_chips(command, module, images, tmp_path):
+    layers = "nn.Flatten(2), nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(124, 10)"
+    with (tmp_path / f"{module}.py").open("a") as file:
+        file.write(f"\ndef signals():\n    return nn.Sequential({layers})\n")
+    given = ("deploy", f"{module}:signals", "--data", images, "--chips", 1, "--slices", 1)
+    assert "chips hold nn.Linear and nn.Conv2d alone: 1 (Conv1d)" in command(*given)[2]
+    assert "stay digital" not in command("deploy", f"{module}:build", *given[2:])[2]
+
+
 def test_deploy_refuses(refused, model_file, taught, images, tmp_path):
     given = ("deploy", model_file, "--data", images)
     assert "ending in .csv or .parquet" in refused(*given, "--output", "t.txt")
@@ -240,10 +249,11 @@ def test_harden(command, taught, images, tmp_path):
         "--bits",
         3,
     )
-    status, out, _ = command(
+    status, out, err = command(
         *given, "--epochs", 6, "--batch-size", 16, "--output", "h.pt", "--table", "h.parquet"
     )
-    assert status == 0
+    # 12 x 8 of 64 x 12 + 12 x 8 + 8 x 10 weights.
+    assert status == 0 and "quantised: 1 of 3 layers, 10 % of their weights; 1, 5 stay in full" in err
     frame = tables.read(tmp_path / "h.parquet", HARDENING).set_index("stage")
     assert frame["accuracy"]["given"] > 0.9 and frame["accuracy"]["on chip, hardened"] > 0.8
     assert frame["loss"]["on chip"] > frame["loss"]["given"]
