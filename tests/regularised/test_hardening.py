@@ -82,6 +82,7 @@ def test_straight_through_there_is_no_penalty_and_nothing_is_rewritten():
     before = weight.detach().clone()
     hardened.begin(1)
     assert torch.equal(weight, before) and hardened.penalty() == 0
+    assert hardened.largest_rate() == torch.inf  # no penalty, no bound on the learning rate
     (hardened.model(x).square().mean() + hardened.penalty()).backward()
     optimiser.step()
     assert not torch.equal(weight, before)
