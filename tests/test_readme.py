@@ -13,7 +13,7 @@ def blocks(root):
     return FENCE.findall((root / "README.md").read_text())
 
 
-@pytest.mark.parametrize("index", range(5))
+@pytest.mark.parametrize("index", range(6))
 def test_examples_run(root, index, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = blocks(root)[index]
@@ -25,7 +25,7 @@ def test_examples_run(root, index, capsys, tmp_path, monkeypatch):
 
 
 def test_every_example_is_tested(root):
-    assert len(blocks(root)) == 5
+    assert len(blocks(root)) == 6
 
 
 def test_targets_of_the_readme_exist(root):
