@@ -17,7 +17,7 @@ rule fpga_tools:
     priority: 1
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     message:
         "fpga: synthesis tools (the first time this takes a minute)"
