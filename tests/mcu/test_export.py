@@ -176,14 +176,20 @@ def test_two_networks_in_one_program_are_refused_and_cpp_links(root, tmp_path):
         pytest.skip("needs g++")
     for name in ("4bitsym", "ternary"):
         model = fc(generator=torch_stream(1, "init"), widths=(4,), weight_format=name)
-        export(model, torch.zeros(1, 1, 16, 16)).write(tmp_path, f"m{name}", suffixes=("h",))
-    main = """
+        export(model, images(256)).write(tmp_path, f"m{name}", suffixes=("h",))
+    shown = re.search(r"```c\n#include .*?\n(.*?)```", (root / "README.md").read_text(), re.S)[1]
+    main = (
+        shown
+        + """
 int main() {
-    static int8_t x[NI_MODEL_INPUTS];
-    static int32_t y[(NI_MODEL_WIDEST + 31) / 32 * 32];
-    return (int)ni_infer(&ni_model, x, y) > NI_MODEL_OUTPUTS;
+    for (int i = 0; i < NI_MODEL_INPUTS; i++) x[i] = ni_golden_images[0][i];
+    classify();
+    int wrong = 0;
+    for (int i = 0; i < NI_MODEL_OUTPUTS; i++) wrong += y[i] != ni_golden_logits[0][i];
+    return wrong;
 }
 """
+    )
     twice = '#include "m4bitsym.h"\n'
     for names, works in ((twice * 2, True), (twice + '#include "mternary.h"\n', False)):
         (tmp_path / "main.cpp").write_text(names + main)

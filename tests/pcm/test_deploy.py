@@ -8,9 +8,8 @@ import torch
 from small_networks import Small, network
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils import prune
 
-from nonideal.pcm import device, folding, slicing
+from nonideal.pcm import device, slicing
 from nonideal.pcm.deploy import deploy, layer_inputs, logit_error, quantised
 from nonideal.pcm.hardware import NOISELESS, Hardware, quantise_weights
 
@@ -355,92 +354,3 @@ def test_a_network_with_quantisers_is_not_changed():
     before = model(x)
     deploy(model, "max_fill", 1, 1, 1, seed=0, calibration=x)
     assert torch.equal(model(x), before)
-
-
-def test_weights_that_a_hook_makes_are_refused_until_they_are_permanent():
-    model, images = network()
-    prune.l1_unstructured(model.grouped, "weight", amount=0.5)
-    with pytest.raises(ValueError, match=r"layer 'grouped': a hook makes its weight .*prune.remove"):
-        deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images)
-    prune.remove(model.grouped, "weight")
-    logits = deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images)(images, t=20.0)
-    assert logits.std(dim=0).max() > 0
-
-
-def test_weights_and_calibration_images_are_finite():
-    model, images = network()
-    bad = images.clone()
-    bad[3, 0, 0, 0] = math.nan
-    for calibration, message in ((bad, "must be finite"), (images[:0], "one image or more"), ([], "list")):
-        with pytest.raises(ValueError, match=message):
-            deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=calibration)
-    with torch.no_grad():
-        model.grouped.weight[0, 0, 0, 0] = math.inf
-    with pytest.raises(ValueError, match="layer 'grouped' has weights that are not finite"):
-        deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images)
-    with pytest.raises(ValueError, match=r"bfloat16.* call model.float\(\)"):
-        deploy(network(dtype=torch.bfloat16)[0], "max_fill", 1, 2, 2, seed=1, calibration=images)
-
-
-def test_layers_that_images_do_not_reach_are_named():
-    model, images = network()
-    model.auxiliary = nn.Linear(6, 3).double()
-    with pytest.raises(ValueError, match="do not reach the layers 'auxiliary'"):
-        deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images)
-    deploy(model, "max_fill", 1, 2, 2, seed=1, hardware=UNCOMPENSATED)(images, t=20.0)
-
-
-def test_layers_that_share_a_weight_have_arrays_of_their_own():
-    first, second = nn.Linear(6, 6, bias=False), nn.Linear(6, 6, bias=False)
-    second.weight = first.weight
-    model, x = nn.Sequential(first, nn.ReLU(), second), torch.randn(4, 6)
-    chips = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=UNCOMPENSATED)
-    weights = [chips.effective_weights(name, 20.0)[0] for name in ("0", "2")]
-    assert not torch.equal(*weights)
-    expected = functional.linear(functional.relu(functional.linear(x, weights[0])), weights[1])
-    torch.testing.assert_close(chips(x, t=20.0)[0], expected)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"chips": 2.5}, "chips must be a positive count"),
-        ({"clip_sigmas": 0}, "clip_sigmas must be positive"),
-        ({"t": "30d"}, "finite number of seconds"),
-        ({"t": math.inf}, "finite number of seconds"),
-        ({"images": 0}, "no images"),
-    ],
-)
-def test_what_cannot_be_is_refused(given, message):
-    model, images = network()
-    with pytest.raises(ValueError, match=message):
-        chips = deploy(
-            model, "max_fill", 1, 2, given.get("chips", 2), seed=1, calibration=images,
-            clip_sigmas=given.get("clip_sigmas"),
-        )  # fmt: skip
-        chips(images[: given.get("images", 4)], t=given.get("t", 20.0))
-
-
-def test_what_stays_digital_is_known():
-    model = nn.Sequential(nn.Conv1d(1, 2, 3), nn.LayerNorm([2, 6]), nn.LSTM(6, 4), nn.Linear(4, 2))
-    assert folding.digital_layers(model) == {"0": "Conv1d", "2": "LSTM"}
-
-
-def test_named_layers_stay_digital():
-    model, images = network()
-    settings = {"seed": 1, "calibration": images, "digital": ("conv", "classifier")}
-    chips = deploy(model, "max_fill", 1, 2, 2, **settings)
-    assert list(chips.layers) == ["grouped"]
-    only = Small(torch.Generator().manual_seed(0)).eval().double()
-    with torch.no_grad():
-        logits = []
-        for k in range(2):
-            only.load_state_dict(model.state_dict())
-            only.grouped.weight.copy_(chips.effective_weights("grouped", 20.0)[k])
-            logits.append(only(images))
-    torch.testing.assert_close(chips(images, t=20.0), torch.stack(logits), rtol=1e-9, atol=1e-12)
-    all_chips = deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images)
-    weights = [found.effective_weights("grouped", MONTH) for found in (chips, all_chips)]
-    assert torch.equal(*weights)  # a layer's devices are the same whatever other layers are deployed
-    with pytest.raises(ValueError, match="layer is called 'conv9', to stay digital; there are conv, grouped"):
-        deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images, digital=["conv9"])

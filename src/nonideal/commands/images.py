@@ -62,14 +62,14 @@ def load(arguments: argparse.Namespace, model: nn.Module) -> training.Tensors:
     dataset = _dataset(arguments.data)
     own = isinstance(model, FullyConnected | Cnn)  # trained by this project's studies, with their moments
     size = arguments.pixels or (recipe.PIXELS if isinstance(model, Cnn) else _size(model, dataset))
-    mean, std = recipe.PUBLISHED_MOMENTS.get(dataset.name, (None, None)) if own else (None, None)
     channels = dataset.train_images.shape[1]
-    given = [_of_channels(values, channels) for values in (arguments.mean, arguments.std)]
     try:
-        if mean is None and given == [None, None]:
-            mean, std = moments(torch.from_numpy(dataset.train_images))
+        if arguments.mean or arguments.std:
+            mean, std = (_of_channels(values, channels) for values in (arguments.mean, arguments.std))
+        elif own and dataset.name in recipe.PUBLISHED_MOMENTS:
+            mean, std = recipe.PUBLISHED_MOMENTS[dataset.name]
         else:
-            mean, std = given if given != [None, None] else (mean, std)
+            mean, std = moments(torch.from_numpy(dataset.train_images))
         tensors = training.prepare(dataset, size=size, mean=mean, std=std)
     except ValueError as error:
         raise UsageError(f"{arguments.data}: {error}") from error
