@@ -116,17 +116,20 @@ def test_shipped_runs_have_names_of_their_own(root):
         (
             "networks.others",
             [OTHER | {"architecture": "resnet8"}],
-            r"networks.others: each architecture once from the labels, .*'resnet8', 'labels'",
+            r"networks.others: each architecture once from the labels and .*'resnet8', 'labels'",
         ),
         (
             "networks.others",
             [OTHER | {"continued": "float"}, OTHER | {"name": "same", "continued": "float"}],
-            r"each architecture once from the labels, once taught and once c.*'resnet20', 'continued'",
+            r"each architecture once from the labels and once taught, and .*'resnet20', 'continued', 'float'",
         ),
         (
             "networks.others",
-            [OTHER | {"continued": "float", "taught": True}],
-            r"networks.others: more cannot be both taught and continued",
+            [
+                OTHER | {"continued": "float", "taught": True},
+                OTHER | {"name": "same", "continued": "float", "taught": True},
+            ],
+            r"these once more continued from the same network, .*'resnet20', 'taught', 'float'",
         ),
         (
             "networks.others",
@@ -139,11 +142,6 @@ def test_shipped_runs_have_names_of_their_own(root):
             "networks.others",
             [OTHER | {"still_share": 0.5}],
             r"networks.float.augmentation = affine: still_share, here or in networks.others, goes with",
-        ),
-        (
-            "networks.others",
-            [OTHER | {"taught": True, "still_share": 0.5}],
-            r"more is taught on its teachers' crops: give it still_share = 0",
         ),
         (
             "networks.others",

@@ -42,8 +42,9 @@ def test_lessons_are_of_crops_and_their_mirror_images(coloured, lessons):
         with torch.no_grad():
             said = (teacher(crop) + teacher(crop.flip(3)))[0] / 2
         torch.testing.assert_close(lessons.outputs[view, image], said)
-    corners = lessons.corners.flatten(0, 1)
-    assert corners.min() == 0 and corners.max() == 8 and len(corners.unique(dim=0)) > 50
+    assert (lessons.corners[0] == augment.CROP_PADDING).all()  # the images as they are
+    corners = lessons.corners[1:].flatten(0, 1)
+    assert corners.min() == 0 and corners.max() == 8 and len(corners.unique(dim=0)) > 40
 
 
 def test_batches_show_the_crops_the_teacher_was_asked_about(coloured, lessons):
@@ -67,6 +68,21 @@ def test_batches_show_the_crops_the_teacher_was_asked_about(coloured, lessons):
             assert torch.equal(shown, crop) or torch.equal(shown, crop.flip(2))
     assert not torch.equal(*seen) and {name // 40 for name in seen[0].tolist()} == {0, 1, 2}
     assert 20 < mirrored < 60
+
+
+def test_images_that_are_not_shifted_are_shown_as_the_teacher_saw_them(coloured, lessons):
+    named = torch.arange(3 * 40.0).view(3, 40, 1).expand(3, 40, 3).contiguous()
+    traced = Lessons(lessons.corners, named)
+    for share, most in ((0.5, 36), (1, 40)):
+        shown = list(batches(coloured, cropped(still_share=share), 0, 0, traced))
+        names = torch.cat([outputs[:, 0] for *_, outputs in shown]).long()
+        images = torch.cat([batch for _, batch, *_ in shown])
+        first = names < 40  # by chance, another third of those that are shifted
+        assert 20 <= first.sum() <= most
+        whole = coloured.train_images[names[first]]
+        mirrored = [torch.equal(*pair) for pair in zip(images[first], whole.flip(3), strict=True)]
+        as_it_is = [torch.equal(*pair) for pair in zip(images[first], whole, strict=True)]
+        assert all(a or b for a, b in zip(mirrored, as_it_is, strict=True))
 
 
 def test_lessons_leave_the_order_of_the_images(coloured, lessons):

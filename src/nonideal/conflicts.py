@@ -122,14 +122,11 @@ def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
     kinds = [(network["architecture"], kind_of(network), network.get("continued", "")) for network in alike]
     if len(set(kinds)) < len(kinds):
         yield (
-            "networks.others: each architecture once from the labels, once taught and once continued from "
-            f"the same network, networks.architecture among them, got {kinds}"
+            "networks.others: each architecture once from the labels and once taught, and these once more "
+            f"continued from the same network, networks.architecture among them, got {kinds}"
         )
     yield from _continued_conflicts(networks["architecture"], others)
     still = [network.get("still_share", recipe["still_share"]) for network in alike]
-    for network, share in zip(alike, still, strict=True):
-        if network["taught"] and share:
-            yield f"{network['name']} is taught on its teachers' crops: give it still_share = 0"
     if max(still) and recipe["augmentation"] != "crop_flip":
         yield (
             f"networks.float.augmentation = {recipe['augmentation']}: still_share, here or in "
@@ -143,8 +140,6 @@ def _continued_conflicts(architecture: str, others: Sequence[Mapping[str, Any]])
     before = {"float": architecture}
     for other in others:
         name, start = other["name"], other.get("continued")
-        if start and other["taught"]:
-            yield f"networks.others: {name} cannot be both taught and continued"
         if start and start not in before:
             yield (
                 f"networks.others: {name} cannot continue {start!r}, only a network listed before it: "

@@ -195,7 +195,7 @@ def _networks(folder: Path) -> str:
         settings = facts(path)["params"]["settings"]
         name = f"{last['architecture']}, {last['network'].replace('_', '-')}"
         if start := starts.get(path.parent.name):
-            name += f" from {start}"
+            name += (", continued" if last["network"] == "taught" else "") + f" from {start}"
         own = None if last["network"] in ("noise_aware", "ternary") else settings["float"].get("threads")
         both = mirrored.get(path.parent.name)
         cells = (

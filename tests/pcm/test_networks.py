@@ -228,7 +228,7 @@ def test_accuracy_with_mirror_images(digits, states):
 
 
 def test_a_continued_network_starts_where_the_float_network_ended(digits, states, tmp_path, monkeypatch):
-    config = CONFIG | {"architecture": "resnet20", "start": "float"}
+    config = CONFIG | {"architecture": "resnet20"}
     starts, seeds, untouched = [], [], network_training.training.train
 
     def watch(model, examples, *args, **options):
@@ -245,7 +245,7 @@ def test_a_continued_network_starts_where_the_float_network_ended(digits, states
             fingerprint="a" * 64,
         )  # fmt: skip
 
-    state, history = train("continued", states[0]["float"])
+    state, history = train("continued", states[0]["float"], start="float")
     train("labels", None)
     ended = states[1].query("network == 'float'")["test_accuracy"].iloc[-1]
     assert starts[0] == pytest.approx(ended) != starts[1]
@@ -255,7 +255,7 @@ def test_a_continued_network_starts_where_the_float_network_ended(digits, states
     train("continued", state, start="more")
     assert len(set(seeds)) == 3
     with pytest.raises(ValueError, match="'continued' starts from another: give its state"):
-        train("continued", None)
+        train("continued", None, start="float")
 
 
 def test_float_networks_learn_from_teachers(digits, tmp_path, monkeypatch):
@@ -277,9 +277,9 @@ def test_float_networks_learn_from_teachers(digits, tmp_path, monkeypatch):
     config = CONFIG | {"float": recipe | {"taught": True}}
     sections = [teacher_section(config, teacher) for teacher in (larger, older)]
 
-    def train(network, config=config, lessons=None):
+    def train(network, config=config, lessons=None, initial=None):
         return network_training.train_network(
-            config, network, digits, initial=None, lessons=lessons, seed=3,
+            config, network, digits, initial=initial, lessons=lessons, seed=3,
             progress=tmp_path / config.get("name", network), fingerprint="a" * 64,
         )  # fmt: skip
 
@@ -316,6 +316,15 @@ def test_float_networks_learn_from_teachers(digits, tmp_path, monkeypatch):
     other = training.Lessons(lessons.corners, -lessons.outputs)
     shutil.rmtree(tmp_path / "taught")
     assert not torch.equal(train("taught", lessons=other)[0]["conv.weight"], state["conv.weight"])
+
+    goes_on = config | {"start": "float", "name": "goes_on"}
+    further, history = train("taught", goes_on, lessons, state)
+    assert taught[-2:] == [True, True] and seeds[-2] not in seeds[:-2]
+    assert set(history["network"]) == {"taught"}
+    near, far = (torch.dist(further["conv.weight"], other["conv.weight"]) for other in (state, teachers[1]))
+    assert near < 0.5 * far
+    with pytest.raises(ValueError, match="'taught' starts from another: give its state"):
+        train("taught", goes_on, lessons)
 
 
 def test_averaged_epochs_follow_the_others_and_resume(digits, states, tmp_path, monkeypatch):

@@ -51,6 +51,7 @@ TINY = {
             OTHER | {"name": "taught", "taught": True},
             OTHER | CONTINUED,
             OTHER | CONTINUED | {"name": "again", "continued": "continued"},
+            OTHER | CONTINUED | {"name": "schooled", "taught": True},
         ],
         "teachers": [
             {

@@ -82,6 +82,12 @@ def test_everything_is_there(tiny):
     assert tiny.result("paper.pdf").read_bytes().startswith(b"%PDF")
 
 
+def read_by(tiny, other):
+    """Tensors that the training of a further network read."""
+    facts = tables.facts(tiny.result(f"networks/others/{other}/history.parquet"))
+    return [path for path in facts["inputs"] if path.endswith(".pt")]
+
+
 def test_other_architectures_are_trained_once(tiny):
     made = pd.read_csv(tiny.result("tables/table_networks_architectures.csv"))
     assert made[["name", "network", "architecture", "start", "epochs"]].fillna("").to_numpy().tolist() == [
@@ -89,17 +95,18 @@ def test_other_architectures_are_trained_once(tiny):
         ["continued", "continued", "resnet20", "float", 5],
         ["deeper", "labels", "resnet20", "", 5],
         ["float", "float", "resnet8", "", 4],
+        ["schooled", "taught", "resnet20", "float", 5],
         ["taught", "taught", "resnet20", "", 5],
         ["wide", "teacher", "resnet8-w4", "", 4],
     ]
     assert made["mirrored_accuracy"].between(0, 1).all()
     for name, start in (("again", "others/continued"), ("continued", "float")):
-        inputs = tables.facts(tiny.result(f"networks/others/{name}/history.parquet"))["inputs"]
-        assert [path for path in inputs if path.endswith(".pt")] == [
-            f"results/tiny/networks/{start}/network.pt"
-        ]
+        assert read_by(tiny, name) == [f"results/tiny/networks/{start}/network.pt"]
+    lessons = "results/tiny/networks/teachers/lessons.pt"
+    assert sorted(read_by(tiny, "schooled")) == ["results/tiny/networks/float/network.pt", lessons]
+    assert read_by(tiny, "taught") == [lessons]
     others = {path.name for path in tiny.result("networks/others").iterdir()}
-    assert others == {"again", "continued", "deeper", "taught"}
+    assert others == {"again", "continued", "deeper", "schooled", "taught"}
     assert {path.name for path in tiny.result("networks/teachers").iterdir()} == {"lessons.pt", "wide"}
     with edited(tiny.folder / "tiny.yaml", longer):  # teachers do not depend on it, what they say does
         due = tiny.due("results/tiny/networks/others/taught/network.pt")

@@ -55,15 +55,19 @@ def published_tables():
 
 
 def networks_before(wildcards):
-    """What a training starts from: the network that it goes on from, or teachers' lessons."""
+    """What a training starts from: the network that it goes on from, and teachers' lessons."""
     start = "float" if wildcards.get("network", "float") != "float" else None
     if other := wildcards.get("other"):
         start = OTHERS[other].get("continued")
+    before = {}
     if start:
         folder = start if start == "float" else f"others/{start}"
-        return {"initial": result(f"networks/{folder}/network.pt")}
-    taught = recipe_of(wildcards)["float"]["taught"]
-    return {"lessons": rules.teacher_lessons.output[0]} if taught else {}
+        before["initial"] = result(f"networks/{folder}/network.pt")
+    # Those that are fine-tuned with noise have no teacher.
+    full_precision = wildcards.get("network", "float") == "float"
+    if full_precision and recipe_of(wildcards)["float"]["taught"]:
+        before["lessons"] = rules.teacher_lessons.output[0]
+    return before
 
 
 def chips_of(wildcards):

@@ -151,9 +151,10 @@ def train_network(
     if isinstance(model, Airbench):
         model.whiten(examples.train_images)
     settings, hooks = float_settings(config), []
-    if initial is None and (network == "continued" or not full_precision):
+    continued = full_precision and "start" in config
+    if initial is None and (continued or not full_precision):
         raise ValueError(f"network {network!r} starts from another: give its state")
-    if network == "continued":
+    if continued:
         model.deepen(initial)
     if not full_precision:
         model.load_state_dict(initial)
@@ -241,8 +242,8 @@ def _child(config: Mapping[str, Any], network: str, seed: int) -> int:
     # Not the streams of the one that teaches it, or that it is continued from. Those that are fine-tuned with
     # noise do see the images in the order of the float network, and of each other.
     apart = ["taught"] if config["float"]["taught"] else []
-    if network == "continued":
-        apart = ["continued", *(start for start in [config["start"]] if start != "float")]
+    if start := config.get("start"):
+        apart += ["continued", *([start] if start != "float" else [])]
     return rng.child_seed(seed, "networks", config["architecture"], *apart)
 
 

@@ -5,7 +5,8 @@ clean set and once more each augmented copy, and each batch holds the same share
 epoch k come from streams named by the seed and k, drawn on the CPU.
 
 With a teacher's lessons, crops are those that the teacher was asked about, one of them at random for each
-image and epoch; mirrored and hidden is as without.
+image and epoch, or the first, the image as it is, for one that is not shifted; mirrored and hidden is as
+without.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ def batches(
     if settings.still_share:
         still = torch.rand(count, generator=generator) < settings.still_share
         draws[0][still] = augment.CROP_PADDING
+        if views is not None:
+            views[still] = 0
     for start in range(0, count, size):
         index = order[start : start + size].to(images.device)
         batch, outputs = images[index], None

@@ -26,8 +26,9 @@ from nonideal.training.settings import Settings
 class Lessons(NamedTuple):
     """What a teacher says of crops of each training image.
 
-    `corners` are those of the crops (see `augment.draw_crop_flip`), uint8 [views, n, 2]; `outputs` the
-    teacher's logits, means over a crop and its mirror image, float32 [views, n, classes].
+    `corners` are those of the crops (see `augment.draw_crop_flip`), uint8 [views, n, 2], the first of each
+    image the image as it is; `outputs` the teacher's logits, means over a crop and its mirror image, float32
+    [views, n, classes].
     """
 
     corners: Tensor
@@ -55,7 +56,7 @@ def teach(
     settings
         Those of a training; device, threads, precision and layout of the images are used.
     views
-        Crops of each image.
+        Crops of each image, the first of which is the image as it is.
     seed
         Names the random streams of the crops.
     progress
@@ -81,6 +82,7 @@ def teach(
         augment.draw_crop_flip(len(images), generator=torch_stream(seed, "views", view))[0]
         for view in range(views)
     ]
+    corners[0] = torch.full_like(corners[0], augment.CROP_PADDING)
     outputs = []
     with threads_set(settings.threads), autocast(device, settings.precision):
         for crop in tqdm(corners, unit="view", disable=not progress):
