@@ -6,4 +6,4 @@ here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$here/out}
 [ -f "$out/digits_fc.pt" ] || python "$here/digits.py" "$out"
 
-nonideal export "$out/digits_fc.pt" --data "$out/digits.npz" --output "$out/exported" --name digits
+nonideal export "$out/digits_fc.pt" --data "$out/digits.npz" --output "$out/exported" --name digits --engine

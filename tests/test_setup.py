@@ -148,7 +148,8 @@ def test_the_wheel_holds_the_library_and_its_command(root, tmp_path):
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, source)
-    (source / "src").symlink_to(root / "src")
+    for name in ("src", "firmware"):
+        (source / name).symlink_to(root / name)
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=source,
@@ -160,12 +161,22 @@ def test_the_wheel_holds_the_library_and_its_command(root, tmp_path):
         archive.extractall(tmp_path / "installed")
     (entry,) = (tmp_path / "installed").glob("*.dist-info/entry_points.txt")
     assert "nonideal = nonideal.__main__:main" in entry.read_text()
-    done = subprocess.run(
-        [sys.executable, "-m", "nonideal", "list", "figure_4a"],
-        cwd=tmp_path / "installed",
-        env=os.environ | {"PYTHONPATH": str(tmp_path / "installed"), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0 and "No checkout" in done.stdout, done.stderr
+
+    def python(*arguments):
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path / "installed",
+            env=os.environ | {"PYTHONPATH": str(tmp_path / "installed"), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "No checkout" in python("-m", "nonideal", "list", "figure_4a")
+    copy = "from nonideal.mcu.build import write_engine; print(*write_engine('engine'))"
+    copied = python("-c", copy).split()
+    inside = {str(path.relative_to(root / "firmware")) for path in (root / "firmware").rglob("*.?")}
+    assert inside and inside <= {path.removeprefix("engine/") for path in copied}
+    assert all((tmp_path / "installed/engine" / path).stat().st_size for path in inside)

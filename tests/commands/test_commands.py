@@ -65,6 +65,13 @@ def test_export_writes_what_the_library_writes(command, network, model_file, ima
     assert (found.images.argmax(axis=1) == pixels.argmax(axis=1)).all()
 
 
+def test_export_with_the_engine(command, model_file, tmp_path):
+    status, out, _ = command("export", model_file, "--format", "h", "--engine", "--output", "a")
+    assert status == 0 and "engine: " in out and "-I include" in out
+    copied = {path.name for path in (tmp_path / "a/engine").rglob("*.?")}
+    assert {"nonideal.h", "network.c"} <= copied
+
+
 def test_export_of_one_format(command, model_file, tmp_path):
     status, _, _ = command("export", model_file, "--format", "h", "--name", "mine", "--kernel", "plain")
     assert status == 0 and "ni_plain_ternary" in (tmp_path / "mine.h").read_text()

@@ -9,6 +9,7 @@ import torch
 from mcu_networks import images, layer, network
 
 from nonideal import models
+from nonideal.mcu.build import write_engine
 from nonideal.mcu.export import export, load
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork, quantise_images
 from nonideal.mcu.packing import LAYOUTS, Packed, pack, unpack
@@ -200,8 +201,9 @@ int main() {
         assert (made.returncode == 0) == works, made.stderr
     assert "one network is included already" in made.stderr
     (tmp_path / "main.cpp").write_text(twice + main)
-    sources = sorted(map(str, (root / "firmware/src").glob("*.c")))
-    subprocess.run(["gcc", "-c", *sources, "-I", str(root / "firmware/include")], cwd=tmp_path, check=True)
+    write_engine(tmp_path / "engine")  # what `nonideal export --engine` copies
+    sources = sorted(map(str, (tmp_path / "engine/src").glob("*.c")))
+    subprocess.run(["gcc", "-c", *sources, "-I", "engine/include"], cwd=tmp_path, check=True)
     objects = sorted(path.name for path in tmp_path.glob("*.o") if path.name != "main.o")
     subprocess.run(["g++", "main.cpp", *objects, *map(str, include)], cwd=tmp_path, check=True)
     assert subprocess.run([tmp_path / "a.out"], check=False).returncode == 0

@@ -10,6 +10,7 @@ import torch
 from nonideal.commands import UsageError, images, networks
 from nonideal.exports import SUFFIXES
 from nonideal.mcu import limits
+from nonideal.mcu.build import write_engine
 from nonideal.mcu.export import export
 from nonideal.mcu.packing import LAYOUTS
 from nonideal.models.cnn import Cnn
@@ -53,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FORMAT",
         help=f"put a float network on this weight format first, without training: {', '.join(FORMATS)}",
     )
+    parser.add_argument(
+        "--engine",
+        action="store_true",
+        help="copy the C sources of the engine as well, into engine/ beside the network",
+    )
     images.add_arguments(parser, required=False)
 
 
@@ -84,6 +90,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"layer {k}: {layer.inputs:5} -> {layer.outputs:<5} {layer.weight_format:8} {size:7,} bytes")
     for path in paths.values():
         print(f"{path}: {path.stat().st_size:,} bytes")
+    if arguments.engine:
+        folder = arguments.output / "engine"
+        print(f"{folder}: {len(write_engine(folder))} files; compile src/*.c with -I include")
     return 0
 
 

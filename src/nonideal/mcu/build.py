@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,11 @@ from nonideal.mcu import elf, limits
 from nonideal.mcu.cheader import engine_macros
 from nonideal.mcu.export import Export
 
-FIRMWARE = Path(__file__).parents[3] / "firmware"
+# In the package where it is installed, beside it in a checkout.
+FIRMWARE = next(
+    (folder for place in (1, 3) if (folder := Path(__file__).parents[place] / "firmware").is_dir()),
+    Path(__file__).parents[3] / "firmware",
+)
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
 # Undefined behaviour in C ends the program instead of giving some number.
 HOST_FLAGS = ("-O2", "-fPIC", "-shared", "-fsanitize=undefined", "-fsanitize-trap=undefined")
@@ -44,15 +49,44 @@ def engine_sources(firmware: Path = FIRMWARE) -> list[Path]:
     Raises
     ------
     FileNotFoundError
-        If there are none: the engine lies beside the package in the repository, not in it.
+        If there are none.
     """
     found = sorted((firmware / "src").glob("*.c"))
     if not found:
         raise FileNotFoundError(
-            f"no C sources in {firmware / 'src'}: the engine is part of the repository; "
-            f"install nonideal from a checkout (pip install --editable)"
+            f"no C sources in {firmware / 'src'}: the engine is part of nonideal; install it again"
         )
     return found
+
+
+def write_engine(folder: str | os.PathLike[str], *, firmware: Path = FIRMWARE) -> list[Path]:
+    """Copy the engine's sources, to be compiled with an exported network by any C compiler.
+
+    Parameters
+    ----------
+    folder
+        Where ``include``, ``src`` and ``targets`` are put; files of these names are replaced.
+    firmware
+        Folder of the C sources.
+
+    Returns
+    -------
+    list of Path
+        The files, sorted.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no sources.
+    """
+    engine_sources(firmware)
+    made = []
+    for source in sorted(path for path in firmware.rglob("*") if path.is_file()):
+        target = Path(folder) / source.relative_to(firmware)
+        with atomic(target) as temporary:
+            shutil.copyfile(source, temporary)
+        made.append(target)
+    return made
 
 
 def zig(arguments: Sequence[str | os.PathLike[str]]) -> None:
