@@ -87,6 +87,13 @@ def test_nearest_level_at_every_midpoint_and_beside_it(fmt):
 
 
 @every_format
+def test_not_a_number_stays_none(fmt):
+    """A training that diverges is found by its loss, whatever the format."""
+    found = fmt.nearest(torch.tensor([math.nan, 1.0, -math.inf, math.inf]))
+    assert found[0].isnan() and found[2:].tolist() == [fmt.levels[0], fmt.levels[-1]]
+
+
+@every_format
 def test_nearest_level_on_a_dense_sweep(fmt):
     x = torch.linspace(-1.3 * fmt.largest, 1.3 * fmt.largest, 1_511)
     assert torch.equal(fmt.encode(x).long(), brute_force(x, fmt))
