@@ -111,8 +111,10 @@ def test_shipped_runs_have_names_of_their_own(root):
         (
             "networks.float.cutout",
             8,
-            r"cutout = 8: goes with .* crop_flip only, not with affine",
+            r"cutout = 8, in networks.float .*: goes with .* crop_flip only, not with affine",
         ),
+        ("networks.others", [OTHER | {"cutout": 4}], r"cutout = 4, in .* networks.others: goes with .* crop"),
+        ("networks.others", [OTHER | {"batch_size": 65}], r"networks.others.0.batch_size = 65"),
         (
             "networks.others",
             [OTHER | {"architecture": "resnet8"}],
@@ -161,7 +163,7 @@ def test_shipped_runs_have_names_of_their_own(root):
         (
             "networks.others",
             [OTHER | {"taught": True}],
-            r"networks.teachers: taught networks need a teacher, here or networks.distillation.float_network",
+            r"networks.teachers: taught networks need a teacher, here or in networks.distillation.networks",
         ),
         (
             "networks.float.taught",
@@ -292,7 +294,8 @@ def test_images_too_small_for_a_teacher_are_named(root):
 def test_settings_of_another_network_are_its_own_or_those_of_the_float_network(root):
     networks = yaml.safe_load((root / "config/config.yaml").read_text())["networks"]
     own = {
-        "learning_rate": 0.02, "sharpness": 0.1, "sharpness_share": 0.25, "still_share": 0.5, "threads": 2
+        "batch_size": 32, "cutout": 4, "learning_rate": 0.02, "sharpness": 0.1, "sharpness_share": 0.25,
+        "still_share": 0.5, "threads": 2,
     }  # fmt: skip
     plain, changed = (other_section(networks, OTHER | keys)["float"] for keys in ({}, own))
     assert {key: changed[key] for key in own} == own
@@ -346,6 +349,19 @@ def test_a_network_continued_by_a_shallower_one_is_named(root):
 def test_a_network_that_teaches_itself_is_named(root):
     config = yaml.safe_load((root / "config/config.yaml").read_text())
     config["networks"]["float"] |= {"taught": True, "augmentation": "crop_flip"}
-    config["networks"]["distillation"]["float_network"] = True
-    with pytest.raises(ConfigError, match="no network teaches itself"):
+    config["networks"]["distillation"]["networks"] = ["float"]
+    with pytest.raises(ConfigError, match=r"networks: float is taught, .*; no network teaches itself"):
         validate(config, root / "workflow/schemas/config.schema.json")
+
+
+def test_a_network_that_goes_on_from_one_that_it_teaches_is_named(root):
+    config = yaml.safe_load((root / "config/config.yaml").read_text())
+    taught = OTHER | {"name": "pupil", "taught": True}
+    config["networks"]["float"]["augmentation"] = "crop_flip"
+    config["networks"] |= {"others": [taught, OTHER | {"continued": "pupil"}]}
+    config["networks"]["distillation"]["networks"] = ["more", "absent"]
+    with pytest.raises(ConfigError, match="networks: more is taught, or goes on from") as caught:
+        validate(config, root / "workflow/schemas/config.schema.json")
+    assert "networks.distillation.networks: 'absent' is none of float, pupil, more" in str(caught.value)
+    config["networks"]["distillation"]["networks"] = ["float"]
+    validate(config, root / "workflow/schemas/config.schema.json")

@@ -98,10 +98,11 @@ def _network_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
             f"networks.float.warmup_epochs = {recipe['warmup_epochs']}: must be less than "
             f"networks.float.epochs = {recipe['epochs']}"
         )
-    if recipe["cutout"] and recipe["augmentation"] != "crop_flip":
+    cutout = max(network.get("cutout", recipe["cutout"]) for network in (recipe, *networks["others"]))
+    if cutout and recipe["augmentation"] != "crop_flip":
         yield (
-            f"networks.float.cutout = {recipe['cutout']}: goes with networks.float.augmentation = crop_flip "
-            f"only, not with {recipe['augmentation']}"
+            f"cutout = {cutout}, in networks.float or networks.others: goes with "
+            f"networks.float.augmentation = crop_flip only, not with {recipe['augmentation']}"
         )
 
 
@@ -166,18 +167,14 @@ def _warmup_conflicts(
 
 def _teacher_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
     recipe, teachers, where = networks["float"], networks["teachers"], "networks.teachers"
-    own = networks["distillation"]["float_network"]
+    own = networks["distillation"]["networks"]
     found = [(teacher["architecture"], teacher["width"]) for teacher in teachers]
     if len(set(found)) < len(found):
         yield f"{where}: each architecture and width once, got {found}"
-    if own and recipe["taught"]:
-        yield (
-            "networks.float.taught = true: goes with networks.distillation.float_network = false only; "
-            "no network teaches itself"
-        )
+    yield from _own_teacher_conflicts(networks, own)
     if recipe["taught"] or any(other["taught"] for other in networks["others"]):
         if not (teachers or own):
-            yield f"{where}: taught networks need a teacher, here or networks.distillation.float_network"
+            yield f"{where}: taught networks need a teacher, here or in networks.distillation.networks"
         if recipe["augmentation"] != "crop_flip":
             yield (
                 "networks.float.augmentation: taught networks need crop_flip, whose crops the teachers see, "
@@ -190,6 +187,23 @@ def _teacher_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
                 f"{where}: airbench needs networks.pixels of at least {AIRBENCH_PIXELS}, "
                 f"not {networks['pixels']}"
             )
+
+
+def _own_teacher_conflicts(networks: Mapping[str, Any], own: Sequence[str]) -> Iterator[str]:
+    """Conflicts of networks that teach others: none of them may depend on what teachers say."""
+    known = {"float": networks["float"]} | {other["name"]: other for other in networks["others"]}
+    for name in own:
+        if name not in known:
+            yield f"networks.distillation.networks: {name!r} is none of {', '.join(known)}"
+        network, behind = known.get(name), set()
+        while network is not None and id(network) not in behind:  # a circle is reported where it is made
+            if network["taught"]:
+                yield (
+                    f"networks.distillation.networks: {name} is taught, or goes on from a network that is; "
+                    "no network teaches itself"
+                )
+            behind.add(id(network))
+            network = known.get(network.get("continued"))
 
 
 def _layers(architecture: str) -> int:

@@ -31,8 +31,8 @@ from nonideal.schemas.registry import declared
 
 ROOT = Path(__file__).parents[2]
 
-# Worth reading and small, and the networks that take hours. Trials of the crossbar, programs and other
-# networks stay out: a command makes them again.
+# Worth reading and small, and the networks that take hours. Trials of the crossbar, programs, teachers and
+# other networks stay out: a command makes them again.
 KEPT = (
     "index.html",
     "provenance.json",
@@ -49,7 +49,8 @@ KEPT = (
     "cnn/*.parquet",
     "flash/**/*.parquet",
     "networks/**/*.parquet",
-    "networks/**/network.pt",
+    "networks/*/network.pt",
+    "networks/others/*/network.pt",
     "regularised/**/*.parquet",
     "spiking/*.parquet",
     "spiking/*/history.parquet",

@@ -10,7 +10,15 @@ CHIP_GROUP = 5
 # As in `schemas.network_history.NETWORKS`.
 ON_CHIPS = ("float", "noise_aware", "ternary")
 # Of one of ``networks.others``, where it differs from ``networks.float``.
-OWN_KEYS = ("learning_rate", "sharpness", "sharpness_share", "still_share", "threads")
+OWN_KEYS = (
+    "batch_size",
+    "cutout",
+    "learning_rate",
+    "sharpness",
+    "sharpness_share",
+    "still_share",
+    "threads",
+)
 
 
 def groups_of(chips: int) -> int:

@@ -20,7 +20,7 @@ from nonideal.schemas.network_history import NETWORK_HISTORY
 from nonideal.sections import teacher_section
 
 CONFIG = {
-    "distillation": {"float_network": False, "views": 2, "temperature": 4, "share": 0.9},
+    "distillation": {"networks": [], "views": 2, "temperature": 4, "share": 0.9},
     "dataset": "digits",
     "architecture": "resnet8",
     "width": 2,

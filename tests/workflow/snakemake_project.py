@@ -64,7 +64,7 @@ TINY = {
                 "threads": None,
             }
         ],
-        "distillation": {"float_network": True, "views": 2},
+        "distillation": {"networks": ["float", "again"], "views": 2},
         "float": {
             "epochs": 3,
             "small": {"share": 0.5, "pixels": 6},

@@ -9,8 +9,15 @@ DESCRIBED_BY = ("dataset", "architecture", "width", "pixels", "threads")
 FLOAT_RECIPE = {key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")}
 # Each teacher's own section of the configuration.
 TEACHERS = {teacher["name"]: teacher_section(FLOAT_RECIPE, teacher) for teacher in NETWORKS["teachers"]}
-# What the float network depends on, if it is a teacher as well.
-OWN = [FLOAT_RECIPE] if NETWORKS["distillation"]["float_network"] else []
+# What the networks depend on that are teachers as well, by their folders.
+OWN = {
+    **({"float": FLOAT_RECIPE} if "float" in NETWORKS["distillation"]["networks"] else {}),
+    **{
+        f"others/{other}": recipe_of({"other": other})
+        for other in OTHERS
+        if other in NETWORKS["distillation"]["networks"]
+    },
+}
 # Of each network trained in full precision, in the order of `in_full_precision`.
 IN_FULL_PRECISION = [
     FLOAT_RECIPE,
@@ -142,7 +149,7 @@ rule teacher_lessons:
         **images(NETWORKS["dataset"]),
         networks=[
             *expand(result("networks/teachers/{teacher}/network.pt"), teacher=TEACHERS),
-            *(result("networks/float/network.pt") for own in OWN),
+            *expand(result("networks/{own}/network.pt"), own=OWN),
         ],
         code=code("teacher_lessons"),
     output:
@@ -151,14 +158,14 @@ rule teacher_lessons:
         log_of("teacher_lessons"),
     benchmark:
         timing_of("teacher_lessons")
-    threads: max(map(threads_of, [*TEACHERS.values(), *OWN]), default=1)
+    threads: max(map(threads_of, [*TEACHERS.values(), *OWN.values()]), default=1)
     resources:
         mem_mb=4000,
         runtime=600,
     params:
         seed=config["seed"],
         views=NETWORKS["distillation"]["views"],
-        settings=[*TEACHERS.values(), *OWN],
+        settings=[*TEACHERS.values(), *OWN.values()],
     message:
         "networks: outputs of the teachers for the training images"
     script:
