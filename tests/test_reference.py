@@ -16,6 +16,10 @@ def run(tmp_path):
         path = tmp_path / "run" / pattern.replace("*", "a")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("new")
+    teacher = tmp_path / "run/networks/teachers/wide"
+    teacher.mkdir(parents=True)
+    for name in ("network.pt", "history.parquet"):
+        (teacher / name).write_text("wide")
     (tmp_path / "run/crossbar/trials").mkdir()
     (tmp_path / "run/crossbar/trials/part-0000.parquet").write_text("bulk")
     manifest.write(tmp_path / "run")
@@ -32,6 +36,7 @@ def test_copies_the_small_parts_and_drops_the_old(run, tmp_path):
     assert copied == {path.relative_to(run) for path in files} | {Path("timings.json"), Path("manifest.json")}
     assert set(manifest.read(old)) == {path.as_posix() for path in copied - {Path("manifest.json")}}
     assert not any("trials" in path.parts or path.name == "stale.csv" for path in copied)
+    assert {path.name for path in copied if "wide" in path.parts} == {"history.parquet"}
 
 
 def test_an_incomplete_run_changes_nothing(run, tmp_path):

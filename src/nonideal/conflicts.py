@@ -202,6 +202,7 @@ def _own_teacher_conflicts(networks: Mapping[str, Any], own: Sequence[str]) -> I
                     f"networks.distillation.networks: {name} is taught, or goes on from a network that is; "
                     "no network teaches itself"
                 )
+                break
             behind.add(id(network))
             network = known.get(network.get("continued"))
 

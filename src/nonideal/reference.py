@@ -31,8 +31,8 @@ from nonideal.schemas.registry import declared
 
 ROOT = Path(__file__).parents[2]
 
-# Worth reading and small, and the networks that take hours. Trials of the crossbar, programs, teachers and
-# other networks stay out: a command makes them again.
+# Worth reading and small, and the networks that take hours. Trials of the crossbar, programs and other
+# networks stay out: a command makes them again.
 KEPT = (
     "index.html",
     "provenance.json",
@@ -49,8 +49,7 @@ KEPT = (
     "cnn/*.parquet",
     "flash/**/*.parquet",
     "networks/**/*.parquet",
-    "networks/*/network.pt",
-    "networks/others/*/network.pt",
+    "networks/**/network.pt",
     "regularised/**/*.parquet",
     "spiking/*.parquet",
     "spiking/*/history.parquet",
@@ -66,6 +65,7 @@ KEPT = (
     "figures/*.csv",
     "figures/*.html",
 )
+LEFT_OUT = "networks/teachers/*/network.pt"  # wide, so large, and of use only beside those that they teach
 REPORT = "report.zip"  # made by ``snakemake --report`` when a run is whole, so its manifest does not list it
 COMPARED = "compare_published.parquet"
 PAPER, PROVENANCE = "paper.pdf", "provenance.json"
@@ -85,7 +85,7 @@ def copy(run: Path, reference: Path) -> list[Path]:
     """
     files = []
     for pattern in KEPT:
-        found = sorted(run.glob(pattern))
+        found = sorted(set(run.glob(pattern)) - set(run.glob(LEFT_OUT)))
         if not found:
             raise FileNotFoundError(f"{run / pattern}: nothing there; build the run first with snakemake")
         files += found

@@ -89,8 +89,9 @@ def test_nearest_level_at_every_midpoint_and_beside_it(fmt):
 @every_format
 def test_not_a_number_stays_none(fmt):
     """A training that diverges is found by its loss, whatever the format."""
-    found = fmt.nearest(torch.tensor([math.nan, 1.0, -math.inf, math.inf]))
-    assert found[0].isnan() and found[2:].tolist() == [fmt.levels[0], fmt.levels[-1]]
+    for dtype in (torch.float32, torch.bfloat16):
+        found = fmt.nearest(torch.tensor([math.nan, 1.0, -math.inf, math.inf], dtype=dtype))
+        assert found[0].isnan() and found[2:].tolist() == [fmt.levels[0], fmt.levels[-1]]
 
 
 @every_format

@@ -69,6 +69,13 @@ def longer(text):
     return yaml.safe_dump(config)
 
 
+def longer_teacher(text):
+    config = yaml.safe_load(text)
+    again = next(other for other in config["networks"]["others"] if other["name"] == "again")
+    again["epochs"] += 1
+    return yaml.safe_dump(config)
+
+
 def comment(text):
     return text + "\n# edited\n"
 
@@ -112,6 +119,9 @@ def test_other_architectures_are_trained_once(tiny):
         due = tiny.due("results/tiny/networks/others/taught/network.pt")
         assert due == {"train_network", "teacher_lessons", "train_other"}
         assert tiny.due("results/tiny/networks/others/deeper/network.pt") == set()
+    with edited(tiny.folder / "tiny.yaml", longer_teacher):
+        due = tiny.due("results/tiny/networks/others/taught/network.pt")
+        assert due == {"teacher_lessons", "train_other"}
 
 
 def test_trials_have_the_promised_columns_and_rows(tiny):

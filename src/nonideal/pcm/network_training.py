@@ -261,7 +261,7 @@ def teach(
     ----------
     sections
         Section ``networks`` of the configuration for each teacher, as `nonideal.sections.teacher_section`
-        makes it; for the float network as it is.
+        makes it; for the float network as it is, for others as `nonideal.sections.other_section` makes it.
     states
         Of the trained teachers.
     data

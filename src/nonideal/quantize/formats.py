@@ -95,8 +95,7 @@ class Format:
         halves = (x * 2.0).floor_()
         if self.step == 1:
             return halves.add_(1.0).mul_(0.5).floor_().clamp_(low, high)
-        index = halves.clamp_(2 * low, 2 * high).sub_(2 * low).nan_to_num_(2 * (high - low) + 1)
-        index = index.to(torch.int32)
+        index = halves.clamp_(2 * low, 2 * high).sub_(2 * low).nan_to_num_(-1).to(torch.int32) + 1
         return _by_halves(self, x.device, x.dtype).index_select(0, index.view(-1)).view(x.shape)
 
     def encode(self, weight: Tensor, scale: Tensor | float = 1.0) -> Tensor:
@@ -154,12 +153,12 @@ def _levels(fmt: Format, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _by_halves(fmt: Format, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Nearest level to every multiple of one half from the first level to the last, then not a number."""
+    """Not a number, then the nearest level to every multiple of one half from the first level to the last."""
     with torch.inference_mode(False):
         levels = _levels(fmt, device, dtype)
         halves = torch.arange(2 * fmt.levels[0], 2 * fmt.levels[-1] + 1, device=device, dtype=dtype) / 2
         nearest = levels[torch.bucketize(halves, (levels[1:] + levels[:-1]) / 2, right=True)]
-        return functional.pad(nearest, (0, 1), value=math.nan)
+        return functional.pad(nearest, (1, 0), value=math.nan)
 
 
 def _registry(*formats: Format) -> dict[str, Format]:
