@@ -41,6 +41,13 @@ def test_typo_is_an_error_before_any_job(tiny):
     assert "Traceback" not in output and "rule " not in output.split("unknown key")[0]
 
 
+def test_a_misspelt_target_is_told_what_there_is(tiny):
+    output = tiny.snakemake("figure_4z", options=("--dry-run",), fails=True)
+    assert "no target is called figure_4z; did you mean figure_4c or figure_4b or figure_4a?" in output
+    output = tiny.snakemake("nonsense", options=("--dry-run",), fails=True)
+    assert "no target is called nonsense; `nonideal list` names all of them" in output
+
+
 def test_wrong_data_root_is_named(tiny):
     output = tiny.snakemake("training", options=("--config", "data={root: /nowhere/at/all}"), fails=True)
     assert "/nowhere/at/all" in output and "data.root" in output

@@ -1,5 +1,6 @@
 # Shared by all rules: the checked configuration, paths of results, code behind them.
 import csv
+import difflib
 import os
 import sys
 from pathlib import Path

@@ -80,3 +80,15 @@ for table, source in TABLES.items():
 rule figures:
     input:
         [getattr(rules, name).output for name in (*FIGURES, *TABLES)],
+
+
+# A name that is no target would be taken for a file, and the error would not say what there is.
+rule misspelt:
+    input:
+        no_such_target,
+    output:
+        "{misspelt,[a-z][a-z0-9_]*}",
+    log:
+        log_of("misspelt/{misspelt}"),
+    shell:
+        "exit 1"

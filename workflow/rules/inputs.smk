@@ -121,3 +121,11 @@ def chip_settings(without=("chips", "shards")):
 def settings_for(wildcards):
     """Training settings of a format's program."""
     return NETWORK_SETTINGS | {"widths": WIDTHS.get(wildcards.format, TRAINING["widths"])}
+
+
+def no_such_target(wildcards):
+    """Nothing: name what was meant by a target that does not exist."""
+    names = sorted(rule.name for rule in workflow.rules if not rule.has_wildcards())
+    near = difflib.get_close_matches(wildcards.misspelt, names, cutoff=0.7)
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    raise WorkflowError(f"no target is called {wildcards.misspelt}; {meant}`nonideal list` names all of them")
