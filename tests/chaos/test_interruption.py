@@ -11,7 +11,7 @@ import time
 import pytest
 import yaml
 from faults import FAULTS, clean, contents, interrupted, resume, run, temporary_files
-from snakemake_project import TINY, Project
+from snakemake_project import FEWER, Project
 
 from nonideal import rng
 
@@ -28,12 +28,9 @@ SMALL_DISK = 60_000  # bytes: less than the data set's arrays take
 
 @pytest.fixture(scope="module")
 def project(root, tmp_path_factory):
-    """Project on fewer settings than the tiny one: every moment of it is met more often."""
+    """Project on fewer settings than the tiny one."""
     project = Project(root, tmp_path_factory.mktemp("chaos"))
-    training = TINY["training"] | {"formats": ["ternary"], "epochs": 6}
-    settings = {key: TINY[key] for key in ("run", "data", "crossbar")}
-    settings |= {"training": training, "firmware": {"formats": ["ternary"]}}
-    (project.folder / "tiny.yaml").write_text(yaml.safe_dump(settings))
+    (project.folder / "tiny.yaml").write_text(yaml.safe_dump(FEWER))
     return project
 
 

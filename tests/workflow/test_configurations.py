@@ -3,6 +3,8 @@
 import re
 
 import pytest
+import yaml
+from snakemake_project import FEWER
 
 from nonideal.targets import TARGETS
 
@@ -18,6 +20,12 @@ def test_shipped_configurations_dry_run(tiny, name, tmp_path):
     output = tiny.snakemake(options=("--dry-run",), config=f"config/{name}.yaml", environment=environment)
     run = "default" if name == "config" else name
     assert f"results/{run}/paper.pdf" in output and "results/tiny" not in output
+
+
+def test_the_runs_that_are_killed_are_planned(tiny, tmp_path):
+    (tmp_path / "fewer.yaml").write_text(yaml.safe_dump(FEWER))
+    dry = {"options": ("--dry-run",), "config": str(tmp_path / "fewer.yaml")}
+    assert "table: table_bits" in tiny.snakemake("table_bits", "firmware_tables", **dry)
 
 
 def test_missing_recordings_are_named_before_any_job(tiny):
