@@ -114,9 +114,9 @@ TINY = {
 
 # Of the runs that `make test-chaos` kills, every moment of which is met more often; `make test` plans them.
 FEWER = {key: TINY[key] for key in ("run", "data", "crossbar")} | {
-    "training": TINY["training"] | {"formats": ["ternary"], "epochs": 6},
-    "firmware": {"formats": ["ternary"]},
-    "flash": {"formats": ["ternary"]},
+    "training": TINY["training"] | {"formats": ["binary"], "epochs": 6},
+    "firmware": {"formats": ["binary"]},
+    "flash": {"formats": ["binary"]},
 }
 
 
