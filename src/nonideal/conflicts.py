@@ -191,20 +191,19 @@ def _teacher_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
 
 def _own_teacher_conflicts(networks: Mapping[str, Any], own: Sequence[str]) -> Iterator[str]:
     """Conflicts of networks that teach others: none of them may depend on what teachers say."""
-    known = {"float": networks["float"]} | {other["name"]: other for other in networks["others"]}
+    taught = {"float"} if networks["float"]["taught"] else set()
+    for other in networks["others"]:  # one goes on from a network listed before it
+        if other["taught"] or other.get("continued") in taught:
+            taught.add(other["name"])
+    known = ["float", *(other["name"] for other in networks["others"])]
     for name in own:
         if name not in known:
             yield f"networks.distillation.networks: {name!r} is none of {', '.join(known)}"
-        network, behind = known.get(name), set()
-        while network is not None and id(network) not in behind:  # a circle is reported where it is made
-            if network["taught"]:
-                yield (
-                    f"networks.distillation.networks: {name} is taught, or goes on from a network that is; "
-                    "no network teaches itself"
-                )
-                break
-            behind.add(id(network))
-            network = known.get(network.get("continued"))
+        if name in taught:
+            yield (
+                f"networks.distillation.networks: {name} is taught, or goes on from a network that is; "
+                "no network teaches itself"
+            )
 
 
 def _layers(architecture: str) -> int:

@@ -54,6 +54,11 @@ def published_tables():
         return sorted({row["table"] for row in csv.DictReader(file) if row["table"]})
 
 
+def network_folder(name):
+    """Folder of the float network, or of one of the others."""
+    return name if name == "float" else f"others/{name}"
+
+
 def networks_before(wildcards):
     """What a training starts from: the network that it goes on from, and teachers' lessons."""
     start = "float" if wildcards.get("network", "float") != "float" else None
@@ -61,8 +66,7 @@ def networks_before(wildcards):
         start = OTHERS[other].get("continued")
     before = {}
     if start:
-        folder = start if start == "float" else f"others/{start}"
-        before["initial"] = result(f"networks/{folder}/network.pt")
+        before["initial"] = result(f"networks/{network_folder(start)}/network.pt")
     # Those that are fine-tuned with noise have no teacher.
     full_precision = wildcards.get("network", "float") == "float"
     if full_precision and recipe_of(wildcards)["float"]["taught"]:

@@ -11,12 +11,8 @@ FLOAT_RECIPE = {key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")}
 TEACHERS = {teacher["name"]: teacher_section(FLOAT_RECIPE, teacher) for teacher in NETWORKS["teachers"]}
 # What the networks depend on that are teachers as well, by their folders.
 OWN = {
-    **({"float": FLOAT_RECIPE} if "float" in NETWORKS["distillation"]["networks"] else {}),
-    **{
-        f"others/{other}": recipe_of({"other": other})
-        for other in OTHERS
-        if other in NETWORKS["distillation"]["networks"]
-    },
+    network_folder(name): FLOAT_RECIPE if name == "float" else recipe_of({"other": name})
+    for name in NETWORKS["distillation"]["networks"]
 }
 # Of each network trained in full precision, in the order of `in_full_precision`.
 IN_FULL_PRECISION = [

@@ -20,10 +20,8 @@ from nonideal.mcu.cheader import engine_macros
 from nonideal.mcu.export import Export
 
 # In the package where it is installed, beside it in a checkout.
-FIRMWARE = next(
-    (folder for place in (1, 3) if (folder := Path(__file__).parents[place] / "firmware").is_dir()),
-    Path(__file__).parents[3] / "firmware",
-)
+INSTALLED, CHECKOUT = (Path(__file__).parents[place] / "firmware" for place in (1, 3))
+FIRMWARE = INSTALLED if INSTALLED.is_dir() else CHECKOUT
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
 # Undefined behaviour in C ends the program instead of giving some number.
 HOST_FLAGS = ("-O2", "-fPIC", "-shared", "-fsanitize=undefined", "-fsanitize-trap=undefined")
@@ -59,15 +57,13 @@ def engine_sources(firmware: Path = FIRMWARE) -> list[Path]:
     return found
 
 
-def write_engine(folder: str | os.PathLike[str], *, firmware: Path = FIRMWARE) -> list[Path]:
+def write_engine(folder: str | os.PathLike[str]) -> list[Path]:
     """Copy the engine's sources, to be compiled with an exported network by any C compiler.
 
     Parameters
     ----------
     folder
         Where ``include``, ``src`` and ``targets`` are put; files of these names are replaced.
-    firmware
-        Folder of the C sources.
 
     Returns
     -------
@@ -79,10 +75,10 @@ def write_engine(folder: str | os.PathLike[str], *, firmware: Path = FIRMWARE) -
     FileNotFoundError
         If there are no sources.
     """
-    engine_sources(firmware)
+    engine_sources()
     made = []
-    for source in sorted(path for path in firmware.rglob("*") if path.is_file()):
-        target = Path(folder) / source.relative_to(firmware)
+    for source in sorted(path for path in FIRMWARE.rglob("*") if path.is_file()):
+        target = Path(folder) / source.relative_to(FIRMWARE)
         with atomic(target) as temporary:
             shutil.copyfile(source, temporary)
         made.append(target)
