@@ -1,5 +1,6 @@
 """Converters of a deployed network against formulas, against plain loops, and against ideal ones."""
 
+import dataclasses
 import math
 
 import pytest
@@ -12,7 +13,7 @@ from torch.nn import functional
 from nonideal.pcm import converters, device
 from nonideal.pcm.converters import convert, measured_span
 from nonideal.pcm.deploy import deploy, layer_inputs, quantised
-from nonideal.pcm.hardware import Hardware, normals
+from nonideal.pcm.hardware import NOISELESS, Hardware, normals
 
 MONTH = 2_592_000.0
 QUIET = {"read_noise": "off", "compensation": "none"}
@@ -199,7 +200,7 @@ def test_against_plain_loops(pairs):
     deployed = deploy(model, "max_fill", 2, 3, 2, seed=1, calibration=images[:5], hardware=hardware)
     before, after = (deployed._read("grouped", t, 0) for t in (20.0, MONTH))
     module = deployed.at(MONTH)
-    seen = layer_inputs(quantised(model), images[:5])["grouped"]
+    (seen,) = layer_inputs(quantised(model), images[:5])["grouped"]
     dac = seen.abs().max()
     layer, converted = deployed.layers["grouped"], deployed.model.grouped
     assert converted.dac_span == dac
@@ -264,6 +265,41 @@ def test_a_layer_that_serves_twice_is_converted_in_both_places():
     assert isinstance(deployed.model[2], converters.ConvertedLayer)
     coarse, expected = deployed(images, t=20.0), quantised(model)(images)
     assert coarse.shape == (2, 20, 6) and (coarse - expected).norm() / (2**0.5 * expected.norm()) < 0.2
+
+
+@pytest.mark.parametrize("options", [{"dac_bits": 8}, {"adc_bits": 8}])
+@pytest.mark.parametrize("first", [True, False])
+def test_ranges_hold_what_every_call_of_a_layer_sees(options, first):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = _linear(6, 6)
+
+        def forward(self, x):
+            one, two = self.fc(x), self.fc(input=0.01 * x)
+            return one if first else two
+
+    model, images = Twice(), _normal(200, 6)
+    hardware = dataclasses.replace(NOISELESS, **options)
+    deployed = deploy(model, "max_fill", 1, 1, 1, seed=1, calibration=images, hardware=hardware)
+    expected = quantised(model)(images)
+    error = (deployed(images, t=20.0)[0] - expected).norm() / expected.norm()
+    # The steps are those of the large inputs, for small ones as well.
+    assert error < 0.02 if first else 0.2 < error < 1
+
+
+def test_weights_used_outside_their_layer_have_no_converters():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = _linear(6, 4)
+
+        def forward(self, x):
+            return functional.linear(self.fc(x), self.fc.weight.t())
+
+    images = _normal(20, 6)
+    with pytest.raises(ValueError, match="the network uses the weights of 'fc' outside these layers"):
+        deploy(Tied(), "max_fill", 1, 2, 1, seed=1, calibration=images, hardware=EIGHT)
 
 
 def test_what_cannot_be_converted_is_named():

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from small_networks import Small, network
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from nonideal.pcm import device, slicing
 from nonideal.pcm.deploy import deploy, layer_inputs, logit_error, quantised
-from nonideal.pcm.hardware import NOISELESS, Hardware, quantise_weights
+from nonideal.pcm.hardware import NOISELESS, Hardware, program, quantise_weights
 
 MONTH = 2_592_000.0
 CONFIGURATIONS = [
@@ -185,7 +186,7 @@ def test_compensation_is_the_ratio_of_calibration_outputs():
     model, images = network()
     deployed = deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images[:5])
     quantised_model = quantised(model)
-    x = layer_inputs(quantised_model, images[:5])["grouped"]
+    (x,) = layer_inputs(quantised_model, images[:5])["grouped"]
     before, after = (deployed.effective_weights("grouped", t) for t in (20.0, MONTH))
     snapshot = deployed.at(MONTH).weights["grouped.weight"]
     for chip in range(2):
@@ -288,6 +289,23 @@ def test_unused_devices_of_pairs():
     assert (silent.layers[""].devices.conductance[0, :, 50:] == 0).all()
 
 
+@pytest.mark.parametrize("base", [1, 2])
+def test_error_correction_measures_both_devices_of_a_pair(base):
+    integers = torch.randint(1, 256, (40, 50), generator=torch.Generator().manual_seed(3)).double()
+    integers[::2] *= -1
+    found = {}
+    for n in (1, 8):
+        devices = program(
+            integers, "max_fill_ec", base, n, range(2), seed=1, layer="fc", hardware=Hardware(pairs=True)
+        )
+        found[n] = devices.by_slice(devices.read(device.T0_S))
+        assert len(devices.conductance) == 2 * n and (devices.conductance[n:] != 0).any()
+    # What is left of all errors is that of the pair programmed last, at significance one.
+    last = found[8][0] - devices.targets[0] * devices.significance[0]
+    torch.testing.assert_close(found[8].sum(dim=0) - integers, last)
+    assert last.std() < 0.5 * (found[1][0] - integers).std()
+
+
 def test_no_device_below_zero():
     model = nn.Linear(200, 50, bias=False)
     nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(2))
@@ -318,6 +336,67 @@ def test_options_of_reads_and_exponents():
     assert exponents.min() >= low and exponents.max() <= high
 
 
+def test_a_weight_of_two_layers_is_quantised_once():
+    model = nn.Sequential(*(nn.Linear(6, 6, bias=False) for _ in range(2)))
+    nn.init.normal_(model[0].weight, generator=torch.Generator().manual_seed(2))
+    model[1].weight = model[0].weight
+    images = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS, clip_sigmas=1)
+    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model, clip_sigmas=1)(images))
+    step = quantise_weights(model[0].weight, 1)[1]
+    on_grid = quantised(model, clip_sigmas=1)[0].weight / step
+    torch.testing.assert_close(on_grid, on_grid.round())
+
+
+def test_weights_without_spread_are_not_clipped():
+    for weight in (torch.tensor([[0.5]]), torch.full((3, 4), -2.0)):
+        integers, step = quantise_weights(weight, 2.0)
+        torch.testing.assert_close(integers * step, weight)
+
+
+class Decoder(nn.Module):
+    """A weight used twice, in its layer and by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.norm = nn.Linear(6, 4, bias=False), nn.BatchNorm1d(4)
+        self.norm.running_var.fill_(4.0)
+
+    def forward(self, x):
+        return functional.linear(self.norm(self.fc(x)), self.fc.weight.t())
+
+
+def test_normalisation_is_not_folded_into_a_weight_used_elsewhere():
+    model = Decoder().eval()
+    images = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
+    assert isinstance(deployed.model.norm, nn.BatchNorm1d)
+    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images))
+
+
+@pytest.mark.parametrize("place", ["conv", "norm"])
+def test_normalisation_is_not_folded_past_a_hook(place):
+    layers = {"conv": nn.Conv2d(3, 4, 3, bias=False), "norm": nn.BatchNorm2d(4)}
+    model = nn.Sequential(*layers.values()).eval()
+    layers["norm"].running_var.fill_(4.0)
+    if place == "conv":
+        layers["conv"].register_forward_hook(lambda *args: args[2].clamp(-0.1, 0.1))
+    else:
+        layers["norm"].register_forward_pre_hook(lambda _, args: (args[0].clamp(-0.1, 0.1),))
+    images = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
+    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images))
+
+
+def test_numbers_of_any_type_are_numbers():
+    model, images = network()
+    one, other = (
+        deploy(model, "max_fill", whole(1), whole(2), chips, seed=1, hardware=UNCOMPENSATED)(images, t=20.0)
+        for whole, chips in ((int, [0, 2]), (np.int64, np.array([0, 2])))
+    )
+    assert torch.equal(one, other)
+
+
 def test_what_cannot_be_deployed_is_named():
     model, images = network()
     with pytest.raises(ValueError, match=r"no nn\.Linear or"):
@@ -326,12 +405,25 @@ def test_what_cannot_be_deployed_is_named():
         deploy(model, "max_fill", 1, 2, 1, seed=1)
     with pytest.raises(ValueError, match="mapping must be one of"):
         deploy(model, "best_fill", 1, 2, 1, seed=1)
-    with pytest.raises(ValueError, match="chips must be"):
-        deploy(model, "max_fill", 1, 2, 0, seed=1, calibration=images)
+    for chips in (0, -1, True, "3", [], [0, 0], [0.5], [-1], None):
+        with pytest.raises(ValueError, match="chips must be a positive count, or different numbers"):
+            deploy(model, "max_fill", 1, 2, chips, seed=1, calibration=images)
+    for n_slices in (0, 9, 2.0, True, None):
+        with pytest.raises(ValueError, match="n_slices must be an integer from 1 to 8"):
+            deploy(model, "max_fill", 1, n_slices, 1, seed=1, calibration=images)
+    with pytest.raises(ValueError, match="digital must be a list of names"):
+        deploy(model, "max_fill", 1, 2, 1, seed=1, calibration=images, digital="fc")
+    with pytest.raises(ValueError, match="hardware must be a Hardware"):
+        deploy(model, "max_fill", 1, 2, 1, seed=1, calibration=images, hardware={"pairs": True})
+    for switch in ("programming_noise", "drift", "pairs", "non_negative"):
+        with pytest.raises(ValueError, match=f"{switch} must be True or False, got 'off'"):
+            Hardware(**{switch: "off"})
     with pytest.raises(ValueError, match="compensation must be one of layer, column"):
         Hardware(compensation="row")
     with pytest.raises(ValueError, match="t0 = 20"):
         deploy(model, "max_fill", 1, 2, 1, seed=1, calibration=images)(images, t=1.0)
+    with pytest.raises(ValueError, match="t0 = 20"):
+        deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)(images, t=1.0)
 
 
 def test_bound_of_error_correction_reaches_the_devices():

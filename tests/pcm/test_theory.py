@@ -154,6 +154,21 @@ def test_crossover_is_interpolated_in_log_time():
     assert (found.low_s, found.high_s, found.share) == pytest.approx((100.0, 100.0, 1.0))
 
 
+def test_a_sign_that_changes_back_is_said():
+    means = np.array([-1.0, 1.0, 0.0, -1.0, 1.0])
+    there_and_back = np.tile(means, (3, 1))
+    found = crossovers.crossover(
+        [1.0, 10.0, 50.0, 100.0, 1e3],
+        there_and_back,
+        np.zeros((3, 5)),
+        rng=rng.stream(1, "x"),
+        resamplings=10,
+    )
+    assert found.time_s == pytest.approx(10**0.5)
+    assert found.statement.startswith("the second first has the lower error at 3.16 s (95 % interval")
+    assert found.statement.endswith("; the sign changes 3 times")
+
+
 def test_no_crossover_is_said():
     a, b = _pair(rng.stream(1, "none"), 50, 1e12)
     found = crossovers.crossover(TIMES, a, b, rng=rng.stream(1, "boot"))

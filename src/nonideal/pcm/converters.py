@@ -20,6 +20,7 @@ column, and their difference is converted.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -118,13 +119,15 @@ def channel_sums(layer: nn.Module, outputs: Tensor) -> Tensor:
     return outputs.flatten(0, -2).sum(0) if isinstance(layer, nn.Linear) else outputs.sum((0, 2, 3))
 
 
-def output_spans(layer: nn.Module, inputs: Tensor, slices: Tensor, quantile: float) -> Tensor:
+def output_spans(layer: nn.Module, inputs: Sequence[Tensor], slices: Tensor, quantile: float) -> Tensor:
     """Ranges of ADCs that see all outputs of the layer for the given inputs.
 
     Parameters
     ----------
-    layer, inputs
+    layer
         As in `products`.
+    inputs
+        Inputs of every call of the layer.
     slices
         (slices, chips, *weights).
     quantile
@@ -138,8 +141,11 @@ def output_spans(layer: nn.Module, inputs: Tensor, slices: Tensor, quantile: flo
     axis, place = (-1, -2) if isinstance(layer, nn.Linear) else (1, 1)
     spans = []
     for weights in slices:  # one by one: all outputs together would need much memory
-        outputs = products(layer, inputs, weights).unflatten(axis, (len(weights), -1))
-        spans.append(measured_span(outputs.movedim(place, 0).flatten(1), quantile))
+        outputs = [
+            products(layer, values, weights).unflatten(axis, (len(weights), -1)).movedim(place, 0).flatten(1)
+            for values in inputs
+        ]
+        spans.append(measured_span(torch.cat(outputs, dim=1), quantile))
     return torch.stack(spans)
 
 
@@ -176,13 +182,13 @@ class ConvertedLayer(nn.Module):
         self.register_buffer("scale", torch.ones_like(layer.bias))
         self.register_buffer("span", torch.ones_like(layer.bias[:1]))
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs of the layer on one chip."""
+    def forward(self, input: Tensor) -> Tensor:
+        """Outputs of the layer on one chip; the argument is named as the layer's own."""
         if self.dac_bits is not None:
-            inputs = convert(inputs, self.dac_span, self.dac_bits)
+            input = convert(input, self.dac_span, self.dac_bits)
         outputs = None
         for weight, span in zip(self.weight.unbind(), self.span.unbind(), strict=True):
-            column = products(self.layer, inputs, weight[None])
+            column = products(self.layer, input, weight[None])
             if self.adc_bits is not None:
                 convert_(column, span, self.adc_bits)
             outputs = column if outputs is None else outputs.add_(column)

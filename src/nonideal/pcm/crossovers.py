@@ -120,7 +120,14 @@ def crossover(
     low, high = np.exp(np.quantile(resampled, tails, method="inverted_cdf")).tolist()
     time = math.exp(crossing)
     winner = "second" if rising else "first"
+    signs = np.sign(mean[mean != 0])
+    changes = int((signs[1:] != signs[:-1]).sum())
     words = f"the {winner} has the lower error from {time:.3g} s on ({_interval(low, high)})"
+    if changes > 1:
+        words = (
+            f"the {winner} first has the lower error at {time:.3g} s ({_interval(low, high)}); "
+            f"the sign changes {changes} times"
+        )
     return Crossover(time, low, high, share, words)
 
 

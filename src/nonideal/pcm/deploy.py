@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +72,8 @@ def deploy(
     ------
     ValueError
         If nothing can be deployed, mapping, base and slices do not go together, calibration images are
-        missing, empty or not finite, or do not reach a layer, or a weight is not finite.
+        missing, empty or not finite, or do not reach a layer, a weight is not finite, or one that lies behind
+        converters is used outside its layer as well.
 
     Examples
     --------
@@ -81,10 +82,12 @@ def deploy(
     torch.Size([2, 5, 3])
     """
     hardware = Hardware() if hardware is None else hardware
+    if not isinstance(hardware, Hardware):
+        raise ValueError(f"hardware must be a Hardware(...), got {hardware!r}")
     slicing.check(mapping, base, n_slices)
     chips = _numbers(chips)
-    if not len(chips) or min(chips) < 0:
-        raise ValueError(f"chips must be a positive count or numbers from 0 on, got {chips!r}")
+    if isinstance(digital, str):
+        raise ValueError(f"digital must be a list of names of layers, got the string {digital!r}")
     measured = _measured(hardware)
     if measured and calibration is None:
         raise ValueError(
@@ -106,7 +109,12 @@ def deploy(
             f"the calibration images do not reach the layers {', '.join(map(repr, unreached))}: remove them "
             "from the network, or deploy it with compensation 'fixed' or 'none' and no converters"
         )
-    flat = [name for name, seen in inputs.items() if seen.ndim == 2]
+    if hardware.converting and (shared := folding.used_outside(copied, steps)):
+        raise ValueError(
+            f"the network uses the weights of {', '.join(map(repr, sorted(shared)))} outside these layers, "
+            "where they have no converters: name the layers in digital, or deploy without converters"
+        )
+    flat = [name for name, seen in inputs.items() if all(values.ndim == 2 for values in seen)]
     affine = folding.fold(copied, flat=flat, digital=digital)
     layers, converted = {}, {}
     for name, module in folding.crossbar_layers(copied, digital).items():
@@ -120,13 +128,16 @@ def deploy(
 
 def _numbers(chips: int | Sequence[int]) -> Sequence[int]:
     """Numbers of the chips."""
+    refused = ValueError(f"chips must be a positive count, or different numbers from 0 on, got {chips!r}")
+    if isinstance(chips, bool | str):
+        raise refused
     try:
-        return range(operator.index(chips))
+        numbers = [operator.index(chip) for chip in chips] if isinstance(chips, Iterable) else range(chips)
     except TypeError:
-        pass
-    if not isinstance(chips, Sequence):
-        raise ValueError(f"chips must be a positive count or numbers from 0 on, got {chips!r}")
-    return chips
+        raise refused from None
+    if not len(numbers) or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise refused
+    return numbers
 
 
 def _check_calibration(images: Tensor) -> None:
@@ -148,8 +159,9 @@ def _add_converters(layer: Layer, hardware: Hardware) -> converters.ConvertedLay
     """Measure the ranges of a layer's converters and put them around it."""
     quantile, dac_span = hardware.converter_quantile, None
     if hardware.dac_bits is not None:
-        dac_span = converters.measured_span(layer.inputs.reshape(1, -1), quantile)[0]
-        layer.inputs = converters.convert(layer.inputs, dac_span, hardware.dac_bits)
+        everything = torch.cat([values.flatten() for values in layer.inputs])
+        dac_span = converters.measured_span(everything[None], quantile)[0]
+        layer.inputs = [converters.convert(values, dac_span, hardware.dac_bits) for values in layer.inputs]
     if hardware.adc_bits is not None:
         slices = layer.devices.by_slice(layer.devices.read(device.T0_S)) * layer.step
         layer.spans = converters.output_spans(layer.module, layer.inputs, slices, quantile)
@@ -164,19 +176,30 @@ def quantised(
 ) -> nn.Module:
     """Copy of a model with the weights a perfect chip would hold: on the 9-bit grid, without any error."""
     copied = folding.plain(model)
-    for layer in folding.crossbar_layers(copied, digital).values():
-        integers, step = quantise_weights(layer.weight, clip_sigmas)
-        layer.weight.copy_(integers * step)
+    # By identity: a weight that two layers share is quantised once.
+    weights = {id(layer.weight): layer.weight for layer in folding.crossbar_layers(copied, digital).values()}
+    for weight in weights.values():
+        integers, step = quantise_weights(weight, clip_sigmas)
+        weight.copy_(integers * step)
     return copied
 
 
 @torch.no_grad()
-def layer_inputs(model: nn.Module, images: Tensor, *, digital: Collection[str] = ()) -> dict[str, Tensor]:
-    """Inputs of every layer to be deployed when the model sees the images."""
-    seen: dict[str, Tensor] = {}
+def layer_inputs(
+    model: nn.Module, images: Tensor, *, digital: Collection[str] = ()
+) -> dict[str, list[Tensor]]:
+    """Inputs of every layer to be deployed when the model sees the images, one tensor a call of the layer."""
+    layers = folding.crossbar_layers(model, digital)
+    seen: dict[str, list[Tensor]] = {}
+
+    def note(name: str, args: tuple, kwargs: dict) -> None:
+        seen.setdefault(name, []).append((args[0] if args else kwargs["input"]).clone())
+
     hooks = [
-        layer.register_forward_pre_hook(lambda _, args, name=name: seen.__setitem__(name, args[0].clone()))
-        for name, layer in folding.crossbar_layers(model, digital).items()
+        layer.register_forward_pre_hook(
+            lambda _, args, kwargs, name=name: note(name, args, kwargs), with_kwargs=True
+        )
+        for name, layer in layers.items()
     ]
     try:
         model(images)

@@ -42,7 +42,7 @@ class Layer:
     affine
         Digital scale and shift of the outputs.
     inputs
-        What the rows of the crossbars see in the calibration batch, or None.
+        What the rows of the crossbars see in the calibration batch, one tensor a call of the layer, or None.
     spans
         Ranges of the ADCs, (slices, chips), or None.
     reference
@@ -54,7 +54,7 @@ class Layer:
     step: float
     devices: Devices
     affine: folding.Affine
-    inputs: Tensor | None
+    inputs: list[Tensor] | None
     spans: Tensor | None = None
     reference: Tensor | None = field(default=None)
 
@@ -78,6 +78,8 @@ class DeployedNetwork:
         """
         if not isinstance(t, numbers.Real) or not math.isfinite(t):
             raise ValueError(f"t must be a finite number of seconds after programming, got {t!r}")
+        if t < device.T0_S:
+            raise ValueError(f"devices are described from t0 = {device.T0_S:g} s on, got t = {t:g} s")
         values = {}
         for name, layer in self.layers.items():
             arrays = self._read(name, t, read)
@@ -157,15 +159,20 @@ class DeployedNetwork:
     def _sums(self, layer: Layer, arrays: Tensor) -> Tensor:
         """Sum of the magnitudes of the calibration outputs, (chips, outputs) or (chips, 1)."""
         chips, outputs = arrays.shape[1:3]
+        found = sum(self._channel_sums(layer, inputs, arrays) for inputs in layer.inputs).view(chips, outputs)
+        return found if self.hardware.compensation == "column" else found.sum(1, keepdim=True)
+
+    def _channel_sums(self, layer: Layer, inputs: Tensor, arrays: Tensor) -> Tensor:
+        """Sums of the magnitudes of the outputs for one call's inputs, (chips * outputs,)."""
+        outputs = arrays.shape[2]
         total = None
         for j, weights in enumerate(arrays):
-            part = converters.products(layer.module, layer.inputs, weights)
+            part = converters.products(layer.module, inputs, weights)
             if layer.spans is not None:
                 span = converters.along_channels(layer.module, layer.spans[j].repeat_interleave(outputs))
                 converters.convert_(part, span, self.hardware.adc_bits)
             total = part if total is None else total.add_(part)
-        sums = converters.channel_sums(layer.module, total.abs_()).view(chips, outputs)
-        return sums if self.hardware.compensation == "column" else sums.sum(1, keepdim=True)
+        return converters.channel_sums(layer.module, total.abs_())
 
 
 class Snapshot:

@@ -128,16 +128,34 @@ def fold(model: nn.Module, *, flat: Collection[str] = (), digital: Collection[st
     return affine
 
 
+def used_outside(model: nn.Module, layers: Collection[str]) -> set[str]:
+    """Which of these layers have a weight or bias that the model uses without calling the layer.
+
+    Of a model that cannot be traced nothing is known.
+    """
+    graph = _graph(model)
+    used = {node.target for node in graph.nodes if node.op == "get_attr"} if graph else set()
+    return {name for name in layers if used & {f"{name}.weight", f"{name}.bias"}}
+
+
+def _graph(model: nn.Module) -> fx.Graph | None:
+    try:
+        return fx.Tracer().trace(model)
+    except Exception:  # tracing runs the model's own code, which may fail in any way on symbols
+        return None
+
+
 def _followers(model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, str]:
     """Name of the batch normalisation that alone uses a layer's output, by the layer's name."""
-    try:
-        graph = fx.Tracer().trace(model)
-    except Exception:  # tracing runs the model's own code, which may fail in any way on symbols
+    graph = _graph(model)
+    if graph is None:
         return {}
     calls: dict[str, int] = {}
     for node in graph.nodes:
         if node.op == "call_module":
             calls[node.target] = calls.get(node.target, 0) + 1
+    # In the weight the normalisation would reach whoever else uses it, and hooks would see other outputs.
+    own = set(layers) - used_outside(model, layers)
     found = {}
     for node in graph.nodes:
         if node.op != "call_module" or not isinstance(
@@ -147,6 +165,10 @@ def _followers(model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, str]
         before = node.args[0]
         alone = isinstance(before, fx.Node) and before.op == "call_module" and len(before.users) == 1
         once = alone and calls[node.target] == 1 and calls.get(before.target) == 1
-        if once and before.target in layers and model.get_submodule(node.target).track_running_stats:
+        if not once or before.target not in own:
+            continue
+        layer, norm = model.get_submodule(before.target), model.get_submodule(node.target)
+        hooked = layer._forward_hooks or norm._forward_hooks or norm._forward_pre_hooks
+        if norm.track_running_stats and not hooked:
             found[before.target] = node.target
     return found

@@ -1,8 +1,9 @@
 """A layer's weights on phase-change memory: quantised, programmed once, read at any time.
 
-The statistics are those of `device` and the mappings those of `slicing`, the same code the crossbar study
-uses; this module adds the axis of chips and keeps what programming leaves behind: a conductance, a drift
-exponent and a read-noise scale for every device.
+The statistics are those of `device` and the mappings those of `slicing`, which the crossbar study uses too
+(its compiled kernel repeats mappings and programming for speed, and tests hold the two together); this module
+adds the axis of chips and keeps what programming leaves behind: a conductance, a drift exponent and a
+read-noise scale for every device.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Hardware:
         ("clipped", as in the published network runs).
     pairs
         Simulate both devices of each differential pair. The one that is not in use, and both of a zero
-        weight, were RESET and hold max(0, sigma(0) z). False: such devices conduct nothing, and the pair is
-        one device with a sign.
+        weight, were RESET and hold max(0, sigma(0) z); error correction measures the pair. False: such
+        devices conduct nothing, and the pair is one device with a sign.
     non_negative
         Clip a programmed device at zero conductance. False: programming noise may carry a small conductance
         below zero, as in the published runs.
@@ -88,6 +89,9 @@ class Hardware:
         ):
             if getattr(self, key) not in known:
                 raise ValueError(f"{key} must be one of {', '.join(known)}, got {getattr(self, key)!r}")
+        for key in ("programming_noise", "drift", "pairs", "non_negative"):
+            if not isinstance(getattr(self, key), bool):
+                raise ValueError(f"{key} must be True or False, got {getattr(self, key)!r}")
         low, high = CONVERTER_BITS
         for key in ("dac_bits", "adc_bits"):
             bits = getattr(self, key)
@@ -115,7 +119,8 @@ def quantise_weights(weights: Tensor, clip_sigmas: float | None = None) -> tuple
     weights
         Any shape.
     clip_sigmas
-        Magnitudes beyond this many standard deviations of the weights are clipped; None keeps them all.
+        Magnitudes beyond this many standard deviations of the weights are clipped; None keeps them all, and
+        so do weights that are all equal.
 
     Returns
     -------
@@ -124,8 +129,8 @@ def quantise_weights(weights: Tensor, clip_sigmas: float | None = None) -> tuple
     """
     weights = weights.detach()
     span = weights.abs().max().item()
-    if clip_sigmas is not None:
-        span = min(span, clip_sigmas * weights.std(correction=0).item())
+    if clip_sigmas is not None and (spread := weights.std(correction=0).item()):
+        span = min(span, clip_sigmas * spread)
     if span == 0:
         return torch.zeros_like(weights), 0.0
     return slicing.quantise(weights, span), span / slicing.MAX_WEIGHT
@@ -231,6 +236,9 @@ def program(
         normals((2, *integers.shape), chips, seed=seed, labels=(layer, "device", j)) for j in range(n_slices)
     ]
     z_error, z_exponent = torch.stack(drawn).to(**place).unbind(2)
+    reset = None
+    if hardware.pairs:
+        reset = _Reset(integers, n_slices, chips, seed=seed, layer=layer, noisy=hardware.programming_noise)
     targets, held = slicing.program(
         integers.expand(len(chips), *integers.shape),
         mapping,
@@ -239,6 +247,7 @@ def program(
         z_error if hardware.programming_noise else torch.zeros_like(z_error),
         ec_targets=hardware.ec_targets,
         non_negative=hardware.non_negative,
+        beside=None if reset is None else reset.held,
     )
     mean = device.drift_exponent_mean(targets)
     exponent = mean + device.drift_exponent_std(targets) * z_exponent
@@ -246,10 +255,12 @@ def program(
     powers = slicing.significance(mapping, base, n_slices)
     significance = torch.tensor(powers, **place) * slicing.slice_range(mapping, base, n_slices)
     state = [held, exponent, noise]
-    if hardware.pairs:
-        unused = _unused(targets, chips, seed=seed, layer=layer, hardware=hardware)
-        state = [torch.cat(pair) for pair in zip(state, unused[:3], strict=True)]
-        state[0][:n_slices] += unused[3]
+    if reset is not None:
+        pairs = [reset.pair(j, target) for j, target in enumerate(targets)]
+        opposite, second = (torch.stack(part) for part in zip(*pairs, strict=True))
+        unused = [opposite, reset.exponents(), device.read_noise_scale(torch.zeros_like(targets))]
+        state = [torch.cat(part) for part in zip(state, unused, strict=True)]
+        state[0][:n_slices] += second
         significance = significance.repeat(2)
     held, exponent, noise = state
     exponent = exponent.clamp(*device.DRIFT_MEAN_RANGE) if hardware.exponents == "clipped" else exponent.abs()
@@ -265,29 +276,61 @@ def _read_noise(targets: Tensor, hardware: Hardware) -> Tensor:
     return device.read_noise_scale(targets / torch.where(peak > 0, peak, torch.ones_like(peak)))
 
 
-def _unused(
-    targets: Tensor, chips: Sequence[int], *, seed: int, layer: str, hardware: Hardware
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """RESET devices: those opposite to the ones in use, and both of a pair that stores zero.
+class _Reset:
+    """RESET devices of a layer's pairs: the one opposite to that in use, and both where zero is stored.
 
-    Returns
-    -------
-    conductance, exponent, noise, other
-        Of the device opposite to the target's direction; `other` is the conductance of the second device
-        where the target is zero, and zero elsewhere.
+    Parameters
+    ----------
+    integers, n_slices, chips, seed, layer
+        As in `program`.
+    noisy
+        False: they hold nothing.
     """
-    place = {"device": targets.device, "dtype": targets.dtype}
-    shape = targets.shape[2:]
-    drawn = [normals((3, *shape), chips, seed=seed, labels=(layer, "unused", j)) for j in range(len(targets))]
-    z_error, z_exponent, z_other = torch.stack(drawn).to(**place).unbind(2)
-    # The fit at zero conductance, which `device.programming_std` keeps for targets above it.
-    sigma = device.PROGRAMMING_STD_US[0] / device.G_MAX_US if hardware.programming_noise else 0.0
-    nothing = torch.zeros_like(targets)
-    direction = torch.where(targets < 0, -1.0, 1.0).to(targets.dtype)
-    opposite = -direction * (sigma * z_error).clamp(min=0)
-    other = torch.where(targets == 0, (sigma * z_other).clamp(min=0), nothing)
-    exponent = device.drift_exponent_mean(nothing) + device.drift_exponent_std(nothing) * z_exponent
-    return opposite, exponent, device.read_noise_scale(nothing), other
+
+    def __init__(
+        self,
+        integers: Tensor,
+        n_slices: int,
+        chips: Sequence[int],
+        *,
+        seed: int,
+        layer: str,
+        noisy: bool,
+    ) -> None:
+        drawn = [
+            normals((3, *integers.shape), chips, seed=seed, labels=(layer, "unused", j))
+            for j in range(n_slices)
+        ]
+        self._z = torch.stack(drawn).to(integers).unbind(2)
+        # The fit at zero conductance, which `device.programming_std` keeps for targets above it.
+        self._sigma = device.PROGRAMMING_STD_US[0] / device.G_MAX_US if noisy else 0.0
+
+    def pair(self, j: int, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Signed conductance of the device opposite to the target, and of the other where the target is zero.
+
+        Parameters
+        ----------
+        j
+            Slice.
+        target
+            Its targets, (chips, *weights).
+        """
+        z_opposite, _, z_other = (z[j] for z in self._z)
+        direction = torch.where(target < 0, -1.0, 1.0).to(target.dtype)
+        opposite = -direction * (self._sigma * z_opposite).clamp(min=0)
+        other = (self._sigma * z_other).clamp(min=0)
+        return opposite, torch.where(target == 0, other, torch.zeros_like(other))
+
+    def held(self, j: int, target: Tensor) -> Tensor:
+        """What both add to a slice."""
+        opposite, other = self.pair(j, target)
+        return opposite + other
+
+    def exponents(self) -> Tensor:
+        """Drift exponents of the opposite devices, (slices, chips, *weights)."""
+        z = self._z[1]
+        nothing = torch.zeros_like(z)
+        return device.drift_exponent_mean(nothing) + device.drift_exponent_std(nothing) * z
 
 
 def growth(t: float, hardware: Hardware) -> float:

@@ -56,7 +56,9 @@ class NoisyWeight(nn.Module):
             if self.weights == "ternary":
                 seen = ternarise(weight)
             else:
-                limit = self.clip_sigmas * weight.std(correction=0)
+                # Weights that are all equal have no spread to be clipped at.
+                spread = weight.std(correction=0)
+                limit = torch.where(spread > 0, self.clip_sigmas * spread, weight.abs().max())
                 seen = torch.clamp(weight, -limit, limit)
             if self.training:
                 draw = torch.randn_like(seen) if self.draw is None else self.draw

@@ -21,6 +21,8 @@ The functions follow the array API standard; weights may have any shape, slices 
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
@@ -53,13 +55,21 @@ def check(mapping: str, base: int | None, n_slices: int) -> None:
     """Raise ValueError unless mapping, base and number of slices go together."""
     if mapping not in MAPPINGS:
         raise ValueError(f"mapping must be one of {', '.join(MAPPINGS)}, got {mapping!r}")
-    if isinstance(n_slices, bool) or not isinstance(n_slices, int) or not 1 <= n_slices <= MAX_SLICES:
+    if not 1 <= _whole(n_slices) <= MAX_SLICES:
         raise ValueError(f"n_slices must be an integer from 1 to {MAX_SLICES}, got {n_slices!r}")
     if mapping == "digital":
         if base is not None:
             raise ValueError(f"digital slicing derives its base from n_slices: leave base out, got {base!r}")
-    elif isinstance(base, bool) or not isinstance(base, int) or not 1 <= base <= MAX_WEIGHT:
+    elif not 1 <= _whole(base) <= MAX_WEIGHT:
         raise ValueError(f"base of mapping {mapping} must be an integer from 1 to {MAX_WEIGHT}, got {base!r}")
+
+
+def _whole(value: object) -> int:
+    """An integer of any type, NumPy's included; 0, which is never allowed, of anything else."""
+    try:
+        return 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return 0
 
 
 def bits_per_slice(n_slices: int) -> int:
@@ -111,6 +121,7 @@ def program(
     *,
     ec_targets: str = "unbounded",
     non_negative: bool = False,
+    beside: Callable[[int, Any], Any] | None = None,
 ) -> tuple[Any, Any]:
     """Choose the targets of all slices and program them.
 
@@ -129,6 +140,9 @@ def program(
         "same_sign" to what one device of the pair holds, 0 to 1 G_MAX in the direction of the weight.
     non_negative
         Whether a device ends at zero where its programming error would carry it beyond.
+    beside
+        Called with a slice's number and targets; the signed conductance that other devices on the same
+        columns add to it, which error correction measures with it. None: there are none.
 
     Returns
     -------
@@ -164,7 +178,8 @@ def program(
                 xp.abs(error) > xp.abs(target), xp.where(error * target < 0, -target, error), error
             )
         if mapping == "max_fill_ec":
-            residual = residual - sign * error * (r * b**j)
+            measured = error if beside is None else error + beside(j, target)
+            residual = residual - sign * measured * (r * b**j)
         targets.insert(0, target)
         programmed.insert(0, target + error)
     return xp.stack(targets), xp.stack(programmed)
