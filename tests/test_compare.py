@@ -30,7 +30,7 @@ LINE = {
     "by_construction": "",
     "source": "Author 2020, Table 1",
 }
-SCALE = {"crossbar": "300 trials", "training": "3 seeds"}
+SCALE = {"t.parquet": "300 trials", "capacity": "3 seeds", "capacity/t.parquet": "2 seeds"}
 EMPTY = dict.fromkeys(("table", "where", "value", "interval", "over", "factor"), "")
 
 
@@ -345,15 +345,17 @@ def test_mean_without_its_trials_is_an_error(listed, trials):
         ratio_row(listed, trials, "max_fill", "equal_fill", paired=other)
 
 
-def test_scale_is_that_of_the_track(listed, ours):
-    missing = {"track": "training", "where": "name == 'z'", "quantity": "missing"}
+def test_scale_is_that_of_the_study(listed, ours):
+    missing = {"where": "name == 'z'", "quantity": "missing"}
+    named = ("u.parquet", "capacity/u.parquet", "capacity/t.parquet")
+    lines = [{"table": name, "quantity": name} for name in named]
     frame = compare.compare(
-        listed({"track": "spiking"}, {"track": "training", "scale": "MNIST"}, missing),
-        {"t.parquet": ours},
+        listed(*lines, {"quantity": "other", "scale": "MNIST"}, missing),
+        dict.fromkeys(("t.parquet", "u.parquet", "capacity/t.parquet", "capacity/u.parquet"), ours),
         SCALE,
     )
-    assert frame["scale"].tolist() == ["", "3 seeds", ""]
-    assert frame["same_scale"].tolist() == [True, False, False]
+    assert frame["scale"].tolist() == ["", "3 seeds", "2 seeds", "300 trials", ""]
+    assert frame["same_scale"].tolist() == [True, True, True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def compare(
     tables
         Path below the run's results, as in column `table`, to the table; those that do not exist left out.
     scale
-        Track to the scale of our run in words; empty for tracks that are not named.
+        Scale of our run in words, see `nonideal.scales.of`.
     trials
         Path of a table of means, as in column `table`, to the rows of table ``crossbar_trials`` that the
         means were taken over.
@@ -71,6 +71,7 @@ def compare(
         name = row["table"]
         frame = tables.get(name)
         found = None if frame is None else _ours(line, row, frame, indexed.get(name))
+        ran = "" if found is None else scales.of(name, scale)
         ours, low, high = (math.nan,) * 3 if found is None else found
         rows.append(
             {
@@ -79,9 +80,9 @@ def compare(
                 "interval": (high - low) / 2,
                 "difference": ours - row["published"],
                 "verdict": "not run" if found is None else verdict(ours, low, high, **_bound(row)),
-                "scale": "" if found is None else scale.get(row["track"], ""),
+                "scale": ran,
                 "published_scale": row["scale"],
-                "same_scale": found is not None and scales.same(scale.get(row["track"], ""), row["scale"]),
+                "same_scale": found is not None and scales.same(ran, row["scale"]),
             }
         )
     return pd.DataFrame(rows)[list(COMPARISON.columns)]

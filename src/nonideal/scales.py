@@ -1,4 +1,4 @@
-"""The scale of a run in words, for each track: what stands beside a value when it is compared."""
+"""The scale of a run in words, for each study: what stands beside a value when it is compared."""
 
 from __future__ import annotations
 
@@ -30,8 +30,13 @@ def _names(scale: str) -> set[str]:
     return set(NAMES.findall(joined))
 
 
+def of(table: str, scale: Mapping[str, str]) -> str:
+    """Scale that belongs to a table of results: that named by its path, or by the folder it lies in."""
+    return scale.get(table, scale.get(table.split("/")[0], ""))
+
+
 def describe(config: Mapping[str, Any]) -> dict[str, str]:
-    """Scale of each track by its name in the list of published values.
+    """Scale of each study, by the folder of its results; of a table that differs from it, by its path.
 
     Parameters
     ----------
@@ -41,17 +46,19 @@ def describe(config: Mapping[str, Any]) -> dict[str, str]:
     crossbar, training, cnn = config["crossbar"], config["training"], config["cnn"]
     networks, chips = config["networks"], config["networks"]["deployment"]
     regularised, spiking, events = config["regularised"], config["spiking"], config["spiking"]["events"]
+    capacity, scan = config["capacity"], config["quantscale"]
+    dense = f"widths {'/'.join(map(str, training['widths']))}"
     return {
         "crossbar": f"{crossbar['trials']} trials, {crossbar['rows']} rows",
-        "training": (
-            f"{training['dataset']}, widths {'/'.join(map(str, training['widths']))}, "
-            f"{training['seeds']} seeds, {training['epochs']} epochs"
+        "training": (f"{training['dataset']}, {dense}, {_copies(training)}"),
+        "capacity": (
+            f"{training['dataset']}, all layers of width {' or '.join(map(str, capacity['widths']))}, "
+            f"{_copies(training | capacity)}"
         ),
-        "microcontroller": (
-            f"{training['dataset']}, one network a format, emulated; "
-            f"cnn: {cnn['dataset']}, {cnn['seeds']} seeds, {cnn['epochs']} epochs"
-        ),
-        "pcm_networks": (
+        "quantscale": f"{training['dataset']}, {dense}, {_copies(training | scan)}",
+        "firmware": f"{training['dataset']}, one network a format, emulated",
+        "cnn": f"{cnn['dataset']}, convolutions, {cnn['seeds']} seeds, {cnn['epochs']} epochs",
+        "networks": (
             f"{networks['dataset']}, {networks['architecture']}, "
             f"{chips['chips']} chips, {chips['images']} images"
         ),
@@ -61,13 +68,21 @@ def describe(config: Mapping[str, Any]) -> dict[str, str]:
         ),
         "spiking": (
             f"{spiking['dataset']}, {spiking['seeds']} seeds, "
-            f"{spiking['float']['epochs']} + {spiking['qat']['epochs']} epochs; "
+            f"{spiking['float']['epochs']} + {spiking['qat']['epochs']} epochs"
+        ),
+        "spiking/events_summary.parquet": (
             f"{events['source']} events, {events['folds']} folds, {events['epochs']} epochs"
         ),
         "fpga": (
             f"{spiking['dataset']}, first layer of the trained network, {config['fpga']['images']} images"
         ),
     }
+
+
+def _copies(training: Mapping[str, Any]) -> str:
+    """Seeds, epochs and augmentation of dense networks."""
+    augmented = ", augmented" if training["augmented_copies"] else ""
+    return f"{training['seeds']} seeds, {training['epochs']} epochs{augmented}"
 
 
 def _epochs(regularised: Mapping[str, Any]) -> str:
