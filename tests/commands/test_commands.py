@@ -16,6 +16,7 @@ from nonideal.mcu.export import export, load
 from nonideal.models import saved
 from nonideal.models.cnn import cnn
 from nonideal.models.fc import fc
+from nonideal.pcm.hardware import Hardware
 from nonideal.rng import torch_stream
 from nonideal.schemas.library import DEPLOYMENT, HARDENING
 from nonideal.schemas.published import COMPARISON
@@ -122,6 +123,23 @@ def test_deploy(command, taught, images, tmp_path):
     )
     short = ("deploy", place, "--data", images, "--chips", 1, "--images", 5)
     assert f"no --state: deployed with the weights that {place} starts with" in command(*short)[2]
+
+
+def test_deploy_has_the_options_of_the_devices():
+    def hardware(*options):
+        parsed = make_parser(["deploy"]).parse_args(["deploy", "n.pt", "--data", "digits", *options])
+        return deploy.hardware(parsed)
+
+    assert hardware() == Hardware()
+    for options, wanted in (
+        (("--ec-targets", "same_sign"), Hardware(ec_targets="same_sign")),
+        (("--read-noise-norm", "g_max"), Hardware(read_noise_norm="g_max")),
+        (("--pairs",), Hardware(pairs=True)),
+        (("--non-negative",), Hardware(non_negative=True)),
+        (("--compensation", "column"), Hardware(compensation="column")),
+        (("--dac-bits", "8", "--adc-bits", "6"), Hardware(dac_bits=8, adc_bits=6)),
+    ):
+        assert hardware(*options) == wanted
 
 
 def test_images_are_normalised_as_the_network_was_trained(command, taught, images, tmp_path):

@@ -18,7 +18,7 @@ from nonideal.commands import UsageError, images, networks, writing
 from nonideal.commands.arguments import add_count
 from nonideal.pcm import folding, slicing
 from nonideal.pcm.device import T0_S
-from nonideal.pcm.hardware import COMPENSATIONS, Hardware
+from nonideal.pcm.hardware import COMPENSATIONS, READ_NOISE_NORMS, Hardware
 from nonideal.pcm.networks import GROUP, MONTH_S, Images, Plan, reference_logits, simulate
 from nonideal.rng import stream
 from nonideal.schemas.library import DEPLOYMENT
@@ -100,6 +100,25 @@ def _add_hardware(parser: argparse.ArgumentParser) -> None:
         "--compensation", choices=COMPENSATIONS, default="layer", help="of drift (default: layer)"
     )
     parser.add_argument(
+        "--ec-targets",
+        choices=slicing.EC_TARGETS,
+        default="unbounded",
+        help="what error correction may ask of a device: anything, -1 to 1 G_max, or 0 to 1 G_max in the "
+        "weight's direction (default: unbounded)",
+    )
+    parser.add_argument(
+        "--read-noise-norm",
+        choices=READ_NOISE_NORMS,
+        default="slice_max",
+        help="conductance that read noise refers to (default: slice_max)",
+    )
+    parser.add_argument(
+        "--pairs", action="store_true", help="simulate the devices of a pair that are not in use as well"
+    )
+    parser.add_argument(
+        "--non-negative", action="store_true", help="no device conducts less than nothing after programming"
+    )
+    parser.add_argument(
         "--dac-bits",
         type=int,
         metavar="N",
@@ -156,6 +175,10 @@ def run(arguments: argparse.Namespace) -> int:
 def hardware(arguments: argparse.Namespace) -> Hardware:
     """Options of the chips."""
     return Hardware(
+        ec_targets=arguments.ec_targets,
+        read_noise_norm=arguments.read_noise_norm,
+        pairs=arguments.pairs,
+        non_negative=arguments.non_negative,
         compensation=arguments.compensation,
         dac_bits=arguments.dac_bits,
         adc_bits=arguments.adc_bits,

@@ -62,7 +62,8 @@ def compare_options(
     chips, n_slices = range(settings["ablation_chips"]), max(settings["n_slices"])
     with networks.threads(config["threads"]):
         images, channels, classes = networks.choose_images(config, data, seed=seed)
-        model = networks.restore(config, state, channels, classes).cpu()
+        model = networks.restore(config, state, channels, classes)
+        images = networks.on_device(images)
         reference = networks.reference_logits(model, images)
 
         def simulated(plan: networks.Plan, hardware: Hardware) -> pd.DataFrame:

@@ -182,7 +182,7 @@ def run(
     with threads(config["threads"]):
         images, channels, classes = choose_images(config, data, seed=seed)
         model = restore(config, state, channels, classes)
-        images = Images(*(part.to(_device()) for part in (images.test, images.labels, images.calibration)))
+        images = on_device(images)
         reference = reference_logits(model, images)
         hardware = converters_of(config["deployment"])
         rows = []
@@ -195,6 +195,11 @@ def run(
                     rows += [{"network": network} | named | row for row in found]
                     bar.update(len(group))
     return pd.DataFrame(rows)
+
+
+def on_device(images: Images) -> Images:
+    """Images where networks are restored to: on a GPU if there is one."""
+    return Images(*(part.to(_device()) for part in (images.test, images.labels, images.calibration)))
 
 
 def converters_of(settings: Mapping[str, Any]) -> Hardware:
