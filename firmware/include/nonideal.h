@@ -11,6 +11,10 @@
  * codes is (word >> (k * b)) & (2^b - 1).
  *
  * The kernels share one static workspace: one inference at a time.
+ *
+ * src/ *.c is all there is to compile, for any processor. For RV32EC there are inner loops in assembly as well:
+ * define NI_ASSEMBLY and add src/ *.S. They use every register but sp, gp and tp included, so that interrupts must
+ * be off, and lie with the code around them in sections that targets/ch32v003 places in RAM.
  */
 #ifndef NONIDEAL_H
 #define NONIDEAL_H

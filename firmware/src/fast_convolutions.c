@@ -27,7 +27,7 @@ enum {
 /* Sums of NI_RUN windows next to each other, the first at `window`: for each of four planes the sums are doubled,
  * words at the listed offsets added and others subtracted. `add` goes upwards and `subtract` downwards; both hold for
  * each plane, highest first, offsets in bytes plus four, and a zero. For RV32E windows.S has the same. */
-#if defined(__riscv)
+#if defined(NI_ASSEMBLY)
 void ni_window_sums(const ni_pair *window, const uint8_t *add, const uint8_t *subtract, uint32_t *sums);
 #else
 static void ni_window_sums(const ni_pair *window, const uint8_t *add, const uint8_t *subtract, uint32_t *sums) {

@@ -12,7 +12,7 @@ typedef struct {
 static active_row active[NI_ACTIVE + 1];
 
 /* sums[0 .. 8 * words - 1] += values of `list` times weights of their rows. */
-#if defined(__riscv)
+#if defined(NI_ASSEMBLY)
 void ni_rows_fp130(const active_row *list, uint32_t words, uint32_t *sums);
 #else
 static void ni_rows_fp130(const active_row *list, uint32_t words, uint32_t *sums) {

@@ -18,7 +18,7 @@ enum { LANES = 8 / NI_BITS, HALF = 2 * LANES };
  * start at base + entry. counts = doublings + 32 * number of such blocks. For RV32E rows.S has the same. */
 #define NI_JOIN(bits, words) ni_rows_##bits##bit_##words
 #define NI_ROWS_FUNCTION(bits, words) NI_JOIN(bits, words)
-#if defined(__riscv)
+#if defined(NI_ASSEMBLY)
 typedef void rows_function(const uint8_t *base, const uint16_t *add, const uint16_t *subtract, uint32_t start,
                            uint32_t *sums, uint32_t counts);
 rows_function NI_ROWS_FUNCTION(NI_BITS, NI_BITS), NI_ROWS_FUNCTION(NI_BITS, 1);

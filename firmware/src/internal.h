@@ -6,7 +6,7 @@
 
 /* Code that runs from RAM where flash has wait states; the start-up code copies it. A CNN's memory holds its
  * convolutions' code at most, and the layers stay in flash. */
-#if defined(__riscv)
+#if defined(NI_ASSEMBLY)
 #ifdef NI_LAYERS_IN_FLASH
 #define NI_RAM __attribute__((noinline))
 #else

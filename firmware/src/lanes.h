@@ -37,7 +37,7 @@ enum { DIGITS_AT = 23, SIGNS_AT = 14, ROW_BITS = 14, PLANES = 9, UPPER_PLANES = 
 /* List the rows of active inputs whose digit in plane PLANES - 1 - up is not zero, until the list is full or the
  * inputs are exhausted; returns where to go on, or NULL. `subtract` is the last cell of the list; the number of
  * rows to subtract goes into the cell behind it. `end` is the sentinel, whose digits are all set. */
-#if defined(__riscv)
+#if defined(NI_ASSEMBLY)
 const uint32_t *ni_list_rows(const uint32_t *next, const uint32_t *end, uint32_t up, uint16_t *add,
                              uint16_t *subtract);
 #else
@@ -78,7 +78,7 @@ typedef struct {
 } ni_inputs;
 
 /* Append inputs that differ from the ground to the active ones, until they or the places are exhausted. */
-#if defined(__riscv)
+#if defined(NI_ASSEMBLY)
 void ni_activate(ni_inputs *in);
 #else
 static void ni_activate(ni_inputs *in) {

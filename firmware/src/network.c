@@ -9,7 +9,7 @@ uint32_t ni_argmax(const int32_t *y, uint32_t count) {
     return best;
 }
 
-#if !defined(__riscv) /* see norm.S */
+#if !defined(NI_ASSEMBLY) /* see norm.S */
 void ni_shift_norm(const int32_t *y, int8_t *x, uint32_t count) {
     const int32_t *const end = y + count;
     int32_t largest = 0;

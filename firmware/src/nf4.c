@@ -2,7 +2,7 @@
  * needs no access to flash. */
 #include "nf4.h"
 
-#if defined(__riscv)
+#if defined(NI_ASSEMBLY)
 __attribute__((section(".data.nf4")))
 #endif
 const int8_t ni_nf4_levels[16] = {-127, -88, -67, -50, -36, -23, -12, 0, 10, 20, 31, 43, 56, 71, 92, 127};

@@ -1,5 +1,5 @@
 # ni_shift_norm for RV32E, as in network.c: compiled code has more jumps, and tests every value for the ceiling.
-#if defined(__riscv)
+#if defined(NI_ASSEMBLY)
 
 #define sums a0
 #define to a1

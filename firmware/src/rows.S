@@ -8,7 +8,7 @@
 #                                uint32_t start, uint32_t *sums, uint32_t counts)
 #
 # The latter use all registers but sp; gp and tp are saved like the others. Interrupts must be off.
-#if defined(__riscv)
+#if defined(NI_ASSEMBLY)
 
 #define base a0
 #define list a1

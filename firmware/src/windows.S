@@ -1,5 +1,5 @@
 # Inner loop of fast_convolutions.c for RV32E: seven sums in registers. The same in C, with the contract, there.
-#if defined(__riscv)
+#if defined(NI_ASSEMBLY)
 
 #define window a0
 #define adding a1

@@ -19,7 +19,8 @@ def test_a_recording_refuses_pixels_outside_and_falling_time():
     for field, index, value, message in (
         ("x", 7, 34, "event 7: expected x from 0 to 33, found x = 34"),
         ("y", 9, -1, "event 9: expected y from 0 to 33, found y = -1"),
-        ("t", 5, -1, "event 5: expected a time from"),
+        ("t", 5, 0, "event 5: expected a time from"),
+        ("t", 0, -1, "event 0: expected a time from 0 us, found -1 us"),
     ):
         arrays = {name: getattr(good, name).copy() for name in ("x", "y", "t", "on")}
         arrays[field][index] = value
@@ -27,6 +28,9 @@ def test_a_recording_refuses_pixels_outside_and_falling_time():
             events.Recording(**arrays, width=34, height=34)
     with pytest.raises(ValueError, match="one length"):
         events.Recording(good.x[1:], good.y, good.t, good.on, 34, 34)
+    falling = good.t[::-1].astype(np.uint64)
+    with pytest.raises(ValueError, match="event 1: expected a time from"):
+        events.Recording(good.x, good.y, falling, good.on, 34, 34)
 
 
 def by_loop(found: events.Recording, frame: np.ndarray, frames: int) -> np.ndarray:

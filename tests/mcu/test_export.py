@@ -2,10 +2,12 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
+from elftools.elf.elffile import ELFFile
 from mcu_networks import images, layer, network
 
 from nonideal import models
@@ -207,3 +209,29 @@ int main() {
     objects = sorted(path.name for path in tmp_path.glob("*.o") if path.name != "main.o")
     subprocess.run(["g++", "main.cpp", *objects, *map(str, include)], cwd=tmp_path, check=True)
     assert subprocess.run([tmp_path / "a.out"], check=False).returncode == 0
+
+
+def test_the_engine_needs_no_assembly_on_any_processor(tmp_path):
+    """Of the C files alone every name is defined that one of them uses, on RISC-V as well."""
+    write_engine(tmp_path)
+    sources = sorted(map(str, (tmp_path / "src").glob("*.c")))
+    options = ["-target", "riscv32-freestanding-none", "-O1", "-ffreestanding", "-I", "include"]
+    compiler = [sys.executable, "-m", "ziglang", "cc", "-c"]
+    subprocess.run([*compiler, *options, *sources], cwd=tmp_path, check=True)
+    defined, used = set(), set()
+    for path in tmp_path.glob("*.o"):
+        with path.open("rb") as file:
+            for symbol in ELFFile(file).get_section_by_name(".symtab").iter_symbols():
+                (used if symbol["st_shndx"] == "SHN_UNDEF" else defined).add(symbol.name)
+    assert len(sources) > 10 and "ni_shift_norm" in defined
+    assert used - defined <= {"", "memcpy", "memset"}
+
+
+def test_images_of_int8_are_as_the_engine_takes_them_and_other_integers_refused():
+    net = network("4bitsym", 16, 4)
+    five = np.full((1, 4, 4), 5, np.int8)
+    for given in (five, torch.from_numpy(five)):
+        assert (export(net, given).images == 5).all()
+    for given in (five.astype(np.uint8), torch.from_numpy(five).long()):
+        with pytest.raises(ValueError, match=r"images must be floating point, .* got (uint8|int64)"):
+            export(net, given)

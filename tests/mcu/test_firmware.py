@@ -150,7 +150,8 @@ def test_the_linker_refuses_what_does_not_fit(tmp_path):
     assert not (tmp_path / "firmware.elf").exists()
 
 
-# Encodings from the RISC-V manual: c.nop, mul x10,x11,x12, add x10,x16,x11, c.mv x10,x17, an illegal word.
+# Encodings from the RISC-V manual: c.nop, mul x10,x11,x12, add x10,x16,x11, c.mv x10,x17, an illegal word,
+# amoadd.w, lr.w, flw, fadd.s, c.flw.
 @pytest.mark.parametrize(
     ("code", "message"),
     [
@@ -158,12 +159,17 @@ def test_the_linker_refuses_what_does_not_fit(tmp_path):
         ("01003305b800", "register above x15"),
         ("01004685", "register above x15"),
         ("0100ffff", "no instruction of RV32EC at 0x102"),
+        ("01002f25b600", "amoadd.w.* at 0x102 is not in RV32EC"),
+        ("01002fa50510", "lr.w.* at 0x102 is not in RV32EC"),
+        ("010007250500", "flw.* at 0x102 is not in RV32EC"),
+        ("010053f5c500", "fadd.s.* at 0x102 is not in RV32EC"),
+        ("01000061", "c.flw.* at 0x102 is not in RV32EC"),
     ],
 )
 def test_instructions_the_target_lacks_are_refused(code, message):
     with pytest.raises(elf.ElfError, match=message):
         elf.check_code("a.elf", bytes.fromhex(code), 0x100)
-    elf.check_code("a.elf", bytes.fromhex("0100"), 0x100)
+    elf.check_code("a.elf", bytes.fromhex("01000f00f00f"), 0x100)  # c.nop, fence
 
 
 def test_programs_for_other_machines_are_refused(mixed, tmp_path):
@@ -184,7 +190,7 @@ def test_programs_for_other_machines_are_refused(mixed, tmp_path):
             elf.check(tmp_path / "a.elf", **limits)
 
 
-def test_the_stack_is_watched(mixed):
+def test_the_stack_is_watched(mixed, monkeypatch):
     emulator = Emulator(mixed[1].elf)
     emulator.infer(images(40)[0])
     used = emulator.stack_used()
@@ -193,6 +199,12 @@ def test_the_stack_is_watched(mixed):
     assert emulator.stack_used() == used + 4
     emulator.uc.mem_write(0x2000_0000 + 2048 - 193, b"\0")
     with pytest.raises(FirmwareError, match=r"the stack took 19[3-6] bytes, 192 are reserved"):
+        emulator.stack_used()
+    lowest = emulator._symbol("ni_bss_end")
+    emulator.uc.mem_write(lowest, bytes(0x2000_0000 + 2048 - lowest))
+    # As where the variables reach up to the reserve.
+    monkeypatch.setattr(emulator, "_symbol", {"ni_bss_end": lowest, "ni_stack_reserve": 2048}.get)
+    with pytest.raises(FirmwareError, match=r"the stack took at least .* bytes"):
         emulator.stack_used()
     emulator.uc.mem_write(0x2000_0000 + 2048, b"\0")
     with pytest.raises(FirmwareError, match="wrote beyond the 2048 bytes of RAM"):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -6,7 +7,9 @@ from torch.nn import functional
 import nonideal
 from nonideal import cellmaps, faults, variability
 from nonideal.quantize import attach
+from nonideal.quantize.lsq import quantise_input
 from nonideal.regularised import networks
+from nonideal.regularised.penalty import UnstableError
 from nonideal.rng import torch_stream
 
 
@@ -146,7 +149,7 @@ def test_fine_tuning_in_the_projects_own_loop(monkeypatch):
         ({"faults": 0.1, "variability": 0.1}, "not both"),
         ({"quantiser": "lsq"}, "fixed, step or multiplier"),
         ({"bits": 9}, "bits"),
-        ({"faults": 0.1, "mode": "lazy"}, "fault mode"),
+        ({"faults": 0.1, "mode": "lazy"}, "mode must be one of basic"),
         ({"faults": 1.5}, "rate"),
     ],
 )
@@ -210,8 +213,13 @@ def test_maps_that_do_not_fit_are_refused_with_their_layer(given, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"remap_epochs": 0}, "remap_epochs must be at least 1"),
-        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"remap_epochs": 0}, "remap_epochs must be a whole number of at least 1"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1"),
+        ({"epochs": 1.5}, "epochs must be a whole number of at least 1"),
+        ({"bits": 4.0}, "bits must be a whole number of 1 .. 8"),
+        ({"mode": "strong", "faults": None}, "mode must be one of basic"),
+        ({"activation_bits": 0}, "bits must be 1 .. 16"),
+        ({"faults": {"1": torch.ones(8, 8)}}, "the map of layer '1' must be a FaultMap"),
         ({"alpha": "papr"}, "alpha must be one of"),
         ({"faults": True}, "faults must be a number"),
         ({"faults": [0.1]}, "faults must be a number"),
@@ -226,6 +234,43 @@ def test_after_a_refusal_the_network_is_as_it_was(given, message):
     after = model.state_dict()
     assert sorted(after) == sorted(before) and all(torch.equal(after[name], before[name]) for name in before)
     nonideal.harden(model, faults=0.1)
+
+
+def test_a_layer_without_a_step_is_named_and_no_other_is_touched():
+    model = torch.nn.Sequential(*[torch.nn.Linear(8, 8) for _ in range(4)])
+    torch.nn.init.zeros_(model[2].weight)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match="layer '2': no step follows"):
+        nonideal.harden(model, faults=0.1)
+    after = model.state_dict()
+    assert sorted(after) == sorted(before) and all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_inputs_that_are_quantised_already_are_named_and_nothing_is_touched():
+    model = torch.nn.Sequential(*[torch.nn.Linear(8, 8) for _ in range(4)])
+    quantise_input(model[2], 4)
+    before = sorted(model.state_dict())
+    with pytest.raises(ValueError, match="the inputs of '2' are quantised already"):
+        nonideal.harden(model, faults=0.1, activation_bits=4)
+    assert sorted(model.state_dict()) == before
+
+
+def test_shares_of_any_type_are_numbers():
+    one, other = (nonideal.harden(small(), faults=share).cells for share in (0.25, np.float32(0.25)))
+    assert one.equals(other)
+
+
+def test_a_rate_at_which_the_penalty_overshoots_is_refused():
+    hardened = nonideal.harden(small(), faults=0.1, epochs=4)
+    safe, wild = (
+        torch.optim.SGD(hardened.model.parameters(), lr=factor * hardened.largest_rate())
+        for factor in (0.99, 1.01)
+    )
+    for epoch in range(4):
+        hardened.begin(epoch, safe)
+    hardened.begin(0, wild)  # lambda has not risen yet
+    with pytest.raises(UnstableError, match=r"layer '1': lr \* 2 \* lambda \* alpha reaches 1\.01"):
+        hardened.begin(3, wild)
 
 
 def test_networks_in_other_precision_are_refused():

@@ -146,10 +146,16 @@ def selected(hardened: Hardened) -> str:
     weights = attach.original(hardened.model)
     names = [name for name, layer in hardened.model.named_modules() if attach.weighted(name, layer)]
     sizes = {name: hardened.model.get_submodule(name).weight.numel() for name in names}
-    share = 100 * sum(weight.numel() for weight in weights.values()) / sum(sizes.values())
     others = [name or "the layer" for name in names if name not in weights]
+    # Matrices by other names than weight, such as those of recurrent layers and of attention.
+    for name, values in hardened.model.named_parameters():
+        own = name.rpartition(".")[2]
+        if values.ndim > 1 and own not in ("weight", "original"):
+            sizes[name] = values.numel()
+            others.append(name)
+    share = 100 * sum(weight.numel() for weight in weights.values()) / sum(sizes.values())
     kept = f"; {', '.join(others)} stay in full precision, on no cells" if others else ""
-    return f"quantised: {len(weights)} of {len(names)} layers, {share:.0f} % of their weights{kept}"
+    return f"quantised: {len(weights)} of {len(names)} layers, {share:.0f} % of the weights{kept}"
 
 
 def prepared(model: nn.Module, arguments: argparse.Namespace) -> Hardened:

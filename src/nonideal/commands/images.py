@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nonideal import archives, data, recipe, training
 from nonideal.commands import UsageError
@@ -107,10 +107,11 @@ def _probe(model: nn.Module, tensors: training.Tensors, named: str) -> None:
             "set --pixels, or give images with the channels it was trained on"
         ) from error
     highest = int(max(tensors.train_labels.max(), tensors.test_labels.max()))
-    if logits.ndim != 2 or logits.shape[1] <= highest:
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[1] <= highest:
+        found = list(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise UsageError(
-            f"{named}: labels go up to {highest}, but the network's output for one image is "
-            f"{list(logits.shape)}; it must be [1, classes]"
+            f"{named}: labels go up to {highest}, but the network's output for one image is {found}; it must "
+            "be [1, classes]"
         )
 
 

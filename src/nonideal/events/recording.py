@@ -16,7 +16,7 @@ class Recording:
     x, y
         Column and row of each event, int16 [e], from the upper left.
     t
-        Time in microseconds, int64 [e], never falling.
+        Time in microseconds, int64 [e], from 0 on and never falling.
     on
         Whether the brightness rose, bool [e].
     width, height
@@ -25,8 +25,8 @@ class Recording:
     Raises
     ------
     ValueError
-        If the arrays differ in length, a pixel lies outside the sensor or time falls; the message names the
-        first such event.
+        If the arrays differ in length, a pixel lies outside the sensor, or time falls or is negative; the
+        message names the first such event.
     """
 
     x: np.ndarray
@@ -57,7 +57,7 @@ class Recording:
 def first_fault(
     x: np.ndarray, y: np.ndarray, t: np.ndarray, width: int, height: int
 ) -> tuple[int, str, str] | None:
-    """Index of the first event outside the sensor or before its predecessor, what was expected and found.
+    """Index of the first event outside the sensor, or before its predecessor or zero; expected and found.
 
     Parameters
     ----------
@@ -72,7 +72,11 @@ def first_fault(
         if outside.any():
             index = int(outside.argmax())
             faults.append((index, f"{name} from 0 to {size - 1}", f"{name} = {int(values[index])}"))
-    falls = np.diff(t) < 0
+    early = t < 0
+    if early.any():
+        index = int(early.argmax())
+        faults.append((index, "a time from 0 us", f"{int(t[index])} us"))
+    falls = t[1:] < t[:-1]  # a difference of unsigned times is never below zero
     if falls.any():
         index = int(falls.argmax()) + 1
         faults.append((index, f"a time from {int(t[index - 1])} us", f"{int(t[index])} us"))

@@ -28,7 +28,7 @@ HOST_FLAGS = ("-O2", "-fPIC", "-shared", "-fsanitize=undefined", "-fsanitize-tra
 TARGET_FLAGS = (
     "-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+e+c", "-mabi=ilp32e", "-Os", "-g",
     "-ffreestanding", "-nostdlib", "-ffunction-sections", "-fdata-sections", "-fno-sanitize=undefined",
-    "-Wl,--gc-sections",
+    "-Wl,--gc-sections", "-DNI_ASSEMBLY",
 )  # fmt: skip
 # Besides the kernels.
 ENGINE_FILES = ("network.c", "features.c", "start.c", "work.c", "nf4.c", "rows.S", "norm.S")

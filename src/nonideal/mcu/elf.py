@@ -22,6 +22,8 @@ ALLOCATED, EXECUTABLE = 0x2, 0x4  # sh_flags SHF_ALLOC, SHF_EXECINSTR
 CODE = (".text", ".ramcode")
 IN_RAM = (".ramcode", ".data", ".bss")
 MISSING_REGISTERS = frozenset({"a6", "a7", *(f"s{k}" for k in range(2, 12)), *(f"t{k}" for k in range(3, 7))})
+FOREIGN_EXTENSIONS = {"m", "zmmul", "a", "f", "d"}
+ATOMIC_OR_FLOAT = re.compile(r"amo|lr\.|sc\.|(c\.)?f(?!ence)")
 M_EXTENSION = frozenset({"mul", "mulh", "mulhsu", "mulhu", "div", "divu", "rem", "remu"})
 # Library routines that stand in for missing instructions.
 ROUTINES = re.compile(r"__(mul|div|udiv|mod|umod|divmod|udivmod)[sd]i\d")
@@ -112,8 +114,10 @@ def _check_architecture(path: str | os.PathLike[str], program: ELFFile) -> None:
     found = re.search(rb"rv32[a-z0-9_]*", attributes.data()) if attributes else None
     architecture = found[0].decode() if found else "none"
     extensions = {re.sub(r"\d+p\d+$", "", part) for part in architecture.removeprefix("rv32").split("_")}
-    if not {"e", "c"} <= extensions or extensions & {"m", "zmmul"}:
-        raise ElfError(f"{path}: architecture attribute is {architecture}, expected rv32e with c, without m")
+    if not {"e", "c"} <= extensions or extensions & FOREIGN_EXTENSIONS:
+        raise ElfError(
+            f"{path}: architecture attribute is {architecture}, expected rv32e with c, without m, a, f, d"
+        )
 
 
 def check_code(path: str | os.PathLike[str], code: bytes, address: int) -> None:
@@ -131,7 +135,7 @@ def check_code(path: str | os.PathLike[str], code: bytes, address: int) -> None:
     Raises
     ------
     ElfError
-        If one is of the M extension, uses a register above x15 or cannot be decoded.
+        If one is of the M, A, F or D extension, uses a register above x15 or cannot be decoded.
     """
     disassembler = capstone.Cs(capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV32 | capstone.CS_MODE_RISCVC)
     done = 0
@@ -140,6 +144,8 @@ def check_code(path: str | os.PathLike[str], code: bytes, address: int) -> None:
         text = f"{instruction.mnemonic} {instruction.op_str}"
         if instruction.mnemonic in M_EXTENSION:
             raise ElfError(f"{path}: {text!r} at {instruction.address:#x} is not in RV32EC: no multiplier")
+        if ATOMIC_OR_FLOAT.match(instruction.mnemonic):
+            raise ElfError(f"{path}: {text!r} at {instruction.address:#x} is not in RV32EC")
         if MISSING_REGISTERS & set(re.findall(r"\b[a-z]\d+\b", instruction.op_str)):
             raise ElfError(f"{path}: {text!r} at {instruction.address:#x} uses a register above x15")
     if done != len(code):

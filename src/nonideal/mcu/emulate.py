@@ -122,7 +122,8 @@ class Emulator:
         Raises
         ------
         FirmwareError
-            If the RAM below the stack's reserve or above the end of RAM was written.
+            If the RAM below the stack's reserve or above the end of RAM was written, or not a byte is left
+            between stack and variables.
         """
         ram = np.frombuffer(bytes(self.uc.mem_read(RAM_START, PAGE)), np.uint8)
         if (ram[RAM_BYTES:] != PATTERN).any():
@@ -130,8 +131,9 @@ class Emulator:
         free = ram[self._symbol("ni_bss_end") - RAM_START : RAM_BYTES]
         touched = np.flatnonzero(free != PATTERN)
         used = len(free) - int(touched[0]) if len(touched) else 0
-        if used > self._symbol("ni_stack_reserve"):
-            raise FirmwareError(
-                f"{self.path}: the stack took {used} bytes, {self._symbol('ni_stack_reserve')} are reserved"
-            )
+        reserve = self._symbol("ni_stack_reserve")
+        # Down to the variables: where the reserve ends there, the stack may have gone on into them.
+        if used > reserve or used == len(free):
+            least = "at least " if used == len(free) else ""
+            raise FirmwareError(f"{self.path}: the stack took {least}{used} bytes, {reserve} are reserved")
         return used

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nonideal import exports
 from nonideal.exports import Views
@@ -159,7 +159,14 @@ def export(
     if kernel not in LAYOUTS:
         raise ValueError(f"kernel {kernel!r} is not known; kernels are {', '.join(LAYOUTS)}")
     network = model if isinstance(model, IntegerNetwork) else from_model(model)
-    if isinstance(images, np.ndarray) and images.dtype == np.int8:
+    if isinstance(images, Tensor) and not images.is_floating_point():
+        images = images.numpy(force=True)
+    if isinstance(images, np.ndarray) and images.dtype.kind in "iub":
+        if images.dtype != np.int8:
+            raise ValueError(
+                f"images must be floating point, as in training, or int8, as the engine takes them; got "
+                f"{images.dtype}"
+            )
         integers = images.reshape(len(images), math.prod(images.shape[1:]))
     else:
         integers = quantise_images(images)

@@ -175,8 +175,15 @@ def attach(model: nn.Module, factory: Factory, *, select: Select = weighted) -> 
         if parametrize.is_parametrized(layer, "weight"):
             raise ValueError(f"layer {name!r} has a quantiser already; detach it first")
         check_weight(name, layer)
+    # All are made before one is attached: a refusal leaves the model as it was.
+    made = []
     for name, layer in chosen:
-        parametrize.register_parametrization(layer, "weight", factory(name, layer))
+        try:
+            made.append(factory(name, layer))
+        except ValueError as error:
+            raise ValueError(f"layer {name!r}: {error}") from error
+    for (_, layer), quantiser in zip(chosen, made, strict=True):
+        parametrize.register_parametrization(layer, "weight", quantiser)
     return [name for name, _ in chosen]
 
 

@@ -123,7 +123,7 @@ class LearnedQuantiser(nn.Module):
 
     def __init__(self, bits: int, mode: str = "multiplier", *, straight_through: bool = False) -> None:
         super().__init__()
-        if bits not in WIDTHS:
+        if isinstance(bits, bool) or not isinstance(bits, int) or bits not in WIDTHS:
             raise ValueError(f"bits must be a whole number of {WIDTHS[0]} .. {WIDTHS[-1]}, got {bits!r}")
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")

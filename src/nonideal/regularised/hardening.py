@@ -6,6 +6,7 @@ import copy
 import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,7 @@ from nonideal import faults as stuck
 from nonideal import variability as variable
 from nonideal.quantize import attach
 from nonideal.quantize.losses import ALPHAS
-from nonideal.quantize.lsq import quantise_input
+from nonideal.quantize.lsq import LSQ, quantise_input
 from nonideal.regularised.networks import exchange, parameter_groups, quantise, shapes
 from nonideal.regularised.penalty import FLOAT_FORWARD, QUANTISER_LR, Course, Penalty
 from nonideal.training import Hook, Settings, Tensors, train
@@ -66,9 +67,24 @@ class Hardened:
         """Learning rate of the weights at which a step of the penalty throws them beyond their levels."""
         return self._penalty.largest_rate(self.model)
 
-    def begin(self, epoch: int) -> None:
-        """Start an epoch, counted from 0: sets lambda, and rewrites the array when it is time."""
+    def begin(self, epoch: int, optimiser: torch.optim.Optimizer | None = None) -> None:
+        """Start an epoch, counted from 0: sets lambda, and rewrites the array when it is time.
+
+        Parameters
+        ----------
+        epoch
+            Its number.
+        optimiser
+            Given, its learning rate is checked against `largest_rate` of the epoch.
+
+        Raises
+        ------
+        nonideal.regularised.penalty.UnstableError
+            If a step of the penalty would throw weights beyond their levels; the message names the layer.
+        """
         self._epoch = epoch
+        if optimiser is not None:
+            self._penalty.check_rate(self.model, optimiser.param_groups[0]["lr"], epoch)
         if epoch and epoch % self.remap_epochs == 0:
             weights = attach.original(self.model)
             for name, quantiser in attach.attached(self.model).items():
@@ -201,14 +217,18 @@ def harden(
         raise ValueError(f"quantiser must be fixed, step or multiplier, got {quantiser!r}")
     if alpha not in ALPHAS:
         raise ValueError(f"alpha must be one of {', '.join(ALPHAS)}, got {alpha!r}")
+    if mode not in stuck.MODES:
+        raise ValueError(f"mode must be one of {', '.join(stuck.MODES)}, got {mode!r}")
     for name, epochs_given in (("epochs", epochs), ("remap_epochs", remap_epochs)):
-        if epochs_given < 1:
-            raise ValueError(f"{name} must be at least 1, got {epochs_given!r}")
+        if isinstance(epochs_given, bool) or not isinstance(epochs_given, int) or epochs_given < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {epochs_given!r}")
     for name, given in (("faults", faults), ("variability", variability)):
-        if isinstance(given, bool) or not isinstance(given, float | int | str | os.PathLike | Mapping | None):
+        if isinstance(given, bool) or not isinstance(given, Real | str | os.PathLike | Mapping | None):
             raise ValueError(f"{name} must be a number, a map's file or maps by layer, got {given!r}")
     if wrong := sorted({str(value.dtype) for value in model.parameters()} - {"torch.float32"}):
         raise ValueError(f"the network has weights of {', '.join(wrong)}; call model.float() first")
+    if activation_bits is not None:
+        LSQ(activation_bits)  # refuses what is no width
     quantise(model, quantiser, bits, policy=layers)
     device = next(model.parameters()).device
     cells = None
@@ -221,19 +241,25 @@ def harden(
             factors = _factors(model, variability, bits, seed)
             cells = variable.to_frame(factors)
             exchange(model, lambda name, q: variable.VariableQuantiser(q, factors[name]))
+        if activation_bits is not None:
+            _quantise_inputs(model, activation_bits)
     except Exception:  # the network is as it was given
         for name in list(attach.attached(model)):
             attach.remove(model.get_submodule(name), leave=False)
         raise
-    if activation_bits is not None:
-        for name in attach.attached(model):
-            quantiser_of_input = quantise_input(model.get_submodule(name), activation_bits)
-            quantiser_of_input.register_forward_pre_hook(functools.partial(_refuse_negative, name))
     model.to(device)
     straight = faults is not None and mode == stuck.STRAIGHT_THROUGH
     strength = (0.0, 0.0) if straight else FLOAT_FORWARD
     penalty = Penalty(Course(*strength, epochs, FINE_TUNING_RAMP), alpha)
     return Hardened(model, penalty, epochs, remap_epochs, cells)
+
+
+def _quantise_inputs(model: nn.Module, bits: int) -> None:
+    layers = {name: model.get_submodule(name) for name in attach.attached(model)}
+    if taken := [name for name, layer in layers.items() if hasattr(layer, "input_quantiser")]:
+        raise ValueError(f"the inputs of {', '.join(map(repr, taken))} are quantised already")
+    for name, layer in layers.items():
+        quantise_input(layer, bits).register_forward_pre_hook(functools.partial(_refuse_negative, name))
 
 
 def _refuse_negative(name: str, quantiser: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -249,7 +275,7 @@ def _fault_maps(
     model: nn.Module, given: object, bits: int, p_stuck1: float, seed: int
 ) -> Mapping[str, stuck.FaultMap]:
     if isinstance(given, Mapping):
-        return _fitting(given, model, lambda shape: shape)
+        return _fitting(given, model, stuck.FaultMap, lambda shape: shape)
     if isinstance(given, str | os.PathLike):
         return stuck.read_map(given, shapes(model), bits)
     return {
@@ -260,7 +286,7 @@ def _fault_maps(
 
 def _factors(model: nn.Module, given: object, bits: int, seed: int) -> Mapping[str, Tensor]:
     if isinstance(given, Mapping):
-        return _fitting(given, model, lambda shape: (*shape, bits))
+        return _fitting(given, model, Tensor, lambda shape: (*shape, bits))
     if isinstance(given, str | os.PathLike):
         return variable.read_map(given, shapes(model), bits)
     return {
@@ -270,7 +296,7 @@ def _factors(model: nn.Module, given: object, bits: int, seed: int) -> Mapping[s
 
 
 def _fitting(
-    given: Mapping[str, Any], model: nn.Module, expected: Callable[[torch.Size], Sequence[int]]
+    given: Mapping[str, Any], model: nn.Module, kind: type, expected: Callable[[torch.Size], Sequence[int]]
 ) -> Mapping[str, Any]:
     """Refuse maps that leave a quantised layer out, name another, or have another shape than `expected`."""
     layers = shapes(model)
@@ -281,6 +307,8 @@ def _fitting(
             f"maps are given for {', '.join(unknown)}; the quantised layers are {', '.join(layers)}"
         )
     for name, shape in layers.items():
+        if not isinstance(given[name], kind):
+            raise ValueError(f"the map of layer {name!r} must be a {kind.__name__}, got {given[name]!r}")
         values = given[name].stuck0 if isinstance(given[name], stuck.FaultMap) else given[name]
         found, fitting = tuple(values.shape), tuple(expected(shape))
         if found != fitting:

@@ -120,6 +120,13 @@ class Penalty:
             Naming the layer with the largest value.
         """
         worst = max(settings.rate(epoch) * self.course(epoch) for epoch in range(settings.epochs))
+        return self._refuse(model, worst)
+
+    def check_rate(self, model: nn.Module, rate: float, epoch: int) -> float:
+        """As `check`, for the learning rate of one epoch."""
+        return self._refuse(model, rate * self.course(epoch))
+
+    def _refuse(self, model: nn.Module, worst: float) -> float:
         name, factor = max(((n, f) for n, _, _, f in self.terms(model)), key=lambda term: term[1])
         if 2 * worst * factor >= 1:
             raise UnstableError(
