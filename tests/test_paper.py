@@ -1,4 +1,4 @@
-"""The paper's source: no result is typed, and every source it cites is listed."""
+"""The paper's source: no result is typed, no semicolon is lost, and every source it cites is listed."""
 
 import re
 from pathlib import Path
@@ -14,14 +14,18 @@ ALLOWED = {
     "3",  # by 3 filters
     "95",  # % intervals
     "8", "2",  # equations
+    "hls4ml",  # software
 }  # fmt: skip
 STATEMENT = re.compile(r"#(let|show|import|if|for)\b")
 NAME = re.compile(r"#[A-Za-z_][\w.]*")
 METHOD = re.compile(r"(?<=\))\.[A-Za-z_]\w*(?=\()")
 
 
-def prose(source: str) -> str:
-    """What a typst source prints as it stands: code, equations, strings, labels and comments are left out."""
+def printed(source: str) -> tuple[str, list[int]]:
+    """A typst source without what holds no prose, and where in it stands what is printed as it is.
+
+    Code, equations, strings, labels and comments are left out.
+    """
     source = re.sub(r"//[^\n]*", "", source)
     source = re.sub(r'"(?:[^"\\]|\\.)*"', "", source)
     source = re.sub(r"\$[^$]*\$|`[^`]*`", "", source)
@@ -51,9 +55,26 @@ def prose(source: str) -> str:
         elif letter == "\n" and mode == "line":
             modes.pop()
         elif mode == "text":
-            kept.append(letter)
+            kept.append(position)
         position += 1
-    return "".join(kept)
+    return source, kept
+
+
+def prose(source: str) -> str:
+    """What a typst source prints as it stands."""
+    source, places = printed(source)
+    return "".join(source[place] for place in places)
+
+
+def swallowed(source: str) -> list[str]:
+    """Semicolons of the prose that typst takes as the ends of expressions, with what stands before them."""
+    source, places = printed(source)
+    text = set(places)
+    return [
+        source[max(0, place - 40) : place + 1]
+        for place in places
+        if source[place] == ";" and place and place - 1 not in text and source[place - 1] != "["
+    ]
 
 
 def typed(source: str) -> set[str]:
@@ -92,6 +113,40 @@ def test_a_typed_number_is_found(text):
 )  # fmt: skip
 def test_code_may_hold_numbers(text):
     assert typed(text) == set()
+
+
+def test_no_semicolon_is_swallowed():
+    assert swallowed(SOURCE) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "after #duration(later); over all configurations",
+        '#if layers != "inner" [ unless configured otherwise]; activations',
+        "#if few [some] else [all]; they",
+        "of #config.run; then",
+        "as #fixed(row.mean, 3).trim(); then",
+        "caption: [the mean, #percent(x); bars]",
+    ],
+)
+def test_a_swallowed_semicolon_is_found(text):
+    assert len(swallowed(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#let x = 1; text",
+        "of #fixed(x, 2)#[;] then",
+        "of #fixed(x, 2)\\; then",
+        "#if few [; of no width] and (so on); then",
+        "#rows(1).map(r => { let x = 1; x }).join([; ])",
+        "a choice; `table` has it",
+    ],
+)
+def test_other_semicolons_stay(text):
+    assert swallowed(text) == []
 
 
 def test_every_source_is_listed_and_cited():
