@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
+import nonideal
 from nonideal import cellmaps, tables
 from nonideal.__main__ import COMMANDS, main, make_parser
-from nonideal.commands import compare, deploy, targets
+from nonideal.commands import compare, deploy, harden, targets
 from nonideal.mcu.export import export, load
 from nonideal.models import saved
 from nonideal.models.cnn import cnn
@@ -142,6 +143,16 @@ def test_deploy_has_the_options_of_the_devices():
         assert hardware(*options) == wanted
 
 
+def test_harden_names_matrices_that_lie_on_no_cells():
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.LSTM(8, 4), torch.nn.Linear(4, 8))
+    said = harden.selected(nonideal.harden(model, faults=0.1, layers="all"))
+    recurrent = 4 * 4 * (8 + 4)
+    assert said == (
+        f"quantised: 2 of 2 layers, {100 * 96 / (96 + recurrent):.0f} % of the weights; "
+        "1.weight_ih_l0, 1.weight_hh_l0 stay in full precision, on no cells"
+    )
+
+
 def test_images_are_normalised_as_the_network_was_trained(command, taught, images, tmp_path):
     place, state = taught
     given = ("deploy", place, "--state", state, "--data", images, "--chips", 1, "--slices", 1)
@@ -222,6 +233,12 @@ def test_deploy_says_which_layers_cannot_lie_on_chips(command, module, images, t
     assert "stay digital" not in command("deploy", f"{module}:build", *given[2:])[2]
 
 
+def test_a_network_that_returns_no_tensor_is_refused(command, module, images):
+    status, _, said = command("deploy", f"{module}:Pair", "--data", images)
+    assert status == 2 and "Traceback" not in said
+    assert "the network's output for one image is a tuple; it must be [1, classes]" in said
+
+
 def test_deploy_refuses(refused, model_file, taught, images, tmp_path):
     given = ("deploy", model_file, "--data", images)
     assert "ending in .csv or .parquet" in refused(*given, "--output", "t.txt")
@@ -278,7 +295,7 @@ def test_harden(command, taught, images, tmp_path):
         *given, "--epochs", 6, "--batch-size", 16, "--output", "h.pt", "--table", "h.parquet"
     )
     # 12 x 8 of 64 x 12 + 12 x 8 + 8 x 10 weights.
-    assert status == 0 and "quantised: 1 of 3 layers, 10 % of their weights; 1, 5 stay in full" in err
+    assert status == 0 and "quantised: 1 of 3 layers, 10 % of the weights; 1, 5 stay in full" in err
     frame = tables.read(tmp_path / "h.parquet", HARDENING).set_index("stage")
     assert frame["accuracy"]["given"] > 0.9 and frame["accuracy"]["on chip, hardened"] > 0.8
     assert frame["loss"]["on chip"] > frame["loss"]["given"]
