@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
+from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 from matplotlib.text import Text
 from scipy.optimize import minimize
 
@@ -87,6 +88,7 @@ def test_every_known_name_has_a_look():
     mitigations = {*regularised.FAULT_MODES, *regularised.VARIABILITY_METHODS, *mcu.FLASH_METHODS}
     assert set(plotting.LOOKS) == {*crossbar.MAPPINGS, "float", "qat", "ptq", *FORMATS, *mitigations}
     assert plotting.look("qat") is plotting.METHODS["qat"]
+    assert all(look.label == name for name, look in plotting.FORMATS.items() if name != "float")
     with pytest.raises(ValueError, match="no look for 'equal-fill'; there is one for digital"):
         plotting.look("equal-fill")
 
@@ -199,6 +201,103 @@ def test_labels_stand_at_the_last_point_that_shows():
         plotting.label_lines(ax, [line], ["a", "b"])
 
 
+def crowd(trial, scale="linear"):
+    """Points with bars, most of them in one corner, two on nearly one spot, and their labels."""
+    figure, ax = plt.subplots(figsize=(plotting.PAGE_IN / 2, 3))
+    names = list(plotting.FORMATS)[1:]
+    y, x = rng.stream(0, "crowd", trial).uniform(0.3, 0.7, (2, len(names)))
+    x[3:], y[3:] = 0.7 + 0.4 * (x[3:] - 0.5), 0.8 + 0.2 * (y[3:] - 0.5)
+    x[4], y[4] = x[3] + 0.001, y[3] - 0.002
+    ax.set(xscale=scale, yscale=scale, xlim=(0.1, 0.95), ylim=(0.1, 0.95))
+    looks = [plotting.look(name) for name in names]
+    for place, look in zip(zip(x, y, strict=True), looks, strict=True):
+        plotting.bars(ax, place[0], place[1] - 0.05, place[1] + 0.05, color=look.color)
+        ax.plot(*place, color=look.color, marker=look.marker)
+    ax.annotate("beware", (0.42, 0.8), fontsize=7)
+    notes = plotting.label_points(ax, x, y, names, [look.color for look in looks])
+    figure.draw_without_rendering()
+    return figure, ax, ax.transData.transform(np.column_stack([x, y])), notes
+
+
+def leader_of(note):
+    return None if note.arrow_patch is None else note.arrow_patch.get_path().vertices[[0, -1]]
+
+
+@pytest.mark.parametrize("scale", ["linear", "logit"])
+@pytest.mark.parametrize("trial", range(4))
+def test_labels_of_points_touch_neither_each_other_nor_markers_nor_text(scale, trial):
+    _, ax, points, notes = crowd(trial, scale)
+    boxes = [Text.get_window_extent(text) for text in ax.texts]
+    assert len(boxes) == len(points) + 1
+    for a, b in itertools.combinations(boxes, 2):
+        assert not a.overlaps(b)
+    for box in boxes[1:]:
+        assert ax.bbox.x0 <= box.x0 and box.x1 <= ax.bbox.x1 and ax.bbox.y0 <= box.y0 and box.y1 <= ax.bbox.y1
+        assert not any(box.contains(*point) for point in points)
+    assert [note.get_text() for note in notes] == list(plotting.FORMATS)[1:]
+
+
+def sides(a, b, c):
+    return np.sign((b - a)[0] * (c - a)[1] - (b - a)[1] * (c - a)[0])
+
+
+@pytest.mark.parametrize("trial", range(4))
+def test_leaders_join_points_with_their_labels_and_do_not_cross(trial):
+    figure, _, points, notes = crowd(trial)
+    leaders = [leader_of(note) for note in notes]
+    some = 0
+    for note, point, leader in zip(notes, points, leaders, strict=True):
+        box = Text.get_window_extent(note)
+        far = np.hypot(*(point - np.clip(point, box.min, box.max))) * 72 / figure.dpi
+        assert far < 10 or leader is not None
+        if leader is not None:
+            some += 1
+            np.testing.assert_allclose(leader[1], point, atol=1)
+            assert np.hypot(*(leader[0] - np.clip(leader[0], box.min, box.max))) * 72 / figure.dpi < 4
+    assert some >= 1
+    drawn = [leader for leader in leaders if leader is not None]
+    for (a, b), (c, d) in itertools.combinations(drawn, 2):
+        assert sides(a, b, c) == sides(a, b, d) or sides(c, d, a) == sides(c, d, b)
+
+
+def test_a_label_with_room_stands_at_its_point_without_leader():
+    figure, ax = plt.subplots()
+    ax.plot([1, 2], [1, 2], marker="o", linestyle="none")
+    ax.set(xlim=(0, 3), ylim=(0, 3))
+    notes = plotting.label_points(ax, [1, 2], [1, 2], "ab", ["#004488"] * 2)
+    figure.draw_without_rendering()
+    for note, x in zip(notes, (1, 2), strict=True):
+        box = Text.get_window_extent(note)
+        point = ax.transData.transform((x, x))
+        assert np.hypot(*(point - np.clip(point, box.min, box.max))) * 72 / figure.dpi < 10
+        assert note.arrow_patch is None
+    with pytest.raises(ValueError, match="got 2, 2, 1 and 2"):
+        plotting.label_points(ax, [1, 2], [1, 2], ["a"], ["#004488"] * 2)
+
+
+def test_labels_of_points_keep_off_lines_where_there_is_room():
+    figure, ax = plt.subplots()
+    ax.plot([0, 4], [1, 1], linestyle="-")
+    ax.plot([1], [1], marker="o", linestyle="none")
+    ax.set(xlim=(0, 4), ylim=(0, 2))
+    (note,) = plotting.label_points(ax, [1], [1], ["name"], ["#004488"])
+    figure.draw_without_rendering()
+    box, line = Text.get_window_extent(note), ax.transData.transform((1, 1))[1]
+    assert box.y1 < line or line < box.y0
+
+
+def test_labels_of_points_keep_off_markers():
+    figure, ax = plt.subplots()
+    x = [1, 1.5, 2, 2.5, 3]
+    ax.plot(x, [1] * 5, marker="o", linestyle="none")
+    ax.set(xlim=(0, 4), ylim=(0, 2))
+    (note,) = plotting.label_points(ax, [2], [1], ["a long name"], ["#004488"])
+    figure.draw_without_rendering()
+    box = Text.get_window_extent(note)
+    for point in ax.transData.transform([(place, 1) for place in x]):
+        assert np.hypot(*(point - np.clip(point, box.min, box.max))) * 72 / figure.dpi > 5
+
+
 def time_names(width, low=20, high=31536000):
     figure, ax = plt.subplots(figsize=(width, 2))
     ax.plot([low, high], [0, 1])
@@ -225,6 +324,30 @@ def test_band_is_one_half_width_to_either_side():
     assert (line.get_label(), line.get_linewidth()) == ("quantisation-aware training", 3)
     corners = {tuple(corner) for corner in ax.collections[0].get_paths()[0].vertices.round(9)}
     assert corners == {(k, mean[k] + sign * half[k]) for k in x for sign in (-1, 1)}
+
+
+@pytest.mark.parametrize("along", ["x", "y"])
+def test_bars_end_in_caps_or_where_they_are_cut_in_arrowheads(along):
+    _, ax = plt.subplots()
+    low, high = [0.2, 0.1, np.nan, -1, 0.5], [0.3, 2, np.nan, 2, np.nan]
+    plotting.bars(ax, range(5), low, high, color="#004488", within=(0, 1), along=along)
+    column, other = (1, 0) if along == "y" else (0, 1)
+    drawn = {float(ends[0, other]): ends[:, column].tolist() for ends in ax.collections[0].get_segments()}
+    assert drawn == {0: [0.2, 0.3], 1: [0.1, 1], 3: [0, 1]}
+    ends = {}
+    for line in ax.get_lines():
+        for place in line.get_xydata():
+            ends[float(place[other]), float(place[column])] = line.get_marker()
+    cap, down, up = ("_", CARETDOWN, CARETUP) if along == "y" else ("|", CARETLEFT, CARETRIGHT)
+    assert ends == {(0, 0.2): cap, (0, 0.3): cap, (1, 0.1): cap, (1, 1): up, (3, 0): down, (3, 1): up}
+    with pytest.raises(ValueError, match="along must be 'x' or 'y', got 'z'"):
+        plotting.bars(ax, 0, 0, 1, color="#004488", along="z")
+
+
+def test_titles_say_how_long_after_programming():
+    assert plotting.since_programming(20.0) == "20 s after programming"
+    assert plotting.since_programming(2592000.0) == "1 month after programming"
+    assert plotting.since_programming(7.5) == "7.5 s after programming"
 
 
 @pytest.mark.parametrize("half_width", [[0.1, -0.1], [0.1], 0.1])

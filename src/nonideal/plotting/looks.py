@@ -62,16 +62,17 @@ METHODS = MappingProxyType(
         "ptq": Look("post-training quantisation", "#e66100", "--", "s"),
     }
 )
-# Matplotlib's viridis in equal steps of lightness: the fewer bits, the lighter.
+# Matplotlib's viridis in equal steps of lightness: the fewer bits, the lighter. Labels are the names of
+# configuration and tables.
 FORMATS = MappingProxyType(
     {
         "float": FLOAT,
-        "8bit": Look("8 bit", "#470e61", "-", "o"),
-        "4bit": Look("4 bit", "#472e7c", "--", "s"),
-        "4bitsym": Look("4 bit symmetric", "#3e4c8a", "-.", "D"),
-        "nf4": Look("NormalFloat4", "#31688e", LONG_DASH, "v"),
-        "fp130": Look("FP1.3.0", "#26828e", DASH_DOT_DOT, "<"),
-        "2bitsym": Look("2 bit symmetric", "#1e9c89", SHORT_DASH, ">"),
+        "8bit": Look("8bit", "#470e61", "-", "o"),
+        "4bit": Look("4bit", "#472e7c", "--", "s"),
+        "4bitsym": Look("4bitsym", "#3e4c8a", "-.", "D"),
+        "nf4": Look("nf4", "#31688e", LONG_DASH, "v"),
+        "fp130": Look("fp130", "#26828e", DASH_DOT_DOT, "<"),
+        "2bitsym": Look("2bitsym", "#1e9c89", SHORT_DASH, ">"),
         "ternary": Look("ternary", "#32b67a", "-", "^"),
         "binary": Look("binary", "#67cc5c", "--", "p"),
     }

@@ -1,4 +1,4 @@
-"""Bands about a mean, and axes of time."""
+"""Bands and bars about a mean, and axes of time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 from matplotlib.ticker import FixedLocator, Formatter, NullLocator
 
 from nonideal.plotting.looks import Look
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 TIMES_S = MappingProxyType(
     {20.0: "20 s", 3600.0: "1 h", 86400.0: "1 day", 2592000.0: "1 month", 31536000.0: "1 year"}
 )
+BARS_ZORDER = 1.9  # under the markers, which have 2
 ERROR_TICKS = (0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3)
 CHARACTER_EM = 0.6  # average width of a letter of DejaVu Sans in text sizes
 NAME_GAP_PT = 1.5  # least distance of neighbouring names of times, in points
@@ -62,6 +64,66 @@ def band(
     ax.fill_between(x, mean - half_width, mean + half_width, color=style.color, alpha=0.2, linewidth=0)
     (drawn,) = ax.plot(x, mean, **(style.line | {"label": style.label if label is None else label} | line))
     return drawn
+
+
+def bars(
+    ax: Axes,
+    place: Any,
+    low: Any,
+    high: Any,
+    *,
+    color: str,
+    within: tuple[float, float] = (-np.inf, np.inf),
+    along: str = "y",
+    linewidth: float = 1.0,
+) -> None:
+    """Draw intervals as bars: a cap where an interval ends, an arrowhead where it is cut.
+
+    Parameters
+    ----------
+    ax
+        Where to draw.
+    place
+        Where the bars stand on the other axis, shape ``[n]``; one number is one bar.
+    low, high
+        Ends of the intervals, ``[n]``. An interval with an end that is NaN is not drawn.
+    color
+        Colour of all bars.
+    within
+        What the axis can hold; intervals are cut there.
+    along
+        Axis of the intervals, ``"x"`` or ``"y"``.
+    linewidth
+        Width of bars and caps in points.
+
+    Raises
+    ------
+    ValueError
+        If `along` names no axis.
+    """
+    if along not in ("x", "y"):
+        raise ValueError(f"along must be 'x' or 'y', got {along!r}")
+    place, low, high = (np.atleast_1d(np.asarray(values, dtype=float)) for values in (place, low, high))
+    drawn = np.isfinite(low) & np.isfinite(high)
+    place, low, high = place[drawn], low[drawn], high[drawn]
+    start, end = np.clip(low, *within), np.clip(high, *within)
+    lines = ax.vlines if along == "y" else ax.hlines
+    lines(place, start, end, color=color, linewidth=linewidth, zorder=BARS_ZORDER)
+    cap, down, up = ("_", CARETDOWN, CARETUP) if along == "y" else ("|", CARETLEFT, CARETRIGHT)
+    size = 2 * mpl.rcParams["errorbar.capsize"]
+    for tip, cut, arrow in ((start, low < within[0], down), (end, high > within[1], up)):
+        for chosen, marker, grown in ((~cut, cap, size), (cut, arrow, size + 1)):
+            ends = place[chosen], tip[chosen]
+            ax.plot(
+                *(ends if along == "y" else ends[::-1]),
+                color=color,
+                marker=marker,
+                markersize=grown,
+                markeredgecolor=color,
+                markeredgewidth=linewidth,
+                linestyle="none",
+                zorder=BARS_ZORDER,
+            )
 
 
 class TimeFormatter(Formatter):
@@ -119,6 +181,11 @@ def time_axis(ax: Axes, names: Mapping[float, str] = TIMES_S) -> None:
     ax.xaxis.set_major_locator(FixedLocator(sorted(names)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(TimeFormatter(names))
+
+
+def since_programming(time_s: float) -> str:
+    """Say how long after programming a chip is read, as titles do: ``1 month after programming``."""
+    return TIMES_S.get(time_s, f"{time_s:g} s") + " after programming"
 
 
 def error_axis(ax: Axes, errors: Any) -> None:
