@@ -26,7 +26,6 @@ from nonideal.reference import timings
 ROOT = Path(__file__).resolve().parents[1]
 # Adapters named otherwise than their rules.
 ADAPTERS = {
-    "compare_published": "show_table",
     "provenance": "run_provenance",
     "train_float": "train",
     "train_other": "train_network",
@@ -64,7 +63,7 @@ def main() -> None:
 
 def programs(rule: str) -> list[str]:
     """What the processes of a rule's job import, as a program each."""
-    name = {"figure": "draw", "table": "show_table"}.get(rule.split("_")[0], ADAPTERS.get(rule, rule))
+    name = "draw" if rule.startswith("figure_") else ADAPTERS.get(rule, rule)
     found = [imports((ROOT / f"scripts/{name}.py").read_text(encoding="utf-8"))]
     if name == "draw":
         notebook = json.loads((ROOT / f"notebooks/{rule}.ipynb").read_text(encoding="utf-8"))

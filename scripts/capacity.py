@@ -4,15 +4,16 @@ from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
-from nonideal import capacity, recipe, tables
+from nonideal import capacity, recipe, show
 from nonideal.schemas import capacity as schemas
 
 wanted = capacity.variants(snakemake.params.settings, snakemake.params.capacity)
 trained = recipe.train_variants(wanted, snakemake.input.arrays, **resume(snakemake, provenance))
 networks = capacity.measured(trained)
-tables.write(networks, snakemake.output.networks, schemas.CAPACITY, provenance=provenance)
-tables.write(capacity.fit(networks), snakemake.output.fit, schemas.CAPACITY_FIT, provenance=provenance)
-tables.write(
-    capacity.equal_loss(networks), snakemake.output.equal_loss, schemas.EQUAL_LOSS, provenance=provenance
-)
+made = {
+    "networks": (networks, schemas.CAPACITY),
+    "fit": (capacity.fit(networks), schemas.CAPACITY_FIT),
+    "equal_loss": (capacity.equal_loss(networks), schemas.EQUAL_LOSS),
+}
+show.write(made, snakemake.output, provenance=provenance)
 finish(snakemake)

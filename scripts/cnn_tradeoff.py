@@ -4,19 +4,17 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import cnn_tradeoff, tables
+from nonideal import cnn_tradeoff, show, tables
 from nonideal.schemas import cnn as schemas
 from nonideal.schemas import mcu
 
 parts = (("accuracy", schemas.ACCURACY), ("kernels", schemas.KERNELS_TABLE), ("cycles", schemas.CYCLES))
-frames = {name: tables.read(snakemake.input[name], schema) for name, schema in parts}
-for name, schema in parts:
-    tables.write(frames[name], snakemake.output[name], schema, provenance=provenance)
+made = {name: (tables.read(snakemake.input[name], schema), schema) for name, schema in parts}
 table = cnn_tradeoff.tradeoff(
-    frames["accuracy"],
-    frames["kernels"],
+    made["accuracy"][0],
+    made["kernels"][0],
     tables.read(snakemake.input.formats, mcu.FORMATS),
     tables.read(snakemake.input.programs, mcu.KERNELS_TABLE),
     snakemake.input.published,
 )
-tables.write(table, snakemake.output.tradeoff, schemas.TRADEOFF, provenance=provenance)
+show.write(made | {"tradeoff": (table, schemas.TRADEOFF)}, snakemake.output, provenance=provenance)

@@ -4,7 +4,7 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import compare, tables
+from nonideal import compare, show, tables
 from nonideal.published import read_published
 from nonideal.schemas.crossbar import TRIALS
 from nonideal.schemas.published import COMPARISON
@@ -17,4 +17,4 @@ ours = {
 published = read_published(snakemake.input.published)
 trials = {"crossbar/summary.parquet": tables.read(snakemake.input.trials, TRIALS)}
 frame = compare.compare(published, ours, snakemake.params.scale, trials)
-tables.write(frame, snakemake.output[0], COMPARISON, provenance=provenance)
+show.write({"compared": (frame, COMPARISON)}, snakemake.output, provenance=provenance)

@@ -4,7 +4,7 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import show
 from nonideal.pcm.options import compare_options
 from nonideal.schemas import crossbar
 
@@ -17,4 +17,4 @@ frame = compare_options(
     times_s=settings["times_s"],
     seed=snakemake.params.seed,
 )
-tables.write(frame, snakemake.output[0], crossbar.OPTIONS, provenance=provenance)
+show.write({"options": (frame, crossbar.OPTIONS)}, snakemake.output, provenance=provenance)

@@ -1,4 +1,4 @@
-"""Adapter of rule crossbar_summary: mean, spread and standard error over trials."""
+"""Adapter of rule crossbar_summary: mean, spread and standard error over trials, Eq. 8, crossovers."""
 
 from pathlib import Path
 
@@ -6,23 +6,27 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import stats, tables
+from nonideal import rng, show, stats, tables
+from nonideal.pcm import analysis
 from nonideal.schemas import crossbar
 
 trials = tables.read(snakemake.input.trials, crossbar.TRIALS)
-keys = list(crossbar.SUMMARY.unique)
-summary = stats.summarise(trials, keys, "eta").rename(columns={"count": "trials"})
+summary = stats.summarise(trials, list(crossbar.SUMMARY.unique), "eta").rename(columns={"count": "trials"})
 summary["half_width"] = stats.half_width(summary["sem"], summary["trials"])
-tables.write(summary, snakemake.output.summary, crossbar.SUMMARY, provenance=provenance)
-
 errors = tables.read(snakemake.input.ternarisation, crossbar.TERNARISATION)
 ternarisation = stats.summarise(errors.assign(weights="ternary"), ["weights"], "eta")
-tables.write(
-    ternarisation.rename(columns={"count": "trials"}),
-    snakemake.output.ternarisation,
-    crossbar.TERNARISATION_SUMMARY,
-    provenance=provenance,
+fits, ratios = analysis.eq8_tables(trials.query("figure == '4a'"))
+crossover = analysis.crossover_table(
+    trials.query("figure == '4c'"), rng=rng.stream(snakemake.params.seed, "crossbar", "crossover")
 )
+made = {
+    "summary": (summary, crossbar.SUMMARY),
+    "ternarisation": (ternarisation.rename(columns={"count": "trials"}), crossbar.TERNARISATION_SUMMARY),
+    "eq8_fit": (fits, crossbar.EQ8_FIT),
+    "eq8_ratios": (ratios, crossbar.EQ8_RATIOS),
+    "crossover": (crossover, crossbar.CROSSOVER),
+}
+show.write(made, snakemake.output, provenance=provenance)
 
 # Shards left by a run with another number of shards would be counted twice by whoever reads the folder.
 for shards in (snakemake.input.trials, snakemake.input.ternarisation):

@@ -1,12 +1,22 @@
-"""Adapter of rule firmware_tables: the programs of all formats in one table each of costs and cycles."""
+"""Adapter of rule firmware_tables: accuracy and costs of every weight format, one table each."""
 
 from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
-from nonideal.schemas import mcu
+from nonideal import show, tables
+from nonideal.mcu.formats import format_table
+from nonideal.schemas import mcu, training
 
-for name, schema in (("kernels", mcu.KERNELS_TABLE), ("cycles", mcu.CYCLES)):
-    frame = tables.read(snakemake.input[name], schema)
-    tables.write(frame, snakemake.output[name], schema, provenance=provenance)
+kernels = tables.read(snakemake.input.kernels, mcu.KERNELS_TABLE)
+others = {
+    name: tables.read(path, training.ACCURACY)
+    for name, path in zip(snakemake.params.others, snakemake.input.others, strict=True)
+}
+formats = format_table(kernels, tables.read(snakemake.input.accuracy, training.ACCURACY), others)
+made = {
+    "kernels": (kernels, mcu.KERNELS_TABLE),
+    "cycles": (tables.read(snakemake.input.cycles, mcu.CYCLES), mcu.CYCLES),
+    "formats": (formats, mcu.FORMATS),
+}
+show.write(made, snakemake.output, provenance=provenance)

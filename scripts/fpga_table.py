@@ -4,8 +4,8 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import show, tables
 from nonideal.schemas import fpga
 
 rows = tables.read(snakemake.input.designs, fpga.DESIGNS)
-tables.write(rows, snakemake.output[0], fpga.DESIGNS, provenance=provenance)
+show.write({"designs": (rows, fpga.DESIGNS)}, snakemake.output, provenance=provenance)

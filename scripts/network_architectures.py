@@ -4,7 +4,7 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import show, tables
 from nonideal.pcm import network_analysis
 from nonideal.schemas.network_architectures import NETWORK_ARCHITECTURES
 from nonideal.schemas.network_history import NETWORK_HISTORY
@@ -23,4 +23,4 @@ if snakemake.params.settings[0]["float"]["augmentation"] == "crop_flip":
     mirrored = network_training.mirrored_accuracies(snakemake.params.settings, states, snakemake.input.arrays)
 starts = [settings.get("start", "") for settings in snakemake.params.settings]
 table = network_analysis.architecture_table(histories, mirrored, starts)
-tables.write(table, snakemake.output[0], NETWORK_ARCHITECTURES, provenance=provenance)
+show.write({"architectures": (table, NETWORK_ARCHITECTURES)}, snakemake.output, provenance=provenance)

@@ -4,7 +4,7 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables, tensorfile
+from nonideal import show, tensorfile
 from nonideal.pcm.network_options import compare_options
 from nonideal.schemas.networks import NETWORK_OPTIONS
 
@@ -14,4 +14,4 @@ frame = compare_options(
     snakemake.input.arrays,
     seed=snakemake.params.seed,
 )
-tables.write(frame, snakemake.output[0], NETWORK_OPTIONS, provenance=provenance)
+show.write({"options": (frame, NETWORK_OPTIONS)}, snakemake.output, provenance=provenance)

@@ -4,7 +4,7 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables, tensorfile
+from nonideal import show, tables, tensorfile
 from nonideal.pcm import networks
 from nonideal.schemas.network_history import NETWORK_HISTORY
 from nonideal.schemas.networks import NETWORK_CURVES, NETWORK_REFERENCES
@@ -14,7 +14,7 @@ states = {name: tensorfile.load(path) for name, path in zip(names, paths, strict
 frame = networks.references(
     snakemake.params.settings, states, snakemake.input.arrays, seed=snakemake.params.seed
 )
-tables.write(frame, snakemake.output.references, NETWORK_REFERENCES, provenance=provenance)
 # Without wall times: the same seed gives the same table.
 curves = tables.read(snakemake.input.histories, NETWORK_HISTORY).drop(columns="seconds")
-tables.write(curves, snakemake.output.history, NETWORK_CURVES, provenance=provenance)
+made = {"references": (frame, NETWORK_REFERENCES), "history": (curves, NETWORK_CURVES)}
+show.write(made, snakemake.output, provenance=provenance)

@@ -6,7 +6,7 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import rng, tables
+from nonideal import rng, show, tables
 from nonideal.pcm import network_analysis
 from nonideal.schemas import networks
 
@@ -18,8 +18,7 @@ made = {
     "differences": (network_analysis.difference_table(chips, references), networks.NETWORK_DIFFERENCES),
     "crossover": (network_analysis.crossover_table(chips, rng=generator), networks.NETWORK_CROSSOVER),
 }
-for name, (frame, schema) in made.items():
-    tables.write(frame, snakemake.output[name], schema, provenance=provenance)
+show.write(made, snakemake.output, provenance=provenance)
 
 # Shards left by a run with another number of shards would be counted twice by whoever reads the folder.
 parts = set(map(Path, snakemake.input.chips))

@@ -4,13 +4,15 @@ from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
-from nonideal import quantscale, recipe, tables
+from nonideal import quantscale, recipe, show
 from nonideal.schemas import capacity as schemas
 
 wanted = quantscale.variants(snakemake.params.settings, snakemake.params.scan)
 trained = recipe.train_variants(wanted, snakemake.input.arrays, **resume(snakemake, provenance))
 networks = quantscale.measured(trained)
-summary = quantscale.summarise(networks)
-tables.write(networks, snakemake.output.networks, schemas.QUANTSCALE, provenance=provenance)
-tables.write(summary, snakemake.output.summary, schemas.QUANTSCALE_SUMMARY, provenance=provenance)
+made = {
+    "networks": (networks, schemas.QUANTSCALE),
+    "summary": (quantscale.summarise(networks), schemas.QUANTSCALE_SUMMARY),
+}
+show.write(made, snakemake.output, provenance=provenance)
 finish(snakemake)

@@ -4,7 +4,7 @@ from adapter import finish, resume, start
 
 provenance = start(snakemake)
 
-from nonideal import tables, tensorfile
+from nonideal import show, tensorfile
 from nonideal.regularised import headline
 from nonideal.schemas import regularised
 
@@ -12,8 +12,9 @@ run = headline.HeadlineRun.start(
     snakemake.params.settings, snakemake.input.arrays, **resume(snakemake, provenance)
 )
 frame = headline.frame(headline.rows(run, tensorfile.load(snakemake.input.network)))
-tables.write(frame, snakemake.output.networks, regularised.HEADLINE_RUNS, provenance=provenance)
-tables.write(
-    headline.summary(frame), snakemake.output.summary, regularised.HEADLINE_SUMMARY, provenance=provenance
-)
+made = {
+    "networks": (frame, regularised.HEADLINE_RUNS),
+    "summary": (headline.summary(frame), regularised.HEADLINE_SUMMARY),
+}
+show.write(made, snakemake.output, provenance=provenance)
 finish(snakemake)

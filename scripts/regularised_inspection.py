@@ -6,7 +6,7 @@ provenance = start(snakemake)
 
 from pathlib import Path
 
-from nonideal import tables, tensorfile
+from nonideal import show, tensorfile
 from nonideal.regularised import inspection, job, study
 from nonideal.schemas import regularised
 
@@ -22,5 +22,4 @@ made = {
     "multipliers": (inspection.multipliers(run, states), regularised.MULTIPLIERS),
     "bit_serial": (inspection.bit_serial(run, states), regularised.BIT_SERIAL),
 }
-for name, (frame, schema) in made.items():
-    tables.write(frame, snakemake.output[name], schema, provenance=provenance)
+show.write(made, snakemake.output, provenance=provenance)

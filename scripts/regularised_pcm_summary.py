@@ -4,11 +4,11 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import show, tables
 from nonideal.regularised import analysis
 from nonideal.schemas import regularised
 
 runs = tables.read(snakemake.input.accuracy, regularised.PCM_RUNS)
 floats = tables.read([snakemake.input.floats], regularised.QAT)
 frame = analysis.pcm_summary(runs, floats)
-tables.write(frame, snakemake.output[0], regularised.PCM_SUMMARY, provenance=provenance)
+show.write({"pcm": (frame, regularised.PCM_SUMMARY)}, snakemake.output, provenance=provenance)

@@ -4,7 +4,7 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import show, tables
 from nonideal.regularised import analysis, verdicts
 from nonideal.schemas import regularised
 
@@ -21,5 +21,4 @@ made = {
         regularised.CLAIMS,
     ),
 }
-for name, (frame, schema) in made.items():
-    tables.write(frame, snakemake.output[name], schema, provenance=provenance)
+show.write(made, snakemake.output, provenance=provenance)

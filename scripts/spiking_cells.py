@@ -4,11 +4,11 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import show, tables
 from nonideal.schemas import spiking_cells
 from nonideal.spiking import summaries
 
-made = summaries.cells(
+found = summaries.cells(
     tables.read(snakemake.input.regularised, spiking_cells.NETWORKS),
     tables.read(snakemake.input.faults, spiking_cells.FAULT_RUNS),
     tables.read(snakemake.input.variability, spiking_cells.VARIABILITY_RUNS),
@@ -20,5 +20,5 @@ schemas = {
     "variability": spiking_cells.VARIABILITY_SUMMARY,
     "claims": spiking_cells.CLAIMS,
 }
-for name, frame in made.items():
-    tables.write(frame, snakemake.output[name], schemas[name], provenance=provenance)
+made = {name: (frame, schemas[name]) for name, frame in found.items()}
+show.write(made, snakemake.output, provenance=provenance)

@@ -4,12 +4,10 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import show, tables
 from nonideal.schemas import spiking
 from nonideal.spiking import summaries
 
 events = tables.read(snakemake.input.events, spiking.EVENTS)
-tables.write(events, snakemake.output.events, spiking.EVENTS, provenance=provenance)
-tables.write(
-    summaries.events(events), snakemake.output.summary, spiking.EVENTS_SUMMARY, provenance=provenance
-)
+made = {"events": (events, spiking.EVENTS), "summary": (summaries.events(events), spiking.EVENTS_SUMMARY)}
+show.write(made, snakemake.output, provenance=provenance)

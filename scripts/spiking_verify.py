@@ -1,4 +1,4 @@
-"""Adapter of rule spiking_verify: one weight format exported and run in C, verified to the last spike."""
+"""Adapter of rule spiking_verify: every weight format exported and run in C, verified to the last spike."""
 
 from pathlib import Path
 
@@ -6,17 +6,17 @@ from adapter import start
 
 provenance = start(snakemake)
 
-from nonideal import tables
+from nonideal import show
 from nonideal.schemas import spiking
-from nonideal.spiking.deploy import run_format
+from nonideal.spiking.deploy import run_formats
 from nonideal.tensorfile import load_networks
 
-verified = run_format(
+formats = snakemake.params.formats
+verified = run_formats(
     snakemake.params.settings,
-    snakemake.wildcards.format,
-    load_networks(snakemake.input.networks),
+    {name: load_networks(path) for name, path in zip(formats, snakemake.input.networks, strict=True)},
     snakemake.input.arrays,
     Path(snakemake.output.verified).parent,
     seed=snakemake.params.seed,
 )
-tables.write(verified, snakemake.output.verified, spiking.VERIFIED, provenance=provenance)
+show.write({"verified": (verified, spiking.VERIFIED)}, snakemake.output, provenance=provenance)

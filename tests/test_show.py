@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from nonideal import show
+from nonideal import show, tables
 from nonideal.schemas.crossbar import TERNARISATION_SUMMARY
 
 
@@ -64,3 +64,24 @@ def test_csv_keeps_every_digit(tmp_path):
     frame = pd.DataFrame({"x": [1 / 3, None]})
     show.to_csv(frame, tmp_path / "t.csv")
     assert pd.read_csv(tmp_path / "t.csv")["x"][0] == 1 / 3
+
+
+def test_a_table_is_written_for_people_where_that_is_wanted(tmp_path):
+    frame = pd.DataFrame(
+        {"weights": ["ternary"], "mean": [1 / 3], "std": [0.1], "sem": [0.01], "trials": [100]}
+    )
+    outputs = {
+        "hidden": tmp_path / "hidden.parquet",
+        "seen": tmp_path / "seen.parquet",
+        "seen_csv": tmp_path / "table_x.csv",
+        "seen_html": tmp_path / "table_x.html",
+    }
+    made = dict.fromkeys(("hidden", "seen"), (frame, TERNARISATION_SUMMARY))
+    show.write(made, outputs, provenance={"rule": "x"})
+    for name in made:
+        pd.testing.assert_frame_equal(tables.read(outputs[name], TERNARISATION_SUMMARY), frame)
+        assert tables.facts(outputs[name])["rule"] == "x"
+    assert pd.read_csv(outputs["seen_csv"])["mean"][0] == 1 / 3
+    assert "<h1>table_x</h1>" in outputs["seen_html"].read_text()
+    with pytest.raises(tables.TableError):
+        show.write({"seen": (frame.assign(trials=0.5), TERNARISATION_SUMMARY)}, outputs, provenance={})

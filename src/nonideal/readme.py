@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from nonideal import code_map
 from nonideal.files import write_text
 from nonideal.page import verdict_of
 from nonideal.show import ours_text, published_text
@@ -45,6 +46,8 @@ def parts(results: Path, benchmarks: Path) -> dict[str, str]:
         "networks": _networks(results / "networks"),
         "speed": _speed(benchmarks),
         "time": _time(benchmarks),
+        "code": _code(),
+        "made": _made(results),
     }
 
 
@@ -62,18 +65,25 @@ def rewrite(text: str, generated: dict[str, str]) -> str:
 
 def _targets(compared: pd.DataFrame, seconds: dict[str, dict[str, float]]) -> str:
     lines = [
-        "| target | shows | for example | published | ours | inside / answered | processor minutes |",
+        "| target | shows | for example | published | ours | inside / comparable | processor minutes |",
         "|---|---|---|---|---|---|---|",
     ]
     for target in TARGETS:
         rows = compared[target.published(compared)]
         answered = rows[(rows["verdict"] != "not run") & ~rows["by_construction"]]
-        count = f"{(answered['verdict'] == 'inside').sum()} / {len(answered)}" if len(answered) else "–"
+        deciding = answered[answered["same_scale"]]
+        count = "other scale" if len(answered) else "–"
+        if len(deciding):
+            count = f"{(deciding['verdict'] == 'inside').sum()} / {len(deciding)}"
         spent = target.minutes(seconds)
         minutes = "–" if spent is None else f"{spent:.1f}"
         example = " | ".join(_example(target, rows))
         lines.append(f"| `{target.name}` | {target.shows} | {example} | {count} | {minutes} |")
-    return "\n".join(lines)
+    hours = sum(took["processor_s"] for took in seconds.values()) / 3600
+    untimed = sorted({rule for target in TARGETS for rule in target.rules} - set(seconds))
+    names = " and ".join(f"`{rule}`" for rule in untimed)
+    missing = f", without {names}, which were not timed" if untimed else ""
+    return "\n".join([*lines, "", f"The reference run took {hours:.0f} processor hours in all{missing}."])
 
 
 def _example(target: Target, rows: pd.DataFrame) -> tuple[str, str, str]:
@@ -95,7 +105,7 @@ def _published(compared: pd.DataFrame) -> str:
     return (
         f"`compare_published` holds {len(compared)} published values with their sources. The reference run "
         f"answers {inside + outside + undecided} of them: {inside} inside the stated tolerance, {outside} "
-        f"outside, {undecided} undecided because our interval straddles its border. Of these, "
+        f"outside, {undecided} undecided because our interval straddles its border. Of those answered, "
         f"{shown.get('scale differs', 0)} come from data, networks or arrays other than published, and "
         f"{shown.get('met by construction', 0)} are met by any working implementation, such as numbers of "
         "levels, which the table above leaves out; neither decide anything. That leaves "
@@ -126,7 +136,11 @@ def _accuracy(results: Path) -> str:
 
 
 def _percent(row: pd.Series) -> str:
-    return f"{100 * row['mean']:.2f} ± {50 * (row['high'] - row['low']):.2f} %"
+    """Mean and half its interval; of an interval that is cut, for accuracies end at 100 %, both ends."""
+    mean, low, high = (100 * row[name] for name in ("mean", "low", "high"))
+    if abs((high - mean) - (mean - low)) > 0.01:
+        return f"{mean:.2f} % ({low:.2f} to {high:.2f})"
+    return f"{mean:.2f} ± {(high - low) / 2:.2f} %"
 
 
 def _firmware(formats: pd.DataFrame) -> str:
@@ -285,6 +299,28 @@ def _time(benchmarks: Path) -> str:
         name = row.rule if " " in row.rule or row.rule == "all" else f"`{row.rule}`"
         lines.append(f"| {name} | {row.jobs:.0f} | {row.processor_s:.0f} | {row.import_s:.0f} |")
     return "\n".join(lines)
+
+
+def _code() -> str:
+    """Where the code of every figure and table is."""
+    lines = ["| target | notebook | made from | rule | library, `src/nonideal/` |", "|---|---|---|---|---|"]
+    for name, notebook, sources, rules, library in code_map.rows(ROOT):
+        shown = f"`{notebook}`" if notebook else ""
+        lines.append(f"| `{name}` | {shown} | {sources} | {rules} | {library} |")
+    return "\n".join(lines)
+
+
+def _made(results: Path) -> str:
+    """How many tables of the reference were made by which commits."""
+    commits = [str(facts(path)["commit"]) for path in sorted(results.rglob("*.parquet"))]
+    changed = sum(commit.endswith("-dirty") for commit in commits)
+    return (
+        f"- **Reference run.** Not one run: its {len(commits)} tables were made at {len(set(commits))} "
+        f"states of the code, {changed} of them with edits that were not committed at the time. `nonideal "
+        "verify results/reference` finds every file whole, and lists those made by other code or another "
+        "configuration than lies here. What a table was made from is in its metadata "
+        "(`nonideal.tables.facts`)."
+    )
 
 
 def main() -> None:

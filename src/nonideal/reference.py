@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 from snakemake.utils import update_config
 
-from nonideal import compare, manifest, provenance, scales, show, tables
+from nonideal import compare, imports, manifest, provenance, scales, show, tables
 from nonideal.files import atomic, sha256, write_text
 from nonideal.published import read_published
 from nonideal.schemas.crossbar import TRIALS
@@ -175,11 +175,20 @@ def _record(run: Path, reference: Path, added: Sequence[Path]) -> None:
     write_text(path, json.dumps(whole, indent=2, sort_keys=True) + "\n")
 
 
+def _as_before(frame: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Comparison with the crossbar's values and verdicts of an earlier one, where that has them."""
+    key, values = ["track", "figure", "quantity"], ["ours", "interval", "difference", "verdict"]
+    crossbar = before.loc[before["track"] == "crossbar"].set_index(key)[values]
+    frame = frame.set_index(key)
+    frame.update(crossbar)
+    return frame.reset_index()[list(before.columns)]
+
+
 def compare_again(run: Path, reference: Path, *, root: Path = ROOT) -> pd.DataFrame:
     """Compare the tables of the reference with the publications once more; return the comparison.
 
     Intervals of the crossbar's ratios need its trials, which the reference lacks: where the run has none
-    either, the rows made with them stay as they were.
+    either, the values made with them stay as they were.
 
     Parameters
     ----------
@@ -200,18 +209,24 @@ def compare_again(run: Path, reference: Path, *, root: Path = ROOT) -> pd.DataFr
     trials = {"crossbar/summary.parquet": tables.read(shards, TRIALS)} if shards else None
     frame = compare.compare(published, ours, scales.describe(config), trials)
     if trials is None:
-        before = tables.read(reference / COMPARED, COMPARISON)
-        crossbar = before[before["track"] == "crossbar"]
-        frame = pd.concat([frame[frame["track"] != "crossbar"], crossbar], ignore_index=True)
+        frame = _as_before(frame, tables.read(reference / COMPARED, COMPARISON))
     facts = provenance.collect(
-        config=config, rule="compare_published_values", inputs=[listed, *paths.values()]
+        config=config,
+        rule="compare_published_values",
+        inputs=[listed, *paths.values()],
+        code=imports.behind(root / "scripts/compare_published_values.py"),
     )
     # As in tables of the workflow, whose paths are those from the top folder.
-    facts["inputs"] = {name.removeprefix(f"{root}/"): digest for name, digest in facts["inputs"].items()}
-    tables.write(frame, reference / COMPARED, COMPARISON, provenance=facts)
-    frame = tables.read(reference / COMPARED, COMPARISON)
-    show.to_csv(frame, reference / "tables/compare_published.csv")
-    return frame
+    for part in ("inputs", "code"):
+        facts[part] = {name.removeprefix(f"{root}/"): digest for name, digest in facts[part].items()}
+    forms = {
+        "compared": COMPARED,
+        "compared_csv": "tables/compare_published.csv",
+        "compared_html": "tables/compare_published.html",
+    }
+    outputs = {name: reference / path for name, path in forms.items()}
+    show.write({"compared": (frame, COMPARISON)}, outputs, provenance=facts)
+    return tables.read(reference / COMPARED, COMPARISON)
 
 
 def _configuration(root: Path, run: str) -> dict:

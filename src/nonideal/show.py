@@ -6,11 +6,13 @@ import html
 import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
 
+from nonideal import tables
 from nonideal.files import write_text
 
 PAGE = """\
@@ -57,6 +59,35 @@ tr.not-run td {{ color: #666; }}
 </body>
 </html>
 """
+
+
+def write(
+    made: Mapping[str, tuple[pd.DataFrame, pa.DataFrameSchema]],
+    outputs: Mapping[str, str | os.PathLike[str]],
+    *,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write the tables of a job, for machines and, where that is among its outputs, for people.
+
+    Parameters
+    ----------
+    made
+        Rows and declaration of every table.
+    outputs
+        Files: of table ``x`` the parquet file ``x``, and ``x_csv`` and ``x_html`` if people are to see it.
+    provenance
+        As for `nonideal.tables.write`.
+
+    Raises
+    ------
+    nonideal.tables.TableError
+        If the rows of a table do not fit its declaration.
+    """
+    for name, (frame, declared) in made.items():
+        written = tables.write(frame, outputs[name], declared, provenance=provenance)
+        if page := outputs.get(f"{name}_html"):
+            to_csv(written, outputs[f"{name}_csv"])
+            to_html(written, declared, page, title=Path(page).stem)
 
 
 def to_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:

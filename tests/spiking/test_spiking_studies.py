@@ -15,7 +15,7 @@ from nonideal.quantize import attach
 from nonideal.rng import stream, torch_stream
 from nonideal.schemas import spiking as schemas
 from nonideal.spiking import convert, crossvalidation, precision, recordings, summaries
-from nonideal.spiking.deploy import run_format
+from nonideal.spiking.deploy import run_formats
 from nonideal.spiking.neurons import LIF
 
 CONFIG = {
@@ -203,12 +203,12 @@ def test_qat_starts_from_the_float_network(study, digits):
 
 
 def test_exported_format_is_verified(study, digits, tmp_path):
-    row = run_format(CONFIG, "q4.4", study[1], digits, tmp_path, seed=2)
+    row = run_formats(CONFIG, {"q4.4": study[1]}, digits, tmp_path, seed=2)
     tables.check(row, schemas.VERIFIED)
     _, _, _, rows = study
     qat = rows[(rows["method"] == "qat") & (rows["seed"] == 0)].iloc[0]
     assert row["test_accuracy"].item() == pytest.approx(qat["integer_accuracy"])
-    assert {path.name for path in tmp_path.iterdir()} == {"host", "model.h", "model.npz", "model.json"}
+    assert {path.name for path in (tmp_path / "q4.4/c").iterdir()} == {"model.h", "model.npz", "model.json"}
 
 
 def test_recordings_become_frames(digits, tmp_path):

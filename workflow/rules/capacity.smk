@@ -18,6 +18,7 @@ rule capacity:
         **images(TRAINING["dataset"]),
         code=code("capacity"),
     output:
+        **shown(fit="table_capacity_fit", equal_loss="table_equal_loss"),
         networks=result("capacity/networks.parquet"),
         fit=result("capacity/fit.parquet"),
         equal_loss=result("capacity/equal_loss.parquet"),
@@ -47,6 +48,7 @@ rule quantscale:
         **images(TRAINING["dataset"]),
         code=code("quantscale"),
     output:
+        **shown(summary="table_quantscale"),
         networks=result("quantscale/networks.parquet"),
         summary=result("quantscale/summary.parquet"),
     log:

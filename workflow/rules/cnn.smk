@@ -82,10 +82,11 @@ rule cnn_tradeoff:
         accuracy=expand(result("cnn/{channels}/accuracy.parquet"), channels=CNN["channels"]),
         kernels=expand(result("cnn/{channels}/kernels.parquet"), channels=CNN["channels"]),
         cycles=expand(result("cnn/{channels}/cycles.parquet"), channels=CNN["channels"]),
-        formats=rules.formats.output[0],
+        formats=rules.firmware_tables.output.formats,
         programs=rules.firmware_tables.output.kernels,
         code=code("cnn_tradeoff"),
     output:
+        **shown(tradeoff="table_cnn"),
         tradeoff=result("cnn/tradeoff.parquet"),
         accuracy=result("cnn/accuracy.parquet"),
         kernels=result("cnn/kernels.parquet"),

@@ -51,6 +51,20 @@ def command():
     return " ".join(["snakemake --cores all", *(["--configfile", *given] if given else [])])
 
 
+def shown(**tables):
+    """Outputs for people, CSV and page, of a job's tables: key of the table among its outputs -> its target."""
+    outputs = {}
+    for key, table in tables.items():
+        outputs[f"{key}_csv"] = result(f"tables/{table}.csv")
+        outputs[f"{key}_html"] = report(
+            result(f"tables/{table}.html"),
+            caption=f"../report/{table}.rst",
+            category="Tables",
+            labels={"table": table},
+        )
+    return outputs
+
+
 def log_of(name):
     """Path of a rule's log."""
     return f"results/{RUN}/logs/{name}.log"

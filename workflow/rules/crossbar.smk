@@ -53,8 +53,18 @@ rule crossbar_summary:
         ternarisation=shards("ternarisation"),
         code=code("crossbar_summary"),
     output:
+        **shown(
+            summary="table_crossbar",
+            ternarisation="table_ternarisation",
+            eq8_fit="table_eq8_fit",
+            eq8_ratios="table_eq8",
+            crossover="table_crossover",
+        ),
         summary=result("crossbar/summary.parquet"),
         ternarisation=result("crossbar/ternarisation_summary.parquet"),
+        eq8_fit=result("crossbar/eq8_fit.parquet"),
+        eq8_ratios=result("crossbar/eq8_ratios.parquet"),
+        crossover=result("crossbar/crossover.parquet"),
     log:
         log_of("crossbar_summary"),
     benchmark:
@@ -63,60 +73,20 @@ rule crossbar_summary:
     resources:
         mem_mb=trials_mb(),
         runtime=15,
-    message:
-        "crossbar: mean, spread and standard error of every configuration"
-    script:
-        adapter("crossbar_summary")
-
-
-rule crossbar_eq8:
-    input:
-        trials=shards("trials"),
-        code=code("crossbar_eq8"),
-    output:
-        fit=result("crossbar/eq8_fit.parquet"),
-        ratios=result("crossbar/eq8_ratios.parquet"),
-    log:
-        log_of("crossbar_eq8"),
-    benchmark:
-        timing_of("crossbar_eq8")
-    threads: 1
-    resources:
-        mem_mb=trials_mb(),
-        runtime=15,
-    message:
-        "crossbar: fit of Eq. 8"
-    script:
-        adapter("crossbar_eq8")
-
-
-rule crossbar_crossover:
-    input:
-        trials=shards("trials"),
-        code=code("crossbar_crossover"),
-    output:
-        result("crossbar/crossover.parquet"),
-    log:
-        log_of("crossbar_crossover"),
-    benchmark:
-        timing_of("crossbar_crossover")
-    threads: 1
-    resources:
-        mem_mb=trials_mb(),
-        runtime=15,
     params:
         seed=config["seed"],
     message:
-        "crossbar: times at which the better mapping changes"
+        "crossbar: means and spread of all trials, fit of Eq. 8, crossovers"
     script:
-        adapter("crossbar_crossover")
+        adapter("crossbar_summary")
 
 
 rule crossbar_options:
     input:
         code=code("crossbar_options"),
     output:
-        result("crossbar/options.parquet"),
+        **shown(options="table_options"),
+        options=result("crossbar/options.parquet"),
     log:
         log_of("crossbar_options"),
     benchmark:
@@ -140,5 +110,3 @@ rule crossbar:
     input:
         rules.crossbar_options.output,
         rules.crossbar_summary.output,
-        rules.crossbar_eq8.output,
-        rules.crossbar_crossover.output,

@@ -76,36 +76,18 @@ rule firmware_tables:
     input:
         kernels=expand(result("firmware/{format}/kernels.parquet"), format=PROGRAMS),
         cycles=expand(result("firmware/{format}/cycles.parquet"), format=PROGRAMS),
+        accuracy=rules.accuracy.output.accuracy,
+        others=expand(result("firmware/training/{format}/accuracy.parquet"), format=OTHER_WIDTHS),
         code=code("firmware_tables"),
     output:
+        **shown(kernels="table_kernels", cycles="table_cycles", formats="table_formats"),
         kernels=result("firmware/kernels.parquet"),
         cycles=result("firmware/cycles.parquet"),
+        formats=result("firmware/formats.parquet"),
     log:
         log_of("firmware_tables"),
     benchmark:
         timing_of("firmware_tables")
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    message:
-        "firmware: costs of every format"
-    script:
-        adapter("firmware_tables")
-
-
-rule formats:
-    input:
-        kernels=rules.firmware_tables.output.kernels,
-        accuracy=rules.accuracy.output.accuracy,
-        others=expand(result("firmware/training/{format}/accuracy.parquet"), format=OTHER_WIDTHS),
-        code=code("formats"),
-    output:
-        result("firmware/formats.parquet"),
-    log:
-        log_of("formats"),
-    benchmark:
-        timing_of("formats")
     threads: 1
     resources:
         mem_mb=1500,
@@ -115,10 +97,9 @@ rule formats:
     message:
         "firmware: accuracy and costs of every format"
     script:
-        adapter("formats")
+        adapter("firmware_tables")
 
 
 rule firmware:
     input:
         rules.firmware_tables.output,
-        rules.formats.output,

@@ -48,7 +48,8 @@ rule flash_summary:
         ),
         code=code("flash_summary"),
     output:
-        result("flash/faults.parquet"),
+        **shown(faults="table_flash_faults"),
+        faults=result("flash/faults.parquet"),
     log:
         log_of("flash_summary"),
     benchmark:

@@ -58,7 +58,8 @@ rule fpga_table:
         designs=expand(result("fpga/{format}/designs.parquet"), format=FPGA["formats"]),
         code=code("fpga_table"),
     output:
-        result("fpga/designs.parquet"),
+        **shown(designs="table_fpga"),
+        designs=result("fpga/designs.parquet"),
     log:
         log_of("fpga_table"),
     benchmark:

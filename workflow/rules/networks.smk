@@ -203,6 +203,7 @@ rule network_references:
         histories=expand(result("networks/{network}/history.parquet"), network=NETWORK_NAMES),
         code=code("network_references"),
     output:
+        **shown(references="table_networks_references", history="table_networks_training"),
         references=result("networks/references.parquet"),
         history=result("networks/history.parquet"),
     log:
@@ -233,6 +234,11 @@ rule network_summary:
         references=rules.network_references.output.references,
         code=code("network_summary"),
     output:
+        **shown(
+            summary="table_networks",
+            differences="table_networks_differences",
+            crossover="table_networks_crossover",
+        ),
         summary=result("networks/summary.parquet"),
         differences=result("networks/differences.parquet"),
         crossover=result("networks/crossover.parquet"),
@@ -259,7 +265,8 @@ rule network_architectures:
         networks=in_full_precision("network.pt"),
         code=code("network_architectures"),
     output:
-        result("networks/architectures.parquet"),
+        **shown(architectures="table_networks_architectures"),
+        architectures=result("networks/architectures.parquet"),
     log:
         log_of("network_architectures"),
     benchmark:
@@ -283,7 +290,8 @@ rule network_options:
         network=result("networks/noise_aware/network.pt"),
         code=code("network_options"),
     output:
-        result("networks/options.parquet"),
+        **shown(options="table_pcm_ablation"),
+        options=result("networks/options.parquet"),
     log:
         log_of("network_options"),
     benchmark:

@@ -8,7 +8,8 @@ rule compare_published_values:
         trials=shards("trials"),
         code=code("compare_published_values"),
     output:
-        result("compare_published.parquet"),
+        **shown(compared="compare_published"),
+        compared=result("compare_published.parquet"),
     log:
         log_of("compare_published"),
     benchmark:
@@ -56,7 +57,7 @@ rule page:
         template="workflow/report/page.html",
         captions=[f"workflow/report/{name}.rst" for name in (*FIGURES, *TABLES, "workflow")],
         figures=[result(f"figures/{figure}.svg") for figure in FIGURES],
-        compared=rules.compare_published_values.output[0],
+        compared=rules.compare_published_values.output.compared,
         provenance=rules.provenance.output[0],
         code=code("page"),
     output:

@@ -87,6 +87,7 @@ rule regularised_headline:
         network=result("networks/float/network.pt"),
         code=code("regularised_headline"),
     output:
+        **shown(summary="table_headline"),
         networks=result("regularised/headline.parquet"),
         summary=result("regularised/headline_summary.parquet"),
     log:
@@ -113,6 +114,7 @@ rule regularised_inspection:
         networks=[result("regularised/qat/multiplier/networks.pt")],
         code=code("regularised_inspection"),
     output:
+        **shown(bit_serial="table_bit_serial"),
         curves=result("regularised/curves.parquet"),
         levels=result("regularised/levels.parquet"),
         multipliers=result("regularised/multipliers.parquet"),
@@ -151,6 +153,9 @@ rule regularised_summary:
         ),
         code=code("regularised_summary"),
     output:
+        **shown(
+            qat="table_qat", faults="table_faults", variability="table_variability", claims="table_claims"
+        ),
         qat=result("regularised/qat.parquet"),
         faults=result("regularised/faults.parquet"),
         variability=result("regularised/variability.parquet"),

@@ -81,28 +81,32 @@ rule spiking_format:
 rule spiking_verify:
     input:
         **images(SPIKING["dataset"]),
-        networks=rules.spiking_format.output.networks,
+        networks=expand(result("spiking/{format}/networks.pt"), format=SPIKING["formats"]),
         engine=engine_sources(),
         code=code("spiking_verify"),
     output:
-        verified=result("spiking/{format}/c/verified.parquet"),
-        exported=multiext(result("spiking/{format}/c/model"), ".h", ".npz", ".json"),
+        **shown(verified="table_snn_verified"),
+        verified=result("spiking/verified.parquet"),
+        exported=expand(
+            result("spiking/{format}/c/model{suffix}"),
+            format=SPIKING["formats"],
+            suffix=[".h", ".npz", ".json"],
+        ),
     log:
-        log_of("spiking_verify/{format}"),
+        log_of("spiking_verify"),
     benchmark:
-        timing_of("spiking_verify/{format}")
-    wildcard_constraints:
-        format=SPIKING_FORMATS,
+        timing_of("spiking_verify")
     priority: 1
     threads: 1
     resources:
         mem_mb=4000,
-        runtime=30,
+        runtime=60,
     params:
         seed=config["seed"],
         settings=DENSE,
+        formats=SPIKING["formats"],
     message:
-        "spiking: {wildcards.format} in C, every spike of every test image"
+        "spiking: every format in C, every spike of every test image"
     script:
         adapter("spiking_verify")
 
@@ -110,12 +114,11 @@ rule spiking_verify:
 rule spiking_precision:
     input:
         precision=expand(result("spiking/{format}/precision.parquet"), format=["float", *SPIKING["formats"]]),
-        verified=expand(result("spiking/{format}/c/verified.parquet"), format=SPIKING["formats"]),
         code=code("spiking_precision"),
     output:
+        **shown(summary="table_snn_precision"),
         precision=result("spiking/precision.parquet"),
         summary=result("spiking/precision_summary.parquet"),
-        verified=result("spiking/verified.parquet"),
     log:
         log_of("spiking_precision"),
     benchmark:
@@ -188,6 +191,7 @@ rule spiking_events:
         events=expand(result("spiking/events/{format}.parquet"), format=["float", *EVENTS["formats"]]),
         code=code("spiking_events"),
     output:
+        **shown(summary="table_snn_events"),
         events=result("spiking/events.parquet"),
         summary=result("spiking/events_summary.parquet"),
     log:
@@ -207,6 +211,7 @@ rule spiking_events:
 rule spiking:
     input:
         rules.spiking_precision.output,
+        rules.spiking_verify.output,
         rules.spiking_events.output,
         # Of spiking_cells.smk.
         expand(result("spiking/{table}.parquet"), table=["regularised", "faults", "variability", "claims"]),

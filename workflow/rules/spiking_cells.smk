@@ -118,6 +118,7 @@ rule spiking_cells:
         ),
         code=code("spiking_cells"),
     output:
+        **shown(faults="table_snn_faults", variability="table_snn_variability", claims="table_snn_claims"),
         regularised=result("spiking/regularised.parquet"),
         faults=result("spiking/faults.parquet"),
         variability=result("spiking/variability.parquet"),

@@ -91,6 +91,7 @@ rule accuracy:
         post_training=rules.post_training.output,
         code=code("accuracy"),
     output:
+        **shown(summary="table_bits"),
         accuracy=result("training/accuracy.parquet"),
         summary=result("training/accuracy_summary.parquet"),
     log:

@@ -69,7 +69,8 @@ rule regularised_pcm_summary:
         floats=rules.regularised_float.output.accuracy,
         code=code("regularised_pcm_summary"),
     output:
-        result("regularised/pcm.parquet"),
+        **shown(pcm="table_pcm_multipliers"),
+        pcm=result("regularised/pcm.parquet"),
     log:
         log_of("regularised_pcm_summary"),
     benchmark:
