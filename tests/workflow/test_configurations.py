@@ -71,7 +71,8 @@ def test_every_target_is_listed(tiny):
 
 
 def test_targets_name_every_rule_they_need(tiny):
-    output = tiny.snakemake("all", options=("--rulegraph", "dot", "--forceall"))
+    tables = [target.name for target in TARGETS if target.name.startswith("table")]  # no others need these
+    output = tiny.snakemake("all", *tables, options=("--rulegraph", "dot", "--forceall"))
     names = dict(re.findall(r'^\s*(\d+)\[label = "([^"]+)"', output, re.MULTILINE))
     needed = {name: set() for name in names.values()}
     for before, after in re.findall(r"^\s*(\d+) -> (\d+)", output, re.MULTILINE):
