@@ -26,6 +26,7 @@ from nonideal.reference import timings
 ROOT = Path(__file__).resolve().parents[1]
 # Adapters named otherwise than their rules.
 ADAPTERS = {
+    "compare_published": "compare_published_values",
     "provenance": "run_provenance",
     "train_float": "train",
     "train_other": "train_network",
