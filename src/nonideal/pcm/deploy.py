@@ -192,7 +192,7 @@ def layer_inputs(
     layers = folding.crossbar_layers(model, digital)
     seen: dict[str, list[Tensor]] = {}
 
-    def note(name: str, args: tuple, kwargs: dict) -> None:
+    def note(name: str, args: tuple, kwargs: dict) -> None:  # numpydoc ignore=GL08
         seen.setdefault(name, []).append((args[0] if args else kwargs["input"]).clone())
 
     hooks = [
