@@ -28,7 +28,7 @@ def rows(root: Path) -> Iterator[tuple[str, str, str, str, str]]:
     root
         Top folder of the checkout.
     """
-    texts = {path.name: path.read_text(encoding="utf-8") for path in _included(root)}
+    texts = {path.name: path.read_text(encoding="utf-8") for path in included(root)}
     made: dict[str, tuple[str, str, str]] = {}  # table -> rule, its file, its text
     for file, text in texts.items():
         for name, body in RULE.findall(text):
@@ -42,8 +42,8 @@ def rows(root: Path) -> Iterator[tuple[str, str, str, str, str]]:
             yield name, "", *_behind(root, [source], made)
 
 
-def _included(root: Path) -> list[Path]:
-    """Rule files in the order of the Snakefile."""
+def included(root: Path) -> list[Path]:
+    """Rule files of the checkout at `root`, in the order of the Snakefile."""
     snakefile = root / "workflow/Snakefile"
     names = re.findall(r'^include: "(.*)"', snakefile.read_text(encoding="utf-8"), re.M)
     return [snakefile.parent / name for name in names]

@@ -50,7 +50,7 @@ def describe(config: Mapping[str, Any]) -> dict[str, str]:
     dense = f"widths {'/'.join(map(str, training['widths']))}"
     return {
         "crossbar": f"{crossbar['trials']} trials, {crossbar['rows']} rows",
-        "training": (f"{training['dataset']}, {dense}, {_copies(training)}"),
+        "training": f"{training['dataset']}, {dense}, {_copies(training)}",
         "capacity": (
             f"{training['dataset']}, all layers of width {' or '.join(map(str, capacity['widths']))}, "
             f"{_copies(training | capacity)}"

@@ -194,6 +194,24 @@ def test_compensation_is_the_ratio_of_calibration_outputs():
         torch.testing.assert_close(snapshot[chip], after[chip] * sums[0] / sums[1])
 
 
+def test_compensation_is_measured_over_every_call_of_a_layer():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(6, 6, bias=False).double()
+            nn.init.normal_(self.fc.weight, generator=torch.Generator().manual_seed(2))
+
+        def forward(self, x):
+            return self.fc(self.fc(x).relu())
+
+    images = torch.randn(5, 6, generator=torch.Generator().manual_seed(1)).double()
+    deployed = deploy(Twice(), "max_fill", 1, 2, 1, seed=1, calibration=images)
+    before, after = (deployed.effective_weights("fc", t)[0] for t in (20.0, MONTH))
+    calls = (images, quantised(Twice()).fc(images).relu())
+    sums = [sum((x @ weight.T).abs().sum() for x in calls) for weight in (before, after)]
+    torch.testing.assert_close(deployed.at(MONTH).weights["fc.weight"][0], after * sums[0] / sums[1])
+
+
 def test_fixed_compensation_without_spread_is_exact():
     layer = nn.Linear(30, 2, bias=False)
     layer.weight.data.fill_(1.0)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from nonideal import code_map
 from nonideal.commands import UsageError
 from nonideal.targets import TARGETS
 
@@ -96,9 +97,7 @@ def _groups(checkout: Path) -> list[str]:
 
 def _names(checkout: Path) -> Iterator[tuple[str, str]]:
     """Figures and tables in the order of the Snakefile, each with the study whose rules it stands among."""
-    snakefile = checkout / SNAKEFILE
-    for name in re.findall(r'^include: "(.*)"', snakefile.read_text(encoding="utf-8"), re.M):
-        path = snakefile.parent / name
+    for path in code_map.included(checkout):
         yield from ((entry, path.stem) for entry in ENTRY.findall(path.read_text(encoding="utf-8")))
 
 
