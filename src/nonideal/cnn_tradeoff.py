@@ -80,6 +80,7 @@ def _program(programs: pd.DataFrame) -> dict[str, float]:
         "flash_bytes": float(fast["flash_bytes"]),
         "ram_bytes": float(fast["ram_bytes"] + fast["stack_bytes"]),
         "cycles": float(fast["cycles"]),
+        "instructions": float(fast["instructions"]),
         "plain_cycles": float(programs.loc["plain", "cycles"]),
         "time_ms": float(fast["cycles"]) / CLOCK_HZ * MS,
         "verified_images": float(fast["verified_images"]),

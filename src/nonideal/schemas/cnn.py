@@ -78,6 +78,7 @@ TRADEOFF = table(
             "float64", "variables, code in RAM and stack", above(0), unit="byte", nullable=True
         ),
         "cycles": column("float64", MODELLED, above(0), nullable=True),
+        "instructions": column("float64", "instructions per image", above(0), nullable=True),
         "plain_cycles": column("float64", f"{MODELLED}, plain kernel", above(0), nullable=True),
         "time_ms": column("float64", "the same at 48 MHz", above(0), unit="ms", nullable=True),
         "verified_images": column(
