@@ -13,7 +13,8 @@ from torch.nn import functional
 from nonideal.pcm import converters, device
 from nonideal.pcm.converters import convert, measured_span
 from nonideal.pcm.deploy import deploy, layer_inputs, quantised
-from nonideal.pcm.hardware import NOISELESS, Hardware, normals
+from nonideal.pcm.hardware import NOISELESS, Hardware
+from nonideal.pcm.programming import normals
 
 MONTH = 2_592_000.0
 QUIET = {"read_noise": "off", "compensation": "none"}

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from nonideal.pcm import device, slicing
 from nonideal.pcm.deploy import deploy, layer_inputs, logit_error, quantised
-from nonideal.pcm.hardware import NOISELESS, Hardware, program, quantise_weights
+from nonideal.pcm.hardware import NOISELESS, Hardware
+from nonideal.pcm.programming import program, quantise_weights
 
 MONTH = 2_592_000.0
 CONFIGURATIONS = [

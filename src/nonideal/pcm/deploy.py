@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from . import converters, device, folding, slicing
 from .deployed import DeployedNetwork, Layer
-from .hardware import Hardware, program, quantise_weights
+from .hardware import Hardware
+from .programming import program, quantise_weights
 
 
 @torch.no_grad()

@@ -2,7 +2,7 @@
 
 Read noise enters the effective weights once a read: all images of one call meet the same draw, as in the
 published network runs (a read in hardware is that of a batch in this sense, and 1/f noise changes slowly).
-The noise of a weight's devices is summed into one normal, which is exact; see `hardware.Devices.deviation`.
+The noise of a weight's devices is summed into one normal, which is exact (`programming.Devices.deviation`).
 Where ADCs read every slice by itself, that same normal is divided among the slices.
 """
 
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from . import converters, device, folding
-from .hardware import Devices, Hardware, growth, normals
+from .hardware import Hardware, growth
+from .programming import Devices, normals
 
 STEP_VALUES = 32 * 3 * 32 * 32
 """Input values a step on the CPU, 32 images of CIFAR-10: activations then stay in the second-level cache."""
