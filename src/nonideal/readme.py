@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from nonideal import code_map
+from nonideal import code_map, readme_speed
 from nonideal.files import write_text
 from nonideal.page import verdict_of
 from nonideal.show import ours_text, published_text
@@ -21,8 +20,6 @@ from nonideal.tables import facts
 from nonideal.targets import TARGETS, Target
 
 ROOT = Path(__file__).parents[2]
-LONGEST = 10  # rules of the default run shown by name
-OBVIOUS = "multiplier, all distances"  # the penalty as the publication writes it
 
 
 def parts(results: Path, benchmarks: Path) -> dict[str, str]:
@@ -44,8 +41,8 @@ def parts(results: Path, benchmarks: Path) -> dict[str, str]:
         "firmware": _firmware(pd.read_csv(results / "tables/table_kernels.csv")),
         "spiking": _spiking(results / "tables"),
         "networks": _networks(results / "networks"),
-        "speed": _speed(benchmarks),
-        "time": _time(benchmarks),
+        "speed": readme_speed.speed(benchmarks),
+        "time": readme_speed.time_spent(benchmarks),
         "code": _code(),
         "made": _made(results),
     }
@@ -222,82 +219,6 @@ def _networks(folder: Path) -> str:
             str(own or settings["threads"]),
         )
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _speed(benchmarks: Path) -> str:
-    lines = ["| what | time | ratio inside one run |", "|---|---|---|"]
-    for part in (_crossbar_speed, _training_speed, _cells_speed, _spiking_speed, _chips_speed):
-        lines += [f"| {' | '.join(row)} |" for row in part(benchmarks)]
-    return "\n".join(lines)
-
-
-def _crossbar_speed(benchmarks: Path) -> Iterator[tuple[str, str, str]]:
-    crossbar = pd.read_csv(benchmarks / "crossbar.csv").set_index(["figure", "mapping"])
-    for figure, shows in (
-        ("4a", "trial of a Fig. 4a configuration, two times"),
-        ("4c", "trial of Fig. 4c at eight slices, twelve times"),
-    ):
-        for case, how in (
-            ("mean, each alone", "alone"),
-            ("mean, shared random numbers", "with the figure's others on one set of random numbers"),
-        ):
-            row = crossbar.loc[(figure, case)]
-            yield f"{shows}, {how}", f"{row['ms']:.2f} ms", f"{row['ratio']:.1f} times a per-device loop"
-
-
-def _training_speed(benchmarks: Path) -> Iterator[tuple[str, str, str]]:
-    training = pd.read_csv(benchmarks / "training.csv").set_index("case")
-    qat, plain, loop = training.loc["4bitsym"], training.loc["float"], training.loc["obvious loop, 4bitsym"]
-    yield (
-        "epoch of 120,000 MNIST samples, 4-bit QAT",
-        f"{qat['wall_s']:.2f} s",
-        f"{qat['wall_s'] / plain['wall_s']:.1f} times full precision; a per-sample loader takes "
-        f"{loop['wall_s'] / qat['wall_s']:.0f} times as long",
-    )
-
-
-def _cells_speed(benchmarks: Path) -> Iterator[tuple[str, str, str]]:
-    steps = pd.read_csv(benchmarks / "regularised.csv").set_index("case")
-    fixed, step, learned = (steps.loc[name, "to_plain"] for name in ("fixed", "step", "multiplier"))
-    yield (
-        "step of regularised training, ResNet-8, 128 images, learned multipliers at 4 bits",
-        f"{steps.loc['multiplier', 'processor_ms']:.0f} ms",
-        f"{learned:.2f} times a plain step (fixed levels {fixed:.2f}, learned step {step:.2f}); "
-        f"by distances to all levels {steps.loc[OBVIOUS, 'to_plain']:.2f}",
-    )
-
-
-def _spiking_speed(benchmarks: Path) -> Iterator[tuple[str, str, str]]:
-    spiking = pd.read_csv(benchmarks / "spiking.csv").set_index("neurons")
-    yield (
-        "epoch of 60,000 images, spiking 784-128-10, 25 steps",
-        f"{spiking.loc['fused loop', 'seconds']:.1f} s",
-        f"snnTorch's neuron step by step takes {spiking.loc['step by step', 'ratio']:.1f} times as long",
-    )
-
-
-def _chips_speed(benchmarks: Path) -> Iterator[tuple[str, str, str]]:
-    chips = pd.read_csv(benchmarks / "networks.csv").set_index("case")
-    ours, limit = (chips.loc[name] for name in ("deployed network", "products alone"))
-    yield (
-        "ResNet-8 on simulated chips",
-        f"{ours['chip_images_per_s']:,.0f} chips x images/s",
-        f"{ours['to_obvious']:.1f} times a loop over the chips; its products alone would give "
-        f"{limit['to_obvious']:.1f}",
-    )
-
-
-def _time(benchmarks: Path) -> str:
-    """Where the time of the default run goes: the longest rules, the others in one row, the sum."""
-    rules = pd.read_csv(benchmarks / "workflow.csv")
-    total, rules = rules[rules["rule"] == "all"], rules[rules["rule"] != "all"]
-    shown, rest = rules.head(LONGEST), rules.iloc[LONGEST:]
-    others = rest.drop(columns="rule").sum().to_frame().T.assign(rule=f"{len(rest)} other rules")
-    lines = ["| rule | jobs | processor seconds | of them starting and importing |", "|---|---|---|---|"]
-    for row in pd.concat([shown, others, total.assign(rule="all")]).itertuples():
-        name = row.rule if " " in row.rule or row.rule == "all" else f"`{row.rule}`"
-        lines.append(f"| {name} | {row.jobs:.0f} | {row.processor_s:.0f} | {row.import_s:.0f} |")
     return "\n".join(lines)
 
 
