@@ -1,17 +1,15 @@
 """Deployed networks against the quantised network, against direct simulation, and against formulas."""
 
-import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
-from small_networks import Small, network
+from small_networks import network
 from torch import nn
-from torch.nn import functional
 
 from nonideal.pcm import device, slicing
-from nonideal.pcm.deploy import deploy, layer_inputs, logit_error, quantised
+from nonideal.pcm.deploy import deploy, quantised
 from nonideal.pcm.hardware import NOISELESS, Hardware
 from nonideal.pcm.programming import program, quantise_weights
 
@@ -161,68 +159,6 @@ def test_summed_read_noise_is_that_of_the_devices():
             assert kstest(((drawn[:, k] - mean) / std).numpy(), "norm").pvalue > 1e-3
 
 
-@pytest.mark.parametrize("compensation", ["layer", "column"])
-def test_compensation_recovers_a_common_loss(compensation):
-    model, images = network()
-    hardware = Hardware(read_noise="off", programming_noise=False, compensation=compensation)
-    deployed = deploy(model, "max_fill", 1, 4, 2, seed=1, calibration=images[:4], hardware=hardware)
-    for layer in deployed.layers.values():
-        layer.devices.exponent.fill_(0.05)  # all devices lose the same share
-    torch.testing.assert_close(deployed(images, t=MONTH), deployed(images, t=20.0), rtol=1e-9, atol=1e-12)
-
-
-def test_compensation_helps_and_columns_differ_from_layers():
-    model, images = network()
-    expected, errors = quantised(model)(images), {}
-    for kind in ("none", "fixed", "layer", "column"):
-        deployed = deploy(
-            model, "max_fill", 1, 8, 8, seed=1, calibration=images, hardware=Hardware(compensation=kind)
-        )
-        errors[kind] = logit_error(deployed(images, t=MONTH), expected).mean().item()
-    assert errors["layer"] < 0.6 * errors["none"] and errors["fixed"] < 0.6 * errors["none"]
-    assert len(set(errors.values())) == 4
-
-
-def test_compensation_is_the_ratio_of_calibration_outputs():
-    model, images = network()
-    deployed = deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images[:5])
-    quantised_model = quantised(model)
-    (x,) = layer_inputs(quantised_model, images[:5])["grouped"]
-    before, after = (deployed.effective_weights("grouped", t) for t in (20.0, MONTH))
-    snapshot = deployed.at(MONTH).weights["grouped.weight"]
-    for chip in range(2):
-        sums = [functional.conv2d(x, w[chip], stride=2, groups=2).abs().sum() for w in (before, after)]
-        torch.testing.assert_close(snapshot[chip], after[chip] * sums[0] / sums[1])
-
-
-def test_compensation_is_measured_over_every_call_of_a_layer():
-    class Twice(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.fc = nn.Linear(6, 6, bias=False).double()
-            nn.init.normal_(self.fc.weight, generator=torch.Generator().manual_seed(2))
-
-        def forward(self, x):
-            return self.fc(self.fc(x).relu())
-
-    images = torch.randn(5, 6, generator=torch.Generator().manual_seed(1)).double()
-    deployed = deploy(Twice(), "max_fill", 1, 2, 1, seed=1, calibration=images)
-    before, after = (deployed.effective_weights("fc", t)[0] for t in (20.0, MONTH))
-    calls = (images, quantised(Twice()).fc(images).relu())
-    sums = [sum((x @ weight.T).abs().sum() for x in calls) for weight in (before, after)]
-    torch.testing.assert_close(deployed.at(MONTH).weights["fc.weight"][0], after * sums[0] / sums[1])
-
-
-def test_fixed_compensation_without_spread_is_exact():
-    layer = nn.Linear(30, 2, bias=False)
-    layer.weight.data.fill_(1.0)
-    hardware = Hardware(read_noise="off", programming_noise=False, compensation="fixed")
-    deployed = deploy(layer, "max_fill", 1, 4, 1, seed=1, hardware=hardware)
-    deployed.layers[""].devices.exponent.copy_(deployed.layers[""].devices.mean_exponent)
-    x = torch.randn(5, 30, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(deployed(x, t=MONTH)[0], layer(x))
-
-
 def test_chips_are_the_same_in_any_company():
     model, images = network()
     together = deploy(model, "max_fill_ec", 2, 4, 4, seed=1, calibration=images)(images, t=MONTH)
@@ -240,19 +176,6 @@ def test_logits_do_not_depend_on_what_was_read_before():
     assert torch.equal(first(images, t=MONTH), second(images, t=MONTH))
 
 
-@pytest.mark.parametrize("length", [None, 6, 5])
-def test_normalisation_along_a_sequence_is_not_folded(length):
-    """Batch normalisation is along the outputs of [n, outputs], but the length of [n, length, outputs]."""
-    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(length or 6))
-    images = torch.randn(8, *([length] if length else []), 4, generator=torch.Generator().manual_seed(1))
-    model(images)  # running statistics
-    model.eval()
-    hardware = dataclasses.replace(NOISELESS, compensation="layer")
-    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, calibration=images, hardware=hardware)
-    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images), rtol=1e-4, atol=1e-5)
-    assert isinstance(deployed.model[1], nn.BatchNorm1d if length else nn.Identity)
-
-
 def test_layers_do_not_share_noise():
     model = nn.Sequential(nn.Linear(300, 300, bias=False), nn.Linear(300, 300, bias=False))
     for layer in model:
@@ -266,26 +189,6 @@ def test_one_by_one_and_batched_agree():
     model, images = network()
     snapshot = deploy(model, "max_fill", 1, 2, 3, seed=1, calibration=images).at(MONTH)
     torch.testing.assert_close(snapshot._batched(images, batch=5), snapshot(images))
-
-
-def test_normalisation_is_folded_and_the_model_left_alone():
-    model, _ = network()
-    before = {key: value.clone() for key, value in model.state_dict().items()}
-    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
-    assert isinstance(deployed.model.norm, nn.Identity)
-    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
-
-
-def test_a_model_that_cannot_be_traced_keeps_its_normalisation():
-    class Branching(Small):
-        def forward(self, x):
-            return super().forward(x if x.sum() > 0 else -x)
-
-    _, images = network()
-    model = Branching(torch.Generator().manual_seed(0)).eval().double()
-    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
-    assert isinstance(deployed.model.norm, nn.BatchNorm2d)
-    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images))
 
 
 def test_unused_devices_of_pairs():
@@ -355,58 +258,10 @@ def test_options_of_reads_and_exponents():
     assert exponents.min() >= low and exponents.max() <= high
 
 
-def test_a_weight_of_two_layers_is_quantised_once():
-    model = nn.Sequential(*(nn.Linear(6, 6, bias=False) for _ in range(2)))
-    nn.init.normal_(model[0].weight, generator=torch.Generator().manual_seed(2))
-    model[1].weight = model[0].weight
-    images = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
-    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS, clip_sigmas=1)
-    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model, clip_sigmas=1)(images))
-    step = quantise_weights(model[0].weight, 1)[1]
-    on_grid = quantised(model, clip_sigmas=1)[0].weight / step
-    torch.testing.assert_close(on_grid, on_grid.round())
-
-
 def test_weights_without_spread_are_not_clipped():
     for weight in (torch.tensor([[0.5]]), torch.full((3, 4), -2.0)):
         integers, step = quantise_weights(weight, 2.0)
         torch.testing.assert_close(integers * step, weight)
-
-
-class Decoder(nn.Module):
-    """A weight used twice, in its layer and by itself."""
-
-    def __init__(self):
-        super().__init__()
-        self.fc, self.norm = nn.Linear(6, 4, bias=False), nn.BatchNorm1d(4)
-        self.norm.running_var.fill_(4.0)
-
-    def forward(self, x):
-        return functional.linear(self.norm(self.fc(x)), self.fc.weight.t())
-
-
-def test_normalisation_is_not_folded_into_a_weight_used_elsewhere():
-    model = Decoder().eval()
-    images = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
-    # Measured, for only of outputs that are known to be [n, outputs] is a normalisation folded.
-    hardware = dataclasses.replace(NOISELESS, compensation="layer")
-    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, calibration=images, hardware=hardware)
-    assert isinstance(deployed.model.norm, nn.BatchNorm1d)
-    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images))
-
-
-@pytest.mark.parametrize("place", ["conv", "norm"])
-def test_normalisation_is_not_folded_past_a_hook(place):
-    layers = {"conv": nn.Conv2d(3, 4, 3, bias=False), "norm": nn.BatchNorm2d(4)}
-    model = nn.Sequential(*layers.values()).eval()
-    layers["norm"].running_var.fill_(4.0)
-    if place == "conv":
-        layers["conv"].register_forward_hook(lambda *args: args[2].clamp(-0.1, 0.1))
-    else:
-        layers["norm"].register_forward_pre_hook(lambda _, args: (args[0].clamp(-0.1, 0.1),))
-    images = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
-    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images))
 
 
 def test_numbers_of_any_type_are_numbers():
