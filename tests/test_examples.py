@@ -55,6 +55,11 @@ def test_every_command_has_an_example_and_no_other_has(root):
         assert os.access(root / f"examples/{name}.sh", os.X_OK)
 
 
+def test_restore(example):
+    printed = example("restore")  # the embedded data are not those of the reference
+    assert printed.startswith("to restore 0 jobs") and "other settings" in printed
+
+
 def test_export(example, trained):
     printed = example("export", trained)
     header, document = trained / "exported/digits.h", trained / "exported/digits.json"

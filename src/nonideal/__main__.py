@@ -27,6 +27,10 @@ COMMANDS = {
     "deploy": ("nonideal.commands.deploy", "a network on chips of phase-change memory: accuracy over time"),
     "compare": ("nonideal.commands.compare", "a run's values beside the published ones"),
     "verify": ("nonideal.verify", "check every file of a run: bytes, schema, rows, content, provenance"),
+    "restore": (
+        "nonideal.restore",
+        "start a run from a reference: results that are unchanged, without their jobs",
+    ),
     "status": ("nonideal.status", "what of a run is done, running, failed or interrupted"),
     "sbom": ("nonideal.sbom", "software bill of materials of this environment, with licences"),
 }

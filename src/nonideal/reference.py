@@ -32,7 +32,7 @@ from nonideal.schemas.registry import declared
 ROOT = Path(__file__).parents[2]
 
 # Worth reading and small, and the networks that take hours. Trials of the crossbar, programs and other
-# networks stay out: a command makes them again.
+# networks stay out: a command makes them again. From the tables of each job `restore` knows what it was of.
 KEPT = (
     "index.html",
     "provenance.json",
@@ -41,19 +41,17 @@ KEPT = (
     "paper.pdf",
     "compare_published.parquet",
     "crossbar/*.parquet",
-    "training/*.parquet",
-    "training/*/history.parquet",
-    "firmware/*.parquet",
+    "training/**/*.parquet",
+    "firmware/**/*.parquet",
     "capacity/*.parquet",
     "quantscale/*.parquet",
-    "cnn/*.parquet",
+    "cnn/**/*.parquet",
     "flash/**/*.parquet",
     "networks/**/*.parquet",
     "networks/**/network.pt",
     "regularised/**/*.parquet",
-    "spiking/*.parquet",
-    "spiking/*/history.parquet",
-    "fpga/*.parquet",
+    "spiking/**/*.parquet",
+    "fpga/**/*.parquet",
     "fpga/**/nextpnr.log",
     "fpga/**/pins.pcf",
     "fpga/**/cells.json",
