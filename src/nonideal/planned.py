@@ -1,11 +1,17 @@
-"""Jobs of the workflow under a configuration, as Snakemake plans them; nothing is run."""
+"""Jobs of the workflow under a configuration, as Snakemake plans them; nothing is run.
+
+A process of its own plans, with the library of the checkout: the one that asks may be installed elsewhere.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +72,24 @@ def planned(configfiles: Sequence[str | os.PathLike[str]] = ()) -> tuple[str, li
     for path in configfiles:
         if not Path(path).is_file():
             raise ValueError(f"{path}: no such configuration")
+    paths = [str(Path("src").absolute()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder) / "jobs.json"
+        done = subprocess.run(
+            [sys.executable, "-m", __spec__.name, str(found), *map(os.fspath, configfiles)],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ValueError(f"Snakemake cannot plan this run: {done.stderr.strip()}")
+        run, jobs = json.loads(found.read_text(encoding="utf-8"))
+    keys = ("code", "inputs", "outputs")
+    return run, [Planned(**job | {key: tuple(job[key]) for key in keys}) for job in jobs]
+
+
+def _plan(configfiles: Sequence[str]) -> tuple[str, list[Planned]]:
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         try:
             api_of_workflow = api.workflow(
@@ -79,7 +103,7 @@ def planned(configfiles: Sequence[str | os.PathLike[str]] = ()) -> tuple[str, li
             workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
             workflow._build_dag()
         except WorkflowError as error:
-            raise ValueError(f"Snakemake cannot plan this run: {error}") from None
+            sys.exit(str(error))
         dag = workflow.dag
         layers = dag.toposorted()
         jobs = [_planned(job) for layer in layers for job in sorted(layer, key=lambda job: list(job.output))]
@@ -97,3 +121,8 @@ def _planned(job: Any) -> Planned:
         tuple(sorted({str(path) for path in job.input} - code)),
         tuple(str(path) for path in job.output),
     )
+
+
+if __name__ == "__main__":
+    name, jobs = _plan(sys.argv[2:])
+    Path(sys.argv[1]).write_text(json.dumps([name, [asdict(job) for job in jobs]]), encoding="utf-8")
