@@ -19,9 +19,11 @@ fits, ratios = analysis.eq8_tables(trials.query("figure == '4a'"))
 crossover = analysis.crossover_table(
     trials.query("figure == '4c'"), rng=rng.stream(snakemake.params.seed, "crossbar", "crossover")
 )
+ternary = analysis.ternary_table(trials.query("figure == 'ternary'"))
 made = {
     "summary": (summary, crossbar.SUMMARY),
     "ternarisation": (ternarisation.rename(columns={"count": "trials"}), crossbar.TERNARISATION_SUMMARY),
+    "ternary": (ternary, crossbar.TERNARY),
     "eq8_fit": (fits, crossbar.EQ8_FIT),
     "eq8_ratios": (ratios, crossbar.EQ8_RATIOS),
     "crossover": (crossover, crossbar.CROSSOVER),

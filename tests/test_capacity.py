@@ -49,7 +49,12 @@ def test_the_interval_is_that_of_a_linear_regression():
 
 
 def test_equal_loss_in_weights_and_in_bits():
-    found = tables.check(capacity.equal_loss(networks()), schemas.EQUAL_LOSS).set_index("format")
+    every = tables.check(capacity.equal_loss(networks()), schemas.EQUAL_LOSS)
+    found = every[every["width"] == 4000].set_index("format")
+    assert every["loss"].nunique() == 3 and not every.query("format == '4bitsym'")["extrapolated"].any()
+    assert found["loss"].to_numpy() == pytest.approx(50 * (4000 * 4) ** SLOPE)
+    # The losses of binary networks end at 50 * 16000 ** SLOPE, that of 4bitsym with 4000 weights.
+    assert every[every["format"] == "binary"]["extrapolated"].tolist() == [False, False, True]
     # At equal loss a binary weight is worth a quarter of a 4-bit one, whatever the slope.
     assert found["weights_ratio"].to_dict() == pytest.approx(
         {"4bitsym": 1, "2bitsym": 2, "binary": 4, "8bit": 0.5 * 1.5 ** (-1 / SLOPE)}
@@ -63,21 +68,31 @@ def test_equal_loss_in_weights_and_in_bits():
 
 def test_the_interval_of_the_ratio_is_that_of_a_fit_for_it():
     frame = networks(noise=0.2)
+    frame.loc[frame["format"] == "binary", "train_loss"] *= frame["weights"] ** 0.1  # falls more slowly
     names = ["2bitsym", "8bit", "binary"]
     place = [names.index(name) if name in names else -1 for name in frame["format"]]
+    at = math.log(1000)
 
-    def line(x, intercept, slope, *shifts):
-        """Lines of one slope; each format needs exp(shift) times the weights of the reference."""
-        return intercept + slope * (x - np.array([*shifts, 0.0])[place])
+    def line(x, loss, *rest):
+        """Lines through the reference's loss; each format has it at exp(shift) times the weights."""
+        shifts, slopes = np.array([*rest[:3], 0.0]), np.array(rest[3:])
+        return loss + slopes[place] * (x - at - shifts[place])
 
     x, y = np.log(frame["weights"].to_numpy()), np.log(frame["train_loss"].to_numpy())
-    value, covariance = scipy.optimize.curve_fit(line, x, y, p0=[4, -1, 0, 0, 0])
-    found = capacity.equal_loss(frame).set_index("format").loc["binary"]
-    ratio = math.exp(value[-1])
-    half = ratio * scipy.stats.t.ppf(0.975, len(x) - 5) * covariance[-1, -1] ** 0.5
-    assert [found["weights_ratio"], found["weights_ratio_low"], found["weights_ratio_high"]] == pytest.approx(
-        [ratio, ratio - half, ratio + half], rel=1e-4
-    )
+    value, covariance = scipy.optimize.curve_fit(line, x, y, p0=[-1, 0, 0, 0, -1, -1, -1, -1])
+    found = capacity.equal_loss(frame).query("format == 'binary' and width == 1000").iloc[0]
+    half = scipy.stats.t.ppf(0.975, len(x) - 8) * covariance[3, 3] ** 0.5
+    assert np.log(
+        [found["loss"], found["weights_ratio"], found["weights_ratio_low"], found["weights_ratio_high"]]
+    ) == pytest.approx([value[0], value[3], value[3] - half, value[3] + half], rel=1e-4)
+
+
+def test_the_ratio_depends_on_the_loss_where_slopes_differ():
+    frame = networks()
+    frame.loc[frame["format"] == "binary", "train_loss"] *= frame["weights"] ** 0.1  # falls more slowly
+    found = capacity.equal_loss(frame).query("format == 'binary'").set_index("width")["weights_ratio"]
+    needed = {width: (4 * width) ** (SLOPE / (SLOPE + 0.1)) for width in (1000, 4000, 16000)}
+    assert found.to_dict() == pytest.approx({width: count / width for width, count in needed.items()})
 
 
 def test_a_line_that_does_not_fall_gives_no_bits():
@@ -85,12 +100,17 @@ def test_a_line_that_does_not_fall_gives_no_bits():
     frame["train_loss"] = 0.1 * frame["weights"] ** 0.1
     found = tables.check(capacity.equal_loss(frame), schemas.EQUAL_LOSS)
     assert found["effective_bits"].isna().all()
+    assert found[found["format"] != "4bitsym"]["weights_ratio"].isna().all()
 
 
 def test_too_few_networks_are_refused():
     frame = networks()
     with pytest.raises(ValueError, match="'binary' has 2 networks, a fitted slope needs three"):
         capacity.fit(frame[(frame["format"] != "binary") | (frame["weights"] < 2000)])
+    with pytest.raises(ValueError, match=r"'pooled' has 0 networks.*add formats of up to 4 bit"):
+        capacity.fit(frame[frame["format"] == "8bit"])
+    with pytest.raises(ValueError, match="one width only"):
+        capacity.fit(pd.concat(3 * [frame[frame["weights"] == 1000]]))
     with pytest.raises(ValueError, match="'4bitsym' is missing"):
         capacity.equal_loss(frame[frame["format"] != "4bitsym"])
 
@@ -148,6 +168,7 @@ def test_the_lowest_entropy_that_suffices():
     summary = quantscale.summarise(frame).set_index("quantscale")
     assert summary["suffices"].to_dict() == {0.1: False, 0.2: True, 0.4: False}
     assert summary.loc[0.2, "size"] == 3 / 4
+    assert summary.loc[0.2, ["entropy_low", "entropy_high"]].tolist() == [3, 3]
     assert summary.loc[0.2, "accuracy"] == pytest.approx(0.9506667)
     half = 4.302653 * np.std([0.949, 0.951, 0.952], ddof=1) / 3**0.5
     assert summary.loc[0.2, "accuracy_high"] == pytest.approx(0.9506667 + half)

@@ -61,6 +61,12 @@ def crossbar_tables(settings):
     return {
         "crossbar/summary.parquet": filled("crossbar_summary", summary),
         "crossbar/crossover.parquet": filled("crossover", crossover),
+        "crossbar/ternary.parquet": filled(
+            "crossbar_ternary",
+            summary[(summary["figure"] == "ternary") & (summary["weights"] == "ternary")]
+            .drop(columns=["figure", "weights", "trials"])
+            .assign(trials=100),
+        ),
         "crossbar/eq8_fit.parquet": filled("eq8_fit", pd.DataFrame({"time_s": [20.0, 2592000.0]})),
     }
 
@@ -80,7 +86,10 @@ def study_tables(dataset):
     sizes = {"4bitsym": "256-64-64-64-10", "fp130": "256-64-64-64-10", "8bit": "256-40-32-32-10"}
     formats = pd.DataFrame({"format": list(sizes), "sizes": list(sizes.values())}).assign(dataset=dataset)
     entropy = pd.DataFrame(itertools.product([1, 60], [1, 2, 3, 4]), columns=["epoch", "layer"])
-    equal = pd.DataFrame({"format": ["8bit", "4bitsym", "binary", "fp130", "nf4"]}).assign(dataset=dataset)
+    equal = pd.DataFrame(
+        itertools.product(["8bit", "4bitsym", "binary", "fp130", "nf4"], [24, 64]),
+        columns=["format", "width"],
+    ).assign(dataset=dataset, extrapolated=False)
     scan = pd.DataFrame({"quantscale": [0.2, 0.4], "suffices": [True, False]})
     return {
         "firmware/formats.parquet": filled("formats", formats),

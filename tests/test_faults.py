@@ -163,3 +163,10 @@ def test_a_map_survives_its_file(tmp_path):
 def test_bad_settings_are_refused(bad, message):
     with pytest.raises(ValueError, match=message):
         bad()
+
+
+@pytest.mark.parametrize("mode", faults.MODES)
+def test_a_map_of_another_shape_is_refused(mode):
+    weight, q = make(mode)
+    with pytest.raises(ValueError, match=r"shape \[32, 4, 3, 3\], this one has \[4, 32, 3, 3\]"):
+        q.eval()(weight.transpose(0, 1))

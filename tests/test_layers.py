@@ -200,3 +200,19 @@ def test_repr_names_what_distinguishes_two_layers():
     module = nn.Sequential(linear("4bit", clipping="octav"), linear("4bit", quantscale=0.3))
     assert "[7, 24], 4bit, activation_bits=8, clipping=octav, per_channel=False" in str(module)
     assert "quantscale=0.3" in str(module)
+
+
+def test_a_refused_format_leaves_the_layer_as_it_was():
+    layer = QuantLinear(6, 5, weight_format="8bit", generator=torch_stream(0, "layer"))
+    before, weight = repr(layer), layer.effective_weight()
+    for name, clipping in (("nf4", "octav"), ("bogus", None), ("float", "mse")):
+        with pytest.raises(ValueError):
+            layer.set_format(name, clipping=clipping)
+        assert repr(layer) == before and torch.equal(layer.effective_weight(), weight)
+    layer.set_format("float")
+    QuantLinear(6, 5, generator=torch_stream(1, "layer")).load_state_dict(layer.state_dict())
+
+
+@pytest.mark.parametrize("bits", [None, 8])
+def test_no_samples_give_no_activations(bits):
+    assert normalise_quantise(torch.empty(0, 6), bits).shape == (0, 6)

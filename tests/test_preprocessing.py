@@ -1,13 +1,14 @@
 """Augmentation and preprocessing of images."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from nonideal import augment, preprocessing
+from nonideal import augment, preprocessing, recipe
 from nonideal.data import Dataset
 from nonideal.preprocessing import prepare
 from nonideal.rng import torch_stream
@@ -117,7 +118,7 @@ def test_bad_images_and_ranges_are_refused():
     byte = torch.zeros(2, 1, 3, 3, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r"uint8 \[n, c, h, w\], got torch.float32 \[2, 1, 3, 3\]"):
         preprocessing.preprocess(byte.float(), size=3, mean=[0.0], std=[1.0])
-    with pytest.raises(ValueError, match="one value for each of 1 channels"):
+    with pytest.raises(ValueError, match="one finite value for each of 1 channels"):
         preprocessing.preprocess(byte, size=3, mean=[0.0, 0.0], std=[1.0, 1.0])
     with pytest.raises(ValueError, match="give both mean and std"):
         prepare(dataset(byte, [0, 1], byte, [0, 1]), mean=[0.1])
@@ -127,3 +128,19 @@ def test_bad_images_and_ranges_are_refused():
         augment.Affine(scale=(1.1, 0.9))
     with pytest.raises(ValueError, match="must not be negative"):
         augment.Affine(degrees=-1)
+
+
+@pytest.mark.parametrize("std", [float("nan"), float("inf")])
+def test_moments_that_are_not_finite_are_refused(std):
+    with pytest.raises(ValueError, match="finite"):
+        preprocessing.preprocess(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), size=4, mean=[0.0], std=[std])
+
+
+def test_black_of_mnist_is_that_of_bitnetmcu(monkeypatch):
+    images = np.zeros((10, 1, 28, 28), np.uint8)
+    images[:, 0, ::2] = 255
+    made_up = dataset(images, np.arange(10), images, np.arange(10))
+    for name, black in (("mnist", -0.1307 / 0.3081), ("made up", -1.0)):
+        monkeypatch.setattr(recipe, "load", lambda folder, name=name: replace(made_up, name=name))
+        examples, classes = recipe.tensors("anywhere")
+        assert classes == 10 and examples.background.item() == pytest.approx(black)

@@ -80,3 +80,15 @@ def test_the_factor_undoes_the_shorter_norm():
     values = torch.tensor([[1.0, 2.0, 0.0, 0.0]])
     long, short = normalise_quantise(values, None), normalise_quantise(values[:, :2], None)
     torch.testing.assert_close(long[:, :2], short * (4 / 2) ** 0.5)
+
+
+def test_the_share_is_of_whole_neurons():
+    model = fc(generator=torch_stream(0, "init"), input_pixels=20, widths=(100,), classes=4)
+    pruning.PruneUnits(model, 0.29, epoch=0).before_epoch(model, 0)  # 0.29 * 100 is less than 29 in binary
+    assert pruning.shrink(model.eval()).layers[0].weight.shape == (71, 20)
+
+
+@pytest.mark.parametrize("epoch", [1.5, -3])
+def test_an_epoch_that_never_comes_is_refused(epoch):
+    with pytest.raises(ValueError, match="whole number from 0"):
+        pruning.PruneUnits(network(), 0.5, epoch)

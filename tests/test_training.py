@@ -262,8 +262,25 @@ def test_scales_are_frozen_after_the_given_fraction(digits):
     settings = short(epochs=4, freeze_scale=0.5)
     model = tiny("2bitsym", clipping="mse")
     train(model, digits, settings, seed=0, regulariser=watch, progress=False)
+    assert quant_layers(model)[0].frozen
     distinct = [len({scale for at, scale in scales if at in epochs}) for epochs in ((0, 1), (2, 3))]
     assert distinct == [2, 1] and quant_layers(model)[0].scale.item() == scales[-1][1]
+
+
+def test_a_finished_run_read_again_is_frozen_as_it_was(digits, tmp_path):
+    settings = short(epochs=2, freeze_scale=0.5)
+    for model in (tiny("4bitsym"), tiny("4bitsym")):
+        train(model, digits, settings, seed=0, checkpoint=tmp_path / "x.pt", progress=False)
+        assert all(layer.frozen for layer in quant_layers(model))
+
+
+def test_evaluation_leaves_every_layer_in_its_mode(digits):
+    model = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.BatchNorm1d(64), torch.nn.Linear(64, 10)
+    ).train()
+    model[1].eval()
+    evaluate(model, digits.test_images, digits.test_labels)
+    assert [layer.training for layer in (model, *model)] == [True, True, False, True]
 
 
 def test_divergence_is_reported(digits):
@@ -290,6 +307,12 @@ def test_post_training_quantisation_puts_the_weights_on_the_grid(digits, weight_
     if weight_format == "8bit":
         close = evaluate(model, digits.test_images, digits.test_labels, logits=True).logits
         assert (logits - close).abs().max() < 0.05 * close.abs().max()
+
+
+@pytest.mark.parametrize("bits", [-3, 0, 1, 40])
+def test_post_training_quantisation_wants_a_width_there_is(bits):
+    with pytest.raises(ValueError, match=r"activation_bits must be 2 \.\. 16"):
+        post_training_quantise(tiny("float", activation_bits=None), "4bit", activation_bits=bits)
 
 
 def test_post_training_quantisation_wants_a_float_network():

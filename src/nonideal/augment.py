@@ -20,7 +20,8 @@ class Affine:
     degrees
         Rotation by up to plus or minus this angle, in degrees.
     translate
-        Shift by up to plus or minus this fraction of the width and of the height.
+        Shift by up to plus or minus this fraction of the width and of the height, before the image is
+        magnified and turned: magnification multiplies it.
     scale
         Smallest and largest magnification.
     shear
@@ -29,7 +30,7 @@ class Affine:
     Raises
     ------
     ValueError
-        If a range is negative or reversed.
+        If a range is negative, reversed or not finite.
     """
 
     degrees: float = 10.0
@@ -38,11 +39,11 @@ class Affine:
     shear: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.degrees < 0 or self.translate < 0:
-            raise ValueError(f"degrees and translate must not be negative, got {self}")
+        if not (0 <= self.degrees < math.inf and 0 <= self.translate < math.inf):
+            raise ValueError(f"degrees and translate must be finite and not negative, got {self}")
         if not 0 <= self.shear < 90:
             raise ValueError(f"shear must lie in [0, 90) degrees, got {self}")
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
             raise ValueError(f"scale must be two positive numbers in ascending order, got {self.scale}")
 
     def matrices(self, count: int, *, generator: torch.Generator) -> Tensor:

@@ -17,10 +17,11 @@ import torch
 
 from nonideal import recipe
 from nonideal.quantize.formats import get_format
-from nonideal.stats import t_quantile
+from nonideal.stats import half_width, t_quantile
 
 REFERENCE = "4bitsym"
 POOLED = "pooled"
+ROUNDING = 1e-9  # relative, of a loss read off a line
 POOLED_BITS = 4.0  # BitNetMCU: formats of up to 4 bit lie on one line
 
 
@@ -77,10 +78,14 @@ def fit(networks: pd.DataFrame) -> pd.DataFrame:
         groups[POOLED] = frame[frame["bits"] <= POOLED_BITS]
         for name, part in groups.items():
             if len(part) < 3:
+                remedy = "raise capacity.seeds or name more capacity.widths"
+                if name == POOLED:
+                    remedy = f"add formats of up to {POOLED_BITS:g} bit to capacity.formats"
                 raise ValueError(
-                    f"group {name!r} has {len(part)} networks, a fitted slope needs three; "
-                    f"raise capacity.seeds or name more capacity.widths"
+                    f"group {name!r} has {len(part)} networks, a fitted slope needs three; {remedy}"
                 )
+            if part["weights"].nunique() < 2:
+                raise ValueError(f"group {name!r} has one width only; a slope needs two in capacity.widths")
             design = np.column_stack((np.ones(len(part)), np.log(part["total_bits"])))
             value, covariance, quantile = _least_squares(design, np.log(part["train_loss"].to_numpy()))
             half = quantile * np.sqrt(covariance[1, 1])
@@ -101,9 +106,10 @@ def fit(networks: pd.DataFrame) -> pd.DataFrame:
 def equal_loss(networks: pd.DataFrame) -> pd.DataFrame:
     """What a weight of each format is worth: in weights of 4bitsym, and in bits on the pooled line.
 
-    The ratio of weights comes from lines of log loss over log weights with one slope b for all formats and
-    an intercept a_f for each: N_f / N_ref = exp((a_ref - a_f) / b), its interval from the covariance of the
-    coefficients (delta method).
+    The ratio of weights comes from lines of log loss over log weights, with an intercept a_f and a slope b_f
+    for each format. At the loss L that the line of 4bitsym has at a width, a network of format f has
+    N_f = exp((log L - a_f) / b_f) weights; the interval of log(N_f / N_ref) comes from the covariance of the
+    coefficients (delta method). Slopes differ, so the ratio depends on the loss: there is one for each width.
 
     Parameters
     ----------
@@ -118,66 +124,82 @@ def equal_loss(networks: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If 4bitsym is missing.
+        If 4bitsym is missing, or a format has fewer than three networks.
     """
     rows = []
     for dataset, frame in networks.groupby("dataset"):
         formats = sorted(set(frame["format"]))
         if REFERENCE not in formats:
             raise ValueError(f"the reference format {REFERENCE!r} is missing; add it to capacity.formats")
-        dummies = np.column_stack([frame["format"] == name for name in formats]).astype(float)
-        design = np.column_stack((dummies, np.log(frame["weights"])))
-        value, covariance, quantile = _least_squares(design, np.log(frame["train_loss"].to_numpy()))
         pooled = fit(frame).set_index("group").loc[POOLED]
-        for place, name in enumerate(formats):
-            part = frame[frame["format"] == name]
-            ratio, half = _weights_ratio(value, covariance, place, formats.index(REFERENCE))
-            worth, worth_half = _effective_bits(part, pooled)
+        dummies = np.column_stack([frame["format"] == name for name in formats]).astype(float)
+        design = np.hstack((dummies, dummies * np.log(frame[["weights"]].to_numpy())))
+        value, covariance, quantile = _least_squares(design, np.log(frame["train_loss"].to_numpy()))
+        reference = formats.index(REFERENCE)
+        for (name, width), alike in frame.groupby(["format", "width"]):
+            # All formats of a width have as many weights.
+            logarithm = math.log(alike["weights"].iloc[0])
+            loss = math.exp(value[reference] + value[len(formats) + reference] * logarithm)
+            ratio = _weights_ratio(value, covariance, quantile, formats.index(name), reference, logarithm)
+            losses = frame.loc[frame["format"] == name, "train_loss"]
             rows.append(
                 {
                     "dataset": dataset,
                     "format": name,
-                    "bits": part["bits"].iloc[0],
-                    "points": len(part),
+                    "bits": alike["bits"].iloc[0],
+                    "width": width,
+                    "loss": loss,
+                    "extrapolated": not losses.min() * (1 - ROUNDING)
+                    <= loss
+                    <= losses.max() * (1 + ROUNDING),
                 }
-                | _with_ends("weights_ratio", ratio, quantile * half)
-                | _with_ends("weights_added", ratio - 1, quantile * half)
-                | _with_ends("effective_bits", worth, worth_half)
+                | _with_ends("weights_ratio", *ratio)
+                | _with_ends("weights_added", *(end - 1 for end in ratio))
+                | _with_ends("effective_bits", *_effective_bits(alike, pooled))
+                | {"points": len(losses)}
             )
     return pd.DataFrame(rows)
 
 
-def _with_ends(name: str, value: float, half: float) -> dict[str, float]:
+def _with_ends(name: str, value: float, low: float, high: float) -> dict[str, float]:
     """Value and the ends of its interval, by column."""
-    return {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _weights_ratio(
-    value: np.ndarray, covariance: np.ndarray, place: int, reference: int
-) -> tuple[float, float]:
-    """Ratio of weights at equal loss and its standard error."""
+    value: np.ndarray, covariance: np.ndarray, quantile: float, place: int, reference: int, logarithm: float
+) -> tuple[float, float, float]:
+    """Ratio of weights at the loss that the reference has at exp(`logarithm`) weights, and its interval.
+
+    NaN for all where the format's line does not fall: no number of weights has the loss then.
+    """
     if place == reference:
-        return 1.0, 0.0
-    slope = value[-1]
-    exponent = (value[reference] - value[place]) / slope
+        return 1.0, 1.0, 1.0
+    formats = len(value) // 2
+    slope = value[formats + place]
+    if slope >= 0:
+        return math.nan, math.nan, math.nan
+    needed = (value[reference] + value[formats + reference] * logarithm - value[place]) / slope
     gradient = np.zeros(len(value))
-    gradient[reference], gradient[place], gradient[-1] = 1 / slope, -1 / slope, -exponent / slope
-    ratio = float(np.exp(exponent))
-    return ratio, ratio * float(np.sqrt(gradient @ covariance @ gradient))
+    gradient[[reference, formats + reference]] = 1 / slope, logarithm / slope
+    gradient[[place, formats + place]] = -1 / slope, -needed / slope
+    half = quantile * math.sqrt(gradient @ covariance @ gradient)
+    exponent = needed - logarithm
+    return math.exp(exponent), math.exp(exponent - half), math.exp(exponent + half)
 
 
-def _effective_bits(part: pd.DataFrame, pooled: pd.Series) -> tuple[float, float]:
-    """Geometric mean of the bits per weight read off the pooled line, and half its interval.
+def _effective_bits(alike: pd.DataFrame, pooled: pd.Series) -> tuple[float, float, float]:
+    """Geometric mean of the bits per weight read off the pooled line, and its interval over seeds.
 
-    NaN for both where the line does not fall: no number of bits has the loss then.
+    NaN for all where the line does not fall: no number of bits has the loss then.
     """
     if pooled["slope"] >= 0:
-        return math.nan, math.nan
-    bits_read = (np.log(part["train_loss"]) - np.log(pooled["prefactor"])) / pooled["slope"]
-    worth = bits_read - np.log(part["weights"])
-    quantile = t_quantile(len(part) - 1)
-    mean = float(np.exp(worth.mean()))
-    return mean, mean * float(quantile * worth.sem())
+        return math.nan, math.nan, math.nan
+    bits_read = (np.log(alike["train_loss"]) - np.log(pooled["prefactor"])) / pooled["slope"]
+    worth = bits_read - np.log(alike["weights"])
+    half = float(half_width(worth.sem(), len(worth)))
+    mean = float(worth.mean())
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 
 
 def _least_squares(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -216,9 +216,23 @@ class StuckCells(nn.Module):
             self._order = order.clone()
         return self._below, self._above
 
+    def _check(self, weight: Tensor) -> None:
+        if weight.shape != self.stuck0.shape:
+            raise ValueError(
+                f"the map is of a weight of shape {list(self.stuck0.shape)}, this one has "
+                f"{list(weight.shape)}; draw or read a map for this layer"
+            )
+
     @torch.no_grad()
     def encode_attainable(self, weight: Tensor) -> Tensor:
-        """Code of the nearest level that the weight's cells can hold, int32; halfway goes up."""
+        """Code of the nearest level that the weight's cells can hold, int32; halfway goes up.
+
+        Raises
+        ------
+        ValueError
+            If the map is of a weight of another shape.
+        """
+        self._check(weight)
         codes = self.encode(weight).reshape(-1)
         if len(self.places):
             ascending, order = self.levels().sort(stable=True)
@@ -231,7 +245,14 @@ class StuckCells(nn.Module):
         return codes.view(weight.shape)
 
     def written(self, weight: Tensor) -> Tensor:
-        """Codes the array holds after the weights were written to it as the mode does, int32."""
+        """Codes the array holds after the weights were written to it as the mode does, int32.
+
+        Raises
+        ------
+        ValueError
+            If the map is of a weight of another shape.
+        """
+        self._check(weight)
         if self.fault_mode in AWARE:
             return self.encode_attainable(weight)
         return self.fault.apply(self.encode(weight))

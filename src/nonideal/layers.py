@@ -33,7 +33,8 @@ class _NormaliseQuantise(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, bits: int | None) -> Tensor:
         axes = tuple(range(1, x.ndim))
-        mean_square = torch.linalg.vector_norm(x, dim=axes, keepdim=True).square_().div_(x[0].numel())
+        mean_square = torch.linalg.vector_norm(x, dim=axes, keepdim=True).square_()
+        mean_square.div_(math.prod(x.shape[1:]))
         inverse = mean_square.add_(NORM_EPSILON).rsqrt_()  # [n, 1, ...]
         if ctx.needs_input_grad[0]:
             ctx.save_for_backward(x, inverse)
@@ -70,6 +71,18 @@ def normalise_quantise(x: Tensor, bits: int | None) -> Tensor:
         Normalised activations, shape of `x`. The gradient is that of the normalisation alone.
     """
     return _NormaliseQuantise.apply(x, bits)
+
+
+def check_activation_bits(bits: int | None) -> None:
+    """Refuse a width of activations that no layer has.
+
+    Raises
+    ------
+    ValueError
+        If it is neither None nor 2 .. 16.
+    """
+    if bits is not None and bits not in ACTIVATION_BITS:
+        raise ValueError(f"activation_bits must be 2 .. 16, or None for float, got {bits!r}")
 
 
 class QuantLayer(nn.Module):
@@ -122,8 +135,7 @@ class QuantLayer(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        if activation_bits is not None and activation_bits not in ACTIVATION_BITS:
-            raise ValueError(f"activation_bits must be 2 .. 16, or None for float, got {activation_bits!r}")
+        check_activation_bits(activation_bits)
         bound = 1 / math.sqrt(math.prod(shape[1:]))
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
         self.activation_bits = activation_bits
@@ -138,29 +150,28 @@ class QuantLayer(nn.Module):
         quantscale: float | None = None,
         per_channel: bool = False,
     ) -> None:
-        """Put the weights on another grid and choose its scale; parameters as for the class."""
-        self.weight_format = weight_format
-        self.quantscale = quantscale
-        self.per_channel = per_channel
+        """Put the weights on another grid and choose its scale; parameters and errors as for the class.
+
+        A refusal leaves the layer as it was.
+        """
+        grid: Format | None = None
         if weight_format == "float":
             if clipping is not None or quantscale is not None:
                 raise ValueError("weight_format 'float' has no scale; leave clipping and quantscale unset")
-            self.format: Format | None = None
-            self.clipping = None
-            return
-        self.format = get_format(weight_format)
-        self.clipping = default_clipping(self.format) if clipping is None else clipping
-        self.register_buffer("scale", self._choose_scale())
-
-    def _choose_scale(self) -> Tensor:
-        return choose_scale(
-            self.weight, self.format, self.clipping, per_channel=self.per_channel, quantscale=self.quantscale
-        )
+            self._buffers.pop("scale", None)
+        else:
+            grid = get_format(weight_format)
+            clipping = default_clipping(grid) if clipping is None else clipping
+            scale = choose_scale(self.weight, grid, clipping, per_channel=per_channel, quantscale=quantscale)
+            self.register_buffer("scale", scale)
+        self.weight_format, self.format, self.clipping = weight_format, grid, clipping
+        self.quantscale, self.per_channel = quantscale, per_channel
 
     def update_scale(self) -> None:
         """Choose the scale anew for the present weights, unless the layer is float or frozen."""
         if self.format is not None and not self.frozen:
-            self.scale.copy_(self._choose_scale())
+            options = {"per_channel": self.per_channel, "quantscale": self.quantscale}
+            self.scale.copy_(choose_scale(self.weight, self.format, self.clipping, **options))
 
     def effective_weight(self) -> Tensor:
         """Weights the layer computes with, [out, in, ...]; gradients reach `weight` straight through."""

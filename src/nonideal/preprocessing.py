@@ -42,9 +42,10 @@ def preprocess(images: Tensor, *, size: int, mean: Sequence[float], std: Sequenc
         If the images are not uint8 [n, c, h, w], or mean and std do not have one positive std per channel.
     """
     _check_images(images)
-    if not len(mean) == len(std) == images.shape[1] or min(std) <= 0:
+    finite = all(map(math.isfinite, (*mean, *std)))
+    if not len(mean) == len(std) == images.shape[1] or not finite or min(std) <= 0:
         raise ValueError(
-            f"mean and std need one value for each of {images.shape[1]} channels, std above 0; "
+            f"mean and std need one finite value for each of {images.shape[1]} channels, std above 0; "
             f"got mean {list(mean)}, std {list(std)}"
         )
     pixels = images.float().div_(BYTE)

@@ -16,6 +16,7 @@ from nonideal.layers import QuantLinear
 from nonideal.models.fc import FullyConnected
 from nonideal.training import Hook
 
+ROUNDING = 1e-9
 MASK = "unit_mask"  # buffer of a hidden layer: 1 for the neurons that are kept, [out]
 
 
@@ -38,12 +39,14 @@ class PruneUnits(Hook):
     Raises
     ------
     ValueError
-        If the share is out of range or would empty a layer.
+        If the share is out of range, or the epoch is no whole number from 0.
     """
 
     def __init__(self, model: FullyConnected, share: float, epoch: int) -> None:
         if not 0 <= share < 1:
             raise ValueError(f"the share of neurons to prune must lie in [0, 1), got {share}")
+        if not isinstance(epoch, int) or epoch < 0:
+            raise ValueError(f"the epoch to prune before must be a whole number from 0, got {epoch!r}")
         self.share, self.epoch = share, epoch
         for layer in hidden_layers(model):
             if not hasattr(layer, MASK):
@@ -58,7 +61,8 @@ class PruneUnits(Hook):
         if epoch == self.epoch:
             for layer, following in zip(model.layers, model.layers[1:], strict=False):
                 score = importance(layer.weight, following.weight)
-                going = score.argsort()[: math.floor(self.share * len(score))]
+                # 0.29 * 100 is 28.999999999999996.
+                going = score.argsort()[: math.floor(self.share * len(score) + ROUNDING)]
                 getattr(layer, MASK)[going] = 0.0
 
 

@@ -51,8 +51,9 @@ def measured(trained: Iterable[tuple[torch.nn.Module, dict[str, Any]]]) -> pd.Da
 def summarise(networks: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds, and the lowest entropy that suffices for the best accuracy.
 
-    An entropy suffices if the accuracies of its networks do not differ from those of the best setting at the
-    5 % level (Welch's t test, two-sided). With one seed nothing can be tested and the best alone suffices.
+    An entropy suffices if the accuracies of its networks are not shown to differ from those of the best
+    setting at the 5 % level (Welch's t test, two-sided): few seeds show little. With one seed nothing can be
+    tested and the best alone suffices.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def summarise(networks: pd.DataFrame) -> pd.DataFrame:
             row |= _interval(name, part[column])
         row["accuracy_low"] = max(row["accuracy_low"], 0.0)
         row["accuracy_high"] = min(row["accuracy_high"], 1.0)
-        row["entropy"] = part["entropy"].mean()
+        row |= _interval("entropy", part["entropy"])
         row["size"] = row["entropy"] / get_format(row["format"]).bits
         rows.append(row | {"seeds": len(part)})
         samples.append(part["test_accuracy"])

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Names of data sets and networks in descriptions of scale, without hyphens, blanks and underscores in them;
-# widths of layers and rows of an array.
+# widths of hidden layers, rows of an array, and whether the training images were augmented.
 NAMES = re.compile(
     r"\b(digits|mnist|emnist\w*|nmnist|cifar10(?:dvs)?|ncaltech101|imagenet(?:64)?|synthetic|resnet\d+|vgg\d+"
-    r"|densenet\d+|\d+(?:/\d+)+|\d+ rows)\b"
+    r"|densenet\d+|\d+layer cnn|widths [\d/]+|\d+ rows|augmented)\b"
 )
+LAYERS = re.compile(r"\b\d+-((?:\d+-)+)\d+\b")  # inputs, hidden layers and outputs of a dense network
 UNKNOWN = re.compile(r"\b(network|design) not stated")
 
 
 def same(ours: str, published: str) -> bool:
     """Whether the published scale leaves no network open, and all it names is ours.
 
-    Named are data sets, networks, widths of layers ("64/64/64") and rows of an array ("N = 128").
+    Named are data sets, networks, widths of hidden layers ("widths 64/64/64" or, with inputs and outputs,
+    "256-64-64-64-10"), rows of an array ("N = 128") and "augmented".
     """
     return not UNKNOWN.search(published) and _names(published) <= _names(ours)
 
 
 def _names(scale: str) -> set[str]:
     joined = re.sub(r"_|(?<=\w)-(?=mnist|caltech|dvs)", "", scale.lower())
+    joined = joined.replace("-layer", "layer")
+    joined = LAYERS.sub(lambda found: "widths " + found[1].rstrip("-").replace("-", "/"), joined)
     joined = re.sub(r"\bn = (\d+)", r"\1 rows", joined)
     joined = re.sub(r"(cifar|caltech|resnet|densenet|vgg)[- ](?=\d)", r"\1", joined)  # not "MNIST 16x16"
     return set(NAMES.findall(joined))
@@ -47,7 +51,10 @@ def describe(config: Mapping[str, Any]) -> dict[str, str]:
     networks, chips = config["networks"], config["networks"]["deployment"]
     regularised, spiking, events = config["regularised"], config["spiking"], config["spiking"]["events"]
     capacity, scan = config["capacity"], config["quantscale"]
-    dense = f"widths {'/'.join(map(str, training['widths']))}"
+    dense = _widths(training["widths"])
+    # The hidden layers of every format on the microcontroller.
+    sizes = [training["widths"], *config["firmware"]["widths"].values()]
+    programs = sorted(set(map(_widths, sizes)))
     return {
         "crossbar": f"{crossbar['trials']} trials, {crossbar['rows']} rows",
         "training": f"{training['dataset']}, {dense}, {_copies(training)}",
@@ -56,8 +63,8 @@ def describe(config: Mapping[str, Any]) -> dict[str, str]:
             f"{_copies(training | capacity)}"
         ),
         "quantscale": f"{training['dataset']}, {dense}, {_copies(training | scan)}",
-        "firmware": f"{training['dataset']}, one network a format, emulated",
-        "cnn": f"{cnn['dataset']}, convolutions, {cnn['seeds']} seeds, {cnn['epochs']} epochs",
+        "firmware": f"{training['dataset']}, {' or '.join(programs)}, one network a format, emulated",
+        "cnn": f"{cnn['dataset']}, convolutions, {_copies(cnn)}",
         "networks": (
             f"{networks['dataset']}, {networks['architecture']}, "
             f"{chips['chips']} chips, {chips['images']} images"
@@ -67,7 +74,7 @@ def describe(config: Mapping[str, Any]) -> dict[str, str]:
             f"{regularised['seeds']} seeds, {_epochs(regularised)} epochs"
         ),
         "spiking": (
-            f"{spiking['dataset']}, {spiking['seeds']} seeds, "
+            f"{spiking['dataset']}, {_widths(spiking['widths'])}, {spiking['seeds']} seeds, "
             f"{spiking['float']['epochs']} + {spiking['qat']['epochs']} epochs"
         ),
         "spiking/events_summary.parquet": (
@@ -77,6 +84,11 @@ def describe(config: Mapping[str, Any]) -> dict[str, str]:
             f"{spiking['dataset']}, first layer of the trained network, {config['fpga']['images']} images"
         ),
     }
+
+
+def _widths(widths: Sequence[int]) -> str:
+    """Hidden layers of a dense network."""
+    return f"widths {'/'.join(map(str, widths))}"
 
 
 def _copies(training: Mapping[str, Any]) -> str:

@@ -88,6 +88,14 @@ def test_export_of_a_float_network_quantised_on_the_way(command, tmp_path):
     assert {layer.weight_format for layer in load(tmp_path / "model.npz").network.layers} == {"8bit"}
 
 
+def test_a_network_is_saved_with_its_own_settings_only(tmp_path):
+    network = fc(generator=torch_stream(1, "init"), widths=[5], weight_format="nf4")
+    for settings in ({}, {"weight_format": "4bitsym"}, {"weight_format": "nf4", "activation_bits": 4}):
+        with pytest.raises(ValueError, match="is not the network given"):
+            saved.save(network, tmp_path / "x.pt", "fc", widths=[5], **settings)
+    saved.save(network.eval(), tmp_path / "x.pt", "fc", widths=[5], weight_format="nf4")
+
+
 def test_export_refuses(refused, model_file, taught, tmp_path):
     assert "absent.pt: no such file" in refused("export", "absent.pt")
     assert "a name without folders" in refused("export", model_file, "--name", "a/b")

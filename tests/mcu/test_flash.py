@@ -25,6 +25,11 @@ def image(packed):
     return b"".join(layer.words.astype("<u4").tobytes() for layer in packed)
 
 
+def test_an_unknown_format_is_said_to_be_unknown():
+    with pytest.raises(ValueError, match="'5bit' is not known"):
+        flash.code_levels("5bit", "fast")
+
+
 @pytest.mark.parametrize("kernel", LAYOUTS)
 @pytest.mark.parametrize("name", USABLE)
 def test_one_flipped_bit_changes_the_weight_the_map_names(name, kernel):

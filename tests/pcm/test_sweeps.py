@@ -150,3 +150,33 @@ def test_open_ends_are_missing_in_the_table():
     tables.check(row, schemas.CROSSOVER)
     assert np.isnan(row["high_s"].item()) and 200 < row["low_s"].item() < row["time_s"].item()
     assert 0.5 < row["share_with_crossover"].item() < 1 and "not bounded above" in row["verdict"].item()
+
+
+def test_ternary_weights_against_nine_bits(trials):
+    found = tables.check(analysis.ternary_table(trials.query("figure == 'ternary'")), schemas.TERNARY)
+    assert len(found) == 4 * 3 * 2  # mappings, numbers of slices, times
+    first, last = (part for _, part in found.groupby("time_s"))
+    assert first["change"].eq(1).all() and first["change_low"].eq(1).all()
+    ratio = last["ratio"].to_numpy() / first["ratio"].to_numpy()
+    assert last["change"].to_numpy() == pytest.approx(ratio)
+    assert (found["ratio_low"] < found["ratio"]).all() and (found["ratio"] < found["ratio_high"]).all()
+
+
+def test_intervals_of_ternary_weights_cover():
+    """95 % intervals of a ratio that is 0.8 at first and 0.9 later cover both in about 95 of 100 studies."""
+    generator, covered = rng.stream(3, "studies"), []
+    for _ in range(300):
+        common = 0.3 * generator.standard_normal((40, 1))  # the same trials for both weights
+        frames = []
+        for weights, means in (("gaussian", [0.1, 0.2]), ("ternary", [0.08, 0.18])):
+            eta = np.array(means) * (1 + common + 0.1 * generator.standard_normal((40, 2)))
+            frames += [
+                pd.DataFrame({"weights": weights, "time_s": time_s, "trial": range(40), "eta": eta[:, k]})
+                for k, time_s in enumerate((20.0, 200.0))
+            ]
+        rows = pd.concat(frames).assign(mapping="digital", base=2, n_slices=4)
+        row = analysis.ternary_table(rows).iloc[1]
+        covered.append(
+            [row["ratio_low"] <= 0.9 <= row["ratio_high"], row["change_low"] <= 1.125 <= row["change_high"]]
+        )
+    assert np.mean(covered, axis=0) == pytest.approx([0.95, 0.95], abs=0.04)  # three standard errors

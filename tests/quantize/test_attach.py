@@ -134,3 +134,16 @@ def test_a_weight_that_a_hook_makes_is_refused():
     prune.l1_unstructured(layer, "weight", amount=0.5)
     with pytest.raises(ValueError, match="make it permanent first"):
         attach.attach(layer, ternary)
+
+
+def test_tables_that_are_looked_up_are_not_weighted():
+    model = nn.ModuleDict({"table": nn.Embedding(5, 4), "lstm": nn.LSTM(4, 4), "out": nn.Linear(4, 2)})
+    assert attach.attach(model, ternary) == ["out"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_filters_may_have_their_channels_last(name):
+    layer = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    attach.attach(layer, lambda _, x: attach.FormatQuantiser(x.weight, name))
+    layer(torch.ones(1, 3, 5, 5)).sum().backward()
+    assert layer.parametrizations.weight.original.grad.abs().sum() > 0

@@ -135,3 +135,18 @@ def test_defaults_and_errors():
     for clipping, quantscale in (("octav", 0.25), ("proportional", 0.0), ("proportional", math.nan)):
         with pytest.raises(ValueError, match="quantscale must be positive"):
             choose_scale(normal(2, 2), FORMATS["4bit"], clipping, quantscale=quantscale)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("value", [0.3, -0.3, 1e-4])
+def test_equal_weights_keep_their_value(name, value):
+    fmt = FORMATS[name]
+    scale = choose_scale(torch.full((7, 9), value), fmt, "proportional")
+    assert fmt.nearest(torch.tensor(value) / scale) * scale == pytest.approx(value, rel=0.01)
+    scale = choose_scale(torch.tensor([[value], [2.0]]), fmt, "proportional", per_channel=True)
+    assert scale[:, 0].tolist() == pytest.approx([abs(value) / fmt.levels[-1], 2 / fmt.levels[-1]])
+
+
+def test_a_ratio_that_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="finite"):
+        choose_scale(normal(3, 3), FORMATS["4bit"], "proportional", quantscale=math.inf)

@@ -123,3 +123,10 @@ def test_impossible_formats_are_refused(bits):
 def test_unknown_formats_are_refused():
     with pytest.raises(ValueError, match=r"formats are q8\.8, q4\.4, q2\.2"):
         FixedPointQuantiser("q1.1")
+
+
+@pytest.mark.parametrize("bits", [(8, 8), (4, 4), (2, 2)])
+def test_codes_of_every_level_decode_to_it(bits):
+    fmt = q_format(*bits)
+    levels = torch.tensor(fmt.levels, dtype=torch.float32) * fmt.unit
+    assert torch.equal(fmt.decode(fmt.encode(levels, fmt.unit), fmt.unit), levels)

@@ -138,3 +138,19 @@ def test_bad_levels_weights_scales_and_codes_are_refused():
         fmt.decode(torch.tensor([3, 16]))
     with pytest.raises(ValueError, match="codes must be integers"):
         fmt.decode(torch.tensor([0.5]))
+
+
+@every_format
+@pytest.mark.parametrize("laid_out", ["transposed", "channels_last"])
+def test_the_layout_in_memory_does_not_matter(fmt, laid_out):
+    x = torch.linspace(-20, 20, 2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    other = x.mT if laid_out == "transposed" else x.contiguous(memory_format=torch.channels_last)
+    expected = fmt.nearest(x.mT.contiguous() if laid_out == "transposed" else x)
+    assert not other.is_contiguous() and torch.equal(fmt.nearest(other), expected)
+
+
+@every_format
+def test_every_value_of_bfloat16_goes_where_its_float32_goes(fmt):
+    x = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
+    expected = fmt.nearest(x.float())
+    assert torch.equal(fmt.nearest(x).float().nan_to_num(777), expected.nan_to_num(777))

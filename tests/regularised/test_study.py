@@ -93,9 +93,12 @@ def test_an_interrupted_job_resumes_bit_for_bit(run, states, examples, tmp_path,
 def test_checkpoints_of_other_code_are_discarded(tmp_path):
     old = folder_of(tmp_path, "a" * 64)
     (old / "x.pt").write_text("old")
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "kept").mkdir()
     new = folder_of(tmp_path, "b" * 64)
     assert new.is_dir() and not old.exists()
     assert folder_of(tmp_path, "b" * 64) == new
+    assert (tmp_path / "notes.txt").exists() and (tmp_path / "kept").is_dir()
 
 
 def test_held_out_images_are_neither_trained_on_nor_the_test_images(tmp_path):

@@ -18,6 +18,7 @@ TABLES |= {
     "table_crossover": "crossbar/crossover.parquet",
     "table_options": "crossbar/options.parquet",
     "table_ternarisation": "crossbar/ternarisation_summary.parquet",
+    "table_ternary": "crossbar/ternary.parquet",
 }
 
 
@@ -56,12 +57,14 @@ rule crossbar_summary:
         **shown(
             summary="table_crossbar",
             ternarisation="table_ternarisation",
+            ternary="table_ternary",
             eq8_fit="table_eq8_fit",
             eq8_ratios="table_eq8",
             crossover="table_crossover",
         ),
         summary=result("crossbar/summary.parquet"),
         ternarisation=result("crossbar/ternarisation_summary.parquet"),
+        ternary=result("crossbar/ternary.parquet"),
         eq8_fit=result("crossbar/eq8_fit.parquet"),
         eq8_ratios=result("crossbar/eq8_ratios.parquet"),
         crossover=result("crossbar/crossover.parquet"),

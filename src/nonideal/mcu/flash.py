@@ -33,7 +33,7 @@ from nonideal import faults
 from nonideal.mcu.export import Export
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork
 from nonideal.mcu.packing import CODES, FAST_BITS, LAYOUTS, WORD_BITS, Packed, unpack
-from nonideal.quantize.formats import FORMATS
+from nonideal.quantize.formats import FORMATS, get_format
 from nonideal.quantize.learned import nearest_sorted
 
 BYTE_BITS = 8
@@ -50,6 +50,7 @@ def code_levels(weight_format: str, layout: str) -> tuple[int, ...]:
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout {layout!r} is not known; layouts are {', '.join(LAYOUTS)}")
+    get_format(weight_format)  # says which there are
     codes = CODES.get((layout, weight_format))
     if codes is None or len(codes) != 2 ** FAST_BITS[weight_format]:
         usable = [name for name in FORMATS if len(FORMATS[name].levels) == 2 ** FAST_BITS[name]]

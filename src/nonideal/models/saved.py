@@ -61,6 +61,12 @@ def save(model: nn.Module, path: str | os.PathLike[str], name: str, **settings: 
         raise ValueError(f"model {name!r} is not known here; known are {', '.join(KNOWN)}")
     if _shapes(name, settings) != {key: value.shape for key, value in state.items()}:
         raise ValueError(f"model {name!r} with settings {settings} has other weights than the network given")
+    # Formats and widths of activations are not in the shapes.
+    if str(_empty(name, settings)) != str(model):
+        raise ValueError(
+            f"model {name!r} with settings {settings} is not the network given; "
+            "pass the settings it was made with"
+        )
     tensorfile.save({"model": name, "settings": settings, "state": state}, path)
 
 
@@ -97,9 +103,13 @@ def described(content: Mapping[str, Any], path: str | os.PathLike[str]) -> tuple
 
 def _shapes(name: str, settings: Mapping[str, Any]) -> dict[str, torch.Size]:
     """Shapes of a network's state, without memory for its weights."""
+    return {key: value.shape for key, value in _empty(name, settings).state_dict().items()}
+
+
+def _empty(name: str, settings: Mapping[str, Any]) -> nn.Module:
+    """A network without its weights."""
     with torch.device("meta"):
-        made = KNOWN[name](generator=None, **settings)
-    return {key: value.shape for key, value in made.state_dict().items()}
+        return KNOWN[name](generator=None, **settings)
 
 
 def printed_layers(identity: Mapping[str, Any]) -> tuple[tuple[str, int | None], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from nonideal import stats
 from nonideal.pcm import crossovers, theory
 
 CONFIGURATION = ["mapping", "base", "n_slices"]
@@ -92,3 +93,42 @@ def crossover_table(trials: pd.DataFrame, *, rng: np.random.Generator) -> pd.Dat
         for first, second, row in crossovers.pairs(errors, rng=rng):
             rows.append({"first": first, "second": second} | named | row)
     return crossovers.table(rows)
+
+
+def ternary_table(trials: pd.DataFrame) -> pd.DataFrame:
+    """Error of ternary weights over that of 9-bit weights, and what becomes of this ratio with time.
+
+    Parameters
+    ----------
+    trials
+        Rows of table ``crossbar_trials`` of a sweep with both weights, whose trials share random numbers.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of table ``crossbar_ternary``: ratios of means, with intervals paired over trials (delta method
+        on the logarithm).
+    """
+    rows = []
+    for key, part in trials.groupby(CONFIGURATION):
+        errors = part.pivot(index="trial", columns=["weights", "time_s"], values="eta")
+        # A trial's share in the logarithm of the ratio of means: [trials, times].
+        logarithm = np.log(errors["ternary"].mean()) - np.log(errors["gaussian"].mean())
+        shares = errors["ternary"] / errors["ternary"].mean() - errors["gaussian"] / errors["gaussian"].mean()
+        first = shares.columns[0]
+        for time_s in shares.columns:
+            change = logarithm[time_s] - logarithm[first]
+            rows.append(
+                dict(zip(CONFIGURATION, key, strict=True))
+                | {"time_s": time_s}
+                | _from_logarithm("ratio", logarithm[time_s], shares[time_s])
+                | _from_logarithm("change", change, shares[time_s] - shares[first])
+                | {"trials": len(errors)}
+            )
+    return pd.DataFrame(rows)
+
+
+def _from_logarithm(name: str, value: float, shares: pd.Series) -> dict[str, float]:
+    """A ratio and the ends of its interval, from its logarithm and the trials' shares in it."""
+    half = float(stats.half_width(shares.sem(), len(shares)))
+    return {name: np.exp(value), f"{name}_low": np.exp(value - half), f"{name}_high": np.exp(value + half)}

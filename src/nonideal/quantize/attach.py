@@ -19,6 +19,7 @@ from nonideal.quantize.formats import fake_quantise, get_format
 Select = Callable[[str, nn.Module], bool]
 Factory = Callable[[str, nn.Module], nn.Module]
 NORMALISATIONS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+NOT_WEIGHTED = (*NORMALISATIONS, nn.Embedding, nn.EmbeddingBag)
 
 
 class FormatQuantiser(nn.Module):
@@ -35,7 +36,8 @@ class FormatQuantiser(nn.Module):
     quantscale
         Parameter of the clipping ``proportional``.
     per_channel
-        One scale per output channel instead of one per tensor.
+        One scale per slice of the first axis instead of one per tensor: the output channel, of transposed
+        convolutions the input channel.
 
     Attributes
     ----------
@@ -95,9 +97,12 @@ class FormatQuantiser(nn.Module):
 
 
 def weighted(name: str, layer: nn.Module) -> bool:
-    """Whether a layer multiplies by a weight matrix or filter: what `attach` selects by default."""
+    """Whether a layer multiplies by one weight matrix or filter: what `attach` selects by default.
+
+    Tables that are looked up (embeddings) and layers with several matrices (LSTM, attention) are none.
+    """
     weight = getattr(layer, "weight", None)
-    return isinstance(weight, Tensor) and weight.ndim >= 2 and not isinstance(layer, NORMALISATIONS)
+    return isinstance(weight, Tensor) and weight.ndim >= 2 and not isinstance(layer, NOT_WEIGHTED)
 
 
 def inner(model: nn.Module) -> Select:

@@ -1,10 +1,12 @@
 """Choice of the scale that maps weights onto a grid: how much of the tail is clipped for how fine a step.
 
 All methods return the scale in weight units per integer unit of the format, one for the whole tensor or one
-per output channel (the first axis).
+per slice of the first axis, which is the output channel (of transposed convolutions the input channel).
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -34,11 +36,14 @@ OCTAV_ITERATIONS = 20  # the iteration of Sakr et al. settles within about ten
 MSE_SMALLEST = 0.01  # smallest candidate, relative to the scale that clips nothing
 MSE_CANDIDATES = 48  # in each pass, evenly spaced in the logarithm
 MSE_REFINEMENTS = 5
+FLAT = 1e-6  # deviation relative to the magnitude that rounding leaves of equal weights
 SMALLEST_SCALE = 1e-12  # keeps the division defined when all weights are zero
 
 
 def proportional(rows: Tensor, fmt: Format, *, quantscale: float | None = None) -> Tensor:
     """Scale at which the weights' standard deviation is `quantscale` times the largest level.
+
+    Weights that are all equal have no deviation; they lie on the largest level.
 
     Parameters
     ----------
@@ -55,7 +60,9 @@ def proportional(rows: Tensor, fmt: Format, *, quantscale: float | None = None) 
         Scales [r].
     """
     ratio = QUANTSCALE[fmt.name] if quantscale is None else quantscale
-    return rows.std(dim=1, correction=0) / (ratio * fmt.largest)
+    deviation, magnitude = rows.std(dim=1, correction=0), rows.abs().amax(dim=1)
+    varied = deviation > FLAT * magnitude
+    return torch.where(varied, deviation / (ratio * fmt.largest), magnitude / fmt.levels[-1])
 
 
 def mean_magnitude(rows: Tensor, fmt: Format) -> Tensor:
@@ -170,16 +177,16 @@ def choose_scale(
     Raises
     ------
     ValueError
-        If the clipping is unknown or does not suit the format, or `quantscale` is not positive or is given
-        for another clipping.
+        If the clipping is unknown or does not suit the format, or `quantscale` is not positive and finite or
+        is given for another clipping.
     """
     if clipping not in CLIPPINGS:
         raise ValueError(f"clipping {clipping!r} is not known; choose from {', '.join(CLIPPINGS)}")
     options = {}
     if quantscale is not None:
-        if clipping != "proportional" or not quantscale > 0:
+        if clipping != "proportional" or not 0 < quantscale < math.inf:
             raise ValueError(
-                f"quantscale must be positive and goes with clipping 'proportional'; "
+                f"quantscale must be positive, finite and goes with clipping 'proportional'; "
                 f"got quantscale {quantscale} with clipping {clipping!r}"
             )
         options["quantscale"] = quantscale

@@ -95,8 +95,10 @@ class Format:
         halves = (x * 2.0).floor_()
         if self.step == 1:
             return halves.add_(1.0).mul_(0.5).floor_().clamp_(low, high)
-        index = halves.clamp_(2 * low, 2 * high).sub_(2 * low).nan_to_num_(-1).to(torch.int32) + 1
-        return _by_halves(self, x.device, x.dtype).index_select(0, index.view(-1)).view(x.shape)
+        # As integers before they are moved to 1, 2, ...: bfloat16 counts to 256 only.
+        index = halves.clamp_(2 * low, 2 * high).nan_to_num_(0).to(torch.int32).sub_(2 * low - 1)
+        index.masked_fill_(x.isnan(), 0)
+        return _by_halves(self, x.device, x.dtype).index_select(0, index.reshape(-1)).view(x.shape)
 
     def encode(self, weight: Tensor, scale: Tensor | float = 1.0) -> Tensor:
         """Code of the nearest level.
@@ -111,7 +113,7 @@ class Format:
         Returns
         -------
         Tensor
-            Codes 0 .. len(levels) - 1, uint8, shape of `weight`.
+            Codes 0 .. len(levels) - 1, shape of `weight`; uint8, or int32 for more than 256 levels.
 
         Raises
         ------
@@ -124,7 +126,8 @@ class Format:
         if not bool(torch.isfinite(scale).all() and (scale > 0).all()):
             raise ValueError(f"format {self.name!r}: the scale must be positive and finite, got {scale}")
         levels = _levels(self, weight.device, weight.dtype)
-        return torch.searchsorted(levels, self.nearest(weight / scale)).to(torch.uint8)
+        codes = torch.searchsorted(levels, self.nearest(weight / scale))
+        return codes.to(torch.uint8 if len(self.levels) <= 256 else torch.int32)
 
     def decode(
         self, codes: Tensor, scale: Tensor | float = 1.0, *, dtype: torch.dtype = torch.float32
@@ -156,8 +159,11 @@ def _by_halves(fmt: Format, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Not a number, then the nearest level to every multiple of one half from the first level to the last."""
     with torch.inference_mode(False):
         levels = _levels(fmt, device, dtype)
-        halves = torch.arange(2 * fmt.levels[0], 2 * fmt.levels[-1] + 1, device=device, dtype=dtype) / 2
-        nearest = levels[torch.bucketize(halves, (levels[1:] + levels[:-1]) / 2, right=True)]
+        exact = torch.tensor(fmt.levels, device=device, dtype=torch.float64)
+        halves = (
+            torch.arange(2 * fmt.levels[0], 2 * fmt.levels[-1] + 1, device=device, dtype=torch.float64) / 2
+        )
+        nearest = levels[torch.bucketize(halves, (exact[1:] + exact[:-1]) / 2, right=True)]
         return functional.pad(nearest, (1, 0), value=math.nan)
 
 

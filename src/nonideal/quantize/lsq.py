@@ -87,7 +87,7 @@ class LSQ(nn.Module):
             self.start(x)
         with torch.no_grad():
             self.step.clamp_(min=SMALLEST_STEP)
-        count = x.numel() if self.signed else x[0].numel()
+        count = x.numel() if self.signed else math.prod(x.shape[1:])
         return _LearnedStep.apply(x, self.step, self.low, self.high, 1 / math.sqrt(count * self.high))
 
     def extra_repr(self) -> str:

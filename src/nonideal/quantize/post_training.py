@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from nonideal.layers import quant_layers
+from nonideal.layers import check_activation_bits, quant_layers
 
 
 def post_training_quantise(
@@ -37,8 +37,9 @@ def post_training_quantise(
     Raises
     ------
     ValueError
-        If the network has no quantised layer, or one that is not float.
+        If the network has no quantised layer, or one that is not float, or a setting is out of range.
     """
+    check_activation_bits(activation_bits)
     result = copy.deepcopy(model)
     layers = quant_layers(result)
     found = sorted({layer.weight_format for layer in layers})

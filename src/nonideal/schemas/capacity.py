@@ -9,6 +9,7 @@ NETWORK = {
     "format": column("str", "weight format"),
     "bits": column("float64", "information per weight", above(0), unit="bit"),
 }
+WIDTH = {"width": column("int64", "width of every hidden layer", at_least(1))}
 SEED = {"seed": column("int64", "index of the repetition", at_least(0))}
 SEEDS = {"seeds": column("int64", "number of seeds", at_least(1))}
 RESULT = {
@@ -22,7 +23,7 @@ CAPACITY = table(
     "capacity",
     ["dataset", "format", "width", "seed"],
     NETWORK
-    | {"width": column("int64", "width of every hidden layer", at_least(1))}
+    | WIDTH
     | SEED
     | {
         "weights": column("int64", "number of weights", at_least(1)),
@@ -47,20 +48,33 @@ CAPACITY_FIT = table(
 
 EQUAL_LOSS = table(
     "capacity_equal_loss",
-    ["dataset", "format"],
+    ["dataset", "format", "width"],
     NETWORK
+    | WIDTH
     | {
-        "weights_ratio": column(
-            "float64", "weights needed for the loss of 4bitsym, relative to 4bitsym", above(0)
+        "loss": column(
+            "float64", "training loss of 4bitsym at this width, on its line", above(0), unit="nat"
         ),
-        "weights_ratio_low": column("float64", f"lower {INTERVAL} of the ratio (Student's t)"),
-        "weights_ratio_high": column("float64", f"upper {INTERVAL} of the ratio (Student's t)"),
-        "weights_added": column("float64", "the ratio less 1: share of weights added to those of 4bitsym"),
-        "weights_added_low": column("float64", f"lower {INTERVAL} of the share"),
-        "weights_added_high": column("float64", f"upper {INTERVAL} of the share"),
+        "extrapolated": column("bool", "whether no network of the format has a loss that low or that high"),
+        "weights_ratio": column(
+            "float64",
+            "weights needed for that loss, relative to 4bitsym; none if the format's line does not fall",
+            above(0),
+            nullable=True,
+        ),
+        "weights_ratio_low": column("float64", f"lower {INTERVAL} of the ratio (Student's t)", nullable=True),
+        "weights_ratio_high": column(
+            "float64", f"upper {INTERVAL} of the ratio (Student's t)", nullable=True
+        ),
+        "weights_added": column(
+            "float64", "the ratio less 1: share of weights added to those of 4bitsym", nullable=True
+        ),
+        "weights_added_low": column("float64", f"lower {INTERVAL} of the share", nullable=True),
+        "weights_added_high": column("float64", f"upper {INTERVAL} of the share", nullable=True),
         "effective_bits": column(
             "float64",
-            "bits per weight at which the pooled line of 1 to 4 bit has the loss; none if it does not fall",
+            "bits per weight at which the pooled line of 1 to 4 bit has the loss of the format's networks of "
+            "this width; none if it does not fall",
             unit="bit",
             nullable=True,
         ),
@@ -105,9 +119,12 @@ QUANTSCALE_SUMMARY = table(
         "train_loss_low": column("float64", f"lower {INTERVAL} of the mean", unit="nat", nullable=True),
         "train_loss_high": column("float64", f"upper {INTERVAL} of the mean", unit="nat", nullable=True),
         "entropy": column("float64", "mean entropy of the codes over weights and seeds", unit="bit"),
+        "entropy_low": column("float64", f"lower {INTERVAL} of the mean", unit="bit", nullable=True),
+        "entropy_high": column("float64", f"upper {INTERVAL} of the mean", unit="bit", nullable=True),
         "size": column("float64", "entropy relative to the bits a weight is stored in", SHARE),
         "suffices": column(
-            "bool", "lowest entropy whose accuracy does not differ from the best (Welch's t test at 5 %)"
+            "bool",
+            "lowest entropy whose accuracy is not shown to differ from the best (Welch's t test at 5 %)",
         ),
     }
     | SEEDS,

@@ -68,6 +68,21 @@ TERNARISATION_SUMMARY = table(
     },
 )
 
+TERNARY = table(
+    "crossbar_ternary",
+    ["mapping", "base", "n_slices", "time_s"],
+    {name: CROSSBAR[name] for name in ("mapping", "base", "n_slices", "time_s")}
+    | {
+        "ratio": column("float64", "mean error of ternary weights over that of 9-bit weights", above(0)),
+        "ratio_low": column("float64", f"lower {INTERVAL} of the ratio ({STUDENT}, paired)", above(0)),
+        "ratio_high": column("float64", f"upper {INTERVAL} of the ratio ({STUDENT}, paired)", above(0)),
+        "change": column("float64", "that ratio over the one at the first time", above(0)),
+        "change_low": column("float64", f"lower {INTERVAL} of the change ({STUDENT}, paired)", above(0)),
+        "change_high": column("float64", f"upper {INTERVAL} of the change ({STUDENT}, paired)", above(0)),
+        "trials": column("int64", "number of trials", at_least(2)),
+    },
+)
+
 EQ8_FIT = table(
     "eq8_fit",
     ["time_s"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -50,7 +51,8 @@ def folder_of(progress: str | os.PathLike[str], fingerprint: str) -> Path:
     folder = progress / fingerprint[:16]
     if progress.is_dir():
         for other in progress.iterdir():
-            if other != folder:
+            # Nothing but what this function has made.
+            if other != folder and re.fullmatch(r"[0-9a-f]{16}", other.name) and other.is_dir():
                 print(f"discarding {other}: made by other code, settings, seed or data", flush=True)
                 shutil.rmtree(other)
     folder.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,10 @@ def device_of(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device {name!r} is not known; use 'auto', 'cpu' or 'cuda'") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {name!r}: PyTorch finds no CUDA device here; use 'auto' or 'cpu'")
     return device
@@ -76,7 +79,7 @@ def evaluate(
     batch: int = EVALUATION_BATCH,
     precision: str = "float32",
 ) -> Evaluation:
-    """Loss and accuracy of a network, in evaluation mode; the mode is restored afterwards.
+    """Loss and accuracy of a network, in evaluation mode; that of every layer is restored afterwards.
 
     Parameters
     ----------
@@ -91,13 +94,14 @@ def evaluate(
     precision
         ``float32`` or ``bfloat16``, of the network's products.
     """
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with autocast(images.device, precision):
             outputs = torch.cat([model(part) for part in images.split(batch)]).float()
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
     loss = functional.cross_entropy(outputs, labels).item()
     accuracy = (outputs.argmax(dim=1) == labels).double().mean().item()
     return Evaluation(loss, accuracy, outputs.clone() if logits else None)

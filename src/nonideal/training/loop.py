@@ -170,10 +170,7 @@ class _Run:
     def advance(self) -> dict[str, float]:
         """Train one epoch, evaluate, and append to the history."""
         start = time.perf_counter()
-        frozen = self.epoch >= self.settings.freeze_scale * self.settings.epochs
-        for layer in quant_layers(self.model):
-            layer.frozen = frozen
-        attach.update_scales(self.model, frozen=frozen)
+        self._freeze(self.epoch)
         for hook in self.hooks:
             hook.before_epoch(self.model, self.epoch)
         loss, accuracy = self._steps()
@@ -197,6 +194,13 @@ class _Run:
         self.epoch += 1
         self.history.append(row)
         return row
+
+    def _freeze(self, epoch: int) -> None:
+        """Whether scales follow their weights in an epoch."""
+        frozen = epoch >= self.settings.freeze_scale * self.settings.epochs
+        for layer in quant_layers(self.model):
+            layer.frozen = frozen
+        attach.update_scales(self.model, frozen=frozen)
 
     def _test(self) -> dict[str, float]:
         convolutional = self.settings.channels_last
@@ -282,6 +286,8 @@ class _Run:
             self.average.load_state_dict(state["average"])
         self.history = state["history"]
         self.epoch = len(self.history)
+        if self.epoch:  # layers are frozen when an epoch begins; a finished run begins none
+            self._freeze(self.epoch - 1)
 
     def finish(self) -> None:
         """Put the averaged weights, if there are any, into the network."""

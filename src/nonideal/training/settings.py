@@ -60,7 +60,8 @@ class Settings:
     degrees, translate, scale_range, shear
         Ranges of the transformation, see `nonideal.augment.Affine`.
     elastic
-        Standard deviation of an elastic map of the copies on top, in pixels of the images that are moved, see
+        Standard deviation of the knots of an elastic map of the copies on top, in pixels of the images that
+        are moved (between knots it is less), see
         `nonideal.augment.draw_elastic`.
     cutout
         Side of a square hidden from each image, in pixels, for ``crop_flip`` (DeVries and Taylor,
