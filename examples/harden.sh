@@ -4,6 +4,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-$here/out}
+mkdir -p "$out" && out=$(cd "$out" && pwd)
 [ -f "$out/digits_fc.pt" ] || python "$here/digits.py" "$out"
 
 cd "$here"  # digits:mlp is imported from here

@@ -275,9 +275,7 @@ def test_a_finished_run_read_again_is_frozen_as_it_was(digits, tmp_path):
 
 
 def test_evaluation_leaves_every_layer_in_its_mode(digits):
-    model = torch.nn.Sequential(
-        torch.nn.Flatten(), torch.nn.BatchNorm1d(64), torch.nn.Linear(64, 10)
-    ).train()
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(64), torch.nn.Linear(64, 10)).train()
     model[1].eval()
     evaluate(model, digits.test_images, digits.test_labels)
     assert [layer.training for layer in (model, *model)] == [True, True, False, True]

@@ -3,7 +3,7 @@
 A command is a module with `add_arguments(parser)`, `run(arguments) -> int` and an `EXAMPLE`; it is imported
 only when asked for, so that ``nonideal status`` does not wait for PyTorch. What `run` returns is the exit
 status: 0, or 1 where a check failed. Bad use, and files that are not what they should be, end with one line
-on the error stream and status 2.
+on the error stream and status 2; an interrupt (Ctrl-C) ends with status 130.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ COMMANDS = {
     "sbom": ("nonideal.sbom", "software bill of materials of this environment, with licences"),
 }
 BAD_USE = 2  # exit status, as of argparse
+INTERRUPTED = 130  # as of shells: 128 and the signal's number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,9 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has had enough: `nonideal list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        print(f"nonideal {parsed.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except OSError as error:
         problem = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    except ValueError as error:  # the library's errors name file, key or value, and the remedy
+    except (
+        ValueError,
+        FloatingPointError,
+    ) as error:  # the library's errors name file, key or value, and the remedy
         problem = str(error)
     print(f"nonideal {parsed.command}: {problem}", file=sys.stderr)
     return BAD_USE

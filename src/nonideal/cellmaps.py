@@ -157,9 +157,14 @@ def _check_layers(path: Path, frame: pd.DataFrame, shapes: Mapping[str, Sequence
 def _numbers(path: Path, frame: pd.DataFrame, name: str) -> pd.Series:
     numbers = pd.to_numeric(frame[name], errors="coerce").astype("float64")
     _refuse(
-        path, frame, ~np.isfinite(numbers), lambda row: f"{name} must be a number, found {row[name]!r}"
+        path, frame, ~np.isfinite(numbers), lambda row: f"{name} must be a number, found {_found(row[name])}"
     )  # fmt: skip
     return numbers
+
+
+def _found(value: object) -> str:
+    """A cell of a map as an error shows it."""
+    return "nothing" if pd.isna(value) else repr(getattr(value, "item", lambda: value)())
 
 
 def _check_values(path: Path, frame: pd.DataFrame, value: str) -> None:

@@ -24,11 +24,15 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the disk is full, saying so and naming the file; its earlier content stays.
+        Naming the file: if nothing can be written in its folder, or the disk is full; its earlier content
+        stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error  # not the temporary name
     os.close(handle)
     temporary = Path(name)
     try:
@@ -41,6 +45,8 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         if error.errno not in NO_ROOM:
+            if error.filename == str(temporary):
+                raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
             raise
         remedy = "free space and give the same command again; what is finished is kept"
         raise OSError(

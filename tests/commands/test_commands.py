@@ -172,7 +172,7 @@ def test_images_are_normalised_as_the_network_was_trained(command, taught, image
     status, other, err = command(*given, "--mean", 0.9, "--std", 0.1)
     assert status == 0 and other != usual and "mean 0.9 and standard deviation 0.1" in err
     assert "give both mean and std" in command(*given, "--mean", 0.9)[2]
-    assert "one value for each of 1 channels" in command(*given, "--mean", 0, 0, "--std", 1, 1)[2]
+    assert "one finite value for each of 1 channels" in command(*given, "--mean", 0, 0, "--std", 1, 1)[2]
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model", None])

@@ -2,8 +2,8 @@
 
 
 def accelerator(section):
-    """Resource that asks a cluster for a GPU, where a section of the configuration names one."""
-    return {"gres": "gpu:1"} if section.get("device") == "cuda" else {}
+    """Resources that ask a cluster for a GPU (Slurm: gres, PBS: ngpus), where a section of the configuration names one."""
+    return {"gres": "gpu:1", "ngpus": 1} if section.get("device") == "cuda" else {}
 
 
 def trials_mb():

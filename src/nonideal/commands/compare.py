@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the comparison; 1 if a value of ours from data and networks as published lies outside."""
+    writing.check_table_path(arguments.output)
+    writing.check_outputs(arguments.output)
     frame = read(arguments.run_folder)
     if arguments.track:
         frame = frame[frame["track"] == arguments.track]

@@ -6,6 +6,7 @@ import argparse
 import math
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,7 @@ def _add_hardware(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Deploy, read, print and write the table."""
     writing.check_table_path(arguments.output)
+    writing.check_outputs(arguments.output)
     for name in ("images", "calibration", "chips"):
         value = getattr(arguments, name)
         if value is not None and value < 1:
@@ -161,14 +163,14 @@ def run(arguments: argparse.Namespace) -> int:
     frame = table(
         networks.ordinary(model),
         choose(tensors, arguments.images, arguments.calibration, seed=arguments.seed),
-        plan(arguments),
+        plan(arguments, networks.ordinary_names(model)),
         arguments.chips,
         seed=arguments.seed,
         hardware=hardware(arguments),
     )
+    print(layout(frame))
     if arguments.output:
         writing.table(frame, arguments.output, DEPLOYMENT, command="deploy")
-    print(layout(frame))
     return 0
 
 
@@ -186,11 +188,11 @@ def hardware(arguments: argparse.Namespace) -> Hardware:
     )
 
 
-def plan(arguments: argparse.Namespace) -> Plan:
-    """Configuration and times."""
+def plan(arguments: argparse.Namespace, renamed: Mapping[str, str]) -> Plan:
+    """Configuration and times; names of layers as `networks.ordinary` changes them."""
     base = 1 if arguments.base is None and arguments.mapping != "digital" else arguments.base
     slicing.check(arguments.mapping, base, arguments.slices)
-    digital = tuple(arguments.digital or ())
+    digital = tuple(renamed.get(name, name) for name in arguments.digital or ())
     return Plan(arguments.mapping, base, arguments.slices, tuple(sorted(set(arguments.times))), digital)
 
 

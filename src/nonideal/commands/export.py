@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the exported network."""
-    if not arguments.name or Path(arguments.name).name != arguments.name:
+    if not arguments.name.strip(".") or Path(arguments.name).name != arguments.name:
         raise UsageError(f"--name {arguments.name!r}: a name without folders; --output is the folder")
     model = networks.load(arguments).model
     if not isinstance(model, FullyConnected | Cnn):

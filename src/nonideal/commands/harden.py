@@ -114,9 +114,9 @@ def run(arguments: argparse.Namespace) -> int:
             f"--map-output {arguments.map_output}: no cells are drawn; give --faults or --variability"
         )
     writing.check_table_path(arguments.map_output)
-    for path in filter(None, (arguments.output, arguments.map_output)):
-        writing.check_folder(path)
+    writing.check_outputs(arguments.output, arguments.map_output, arguments.table)
     network = networks.unquantised(networks.load(arguments))
+    refuse_tied(network.model)
     tensors = images.load(arguments, network.model) if arguments.data else None
     accuracies = [] if tensors is None else [measured(network.model, tensors, STAGES[0])]
     hardened = prepared(network.model, arguments)
@@ -130,14 +130,14 @@ def run(arguments: argparse.Namespace) -> int:
     save(chip, network, arguments.output)
     if arguments.map_output:
         cellmaps.write(hardened.cells, arguments.map_output)
-    if arguments.table:
-        writing.table(pd.DataFrame(accuracies), arguments.table, HARDENING, command="harden")
     cells = [[row["stage"], f"{100 * row['accuracy']:.2f} %", f"{row['loss']:.4f}"] for row in accuracies]
     if cells:
         print(writing.columns([["network", "accuracy", "loss"], *cells], right=("accuracy", "loss")))
     else:
         print("no --data: the weights were put on the levels the cells can hold, without training")
     print(f"{arguments.output}: weights of {type(chip).__name__} as the chip holds them")
+    if arguments.table:
+        writing.table(pd.DataFrame(accuracies), arguments.table, HARDENING, command="harden")
     return 0
 
 
@@ -156,6 +156,20 @@ def selected(hardened: Hardened) -> str:
     share = 100 * sum(weight.numel() for weight in weights.values()) / sum(sizes.values())
     kept = f"; {', '.join(others)} stay in full precision, on no cells" if others else ""
     return f"quantised: {len(weights)} of {len(names)} layers, {share:.0f} % of the weights{kept}"
+
+
+def refuse_tied(model: nn.Module) -> None:
+    """Refuse layers with one weight: cells differ from layer to layer, and a state_dict would hold one."""
+    owners: dict[int, str] = {}
+    for name, layer in model.named_modules():
+        if attach.weighted(name, layer):
+            other = owners.setdefault(id(layer.weight), name)
+            if other != name:
+                raise UsageError(
+                    f"layers {other!r} and {name!r} share one weight, but each has cells of its own on a "
+                    "chip: give the second a copy, "
+                    "layer.weight = torch.nn.Parameter(layer.weight.detach().clone())"
+                )
 
 
 def prepared(model: nn.Module, arguments: argparse.Namespace) -> Hardened:
@@ -187,7 +201,21 @@ def fine_tune(hardened: Hardened, tensors: training.Tensors, arguments: argparse
         threads=arguments.threads,
         device="cpu",
     )
-    hardened.fine_tune(tensors, settings, seed=arguments.seed)
+    single = len(tensors.train_labels) % arguments.batch_size == 1
+    if single and any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm) for module in hardened.model.modules()
+    ):
+        raise UsageError(
+            f"--batch-size {arguments.batch_size}: leaves a last batch of one image of "
+            f"{len(tensors.train_labels)}, which batch normalisation cannot train on; choose another"
+        )
+    try:
+        hardened.fine_tune(tensors, settings, seed=arguments.seed)
+    except FloatingPointError as error:
+        raise UsageError(
+            f"the training diverged ({str(error).split(':')[0]}); "
+            f"lower --learning-rate {arguments.learning_rate:g}"
+        ) from error
 
 
 def measured(model: nn.Module, tensors: training.Tensors, stage: str) -> dict[str, Any]:

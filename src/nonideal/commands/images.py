@@ -102,8 +102,9 @@ def _probe(model: nn.Module, tensors: training.Tensors, named: str) -> None:
         with torch.no_grad():
             logits = model(tensors.test_images[:1])
     except Exception as error:  # the user's network can raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(
-            f"{named}: the network refuses images {shape} ({str(error).splitlines()[0]}); "
+            f"{named}: the network refuses images {shape} ({reason}); "
             "set --pixels, or give images with the channels it was trained on"
         ) from error
     highest = int(max(tensors.train_labels.max(), tensors.test_labels.max()))

@@ -90,6 +90,8 @@ def load(arguments: argparse.Namespace) -> Network:
         model = imported(parts["module"], parts["attribute"])
         if arguments.state is not None:
             load_state(model, arguments.state)
+        if isinstance(model, nn.DataParallel):  # one device here
+            model = model.module
         return Network(model.float().eval())
     if arguments.state is not None:
         raise UsageError(f"--state {arguments.state}: goes with MODULE:CALLABLE, but {named} is a file")
@@ -148,7 +150,7 @@ def load_state(model: nn.Module, path: Path) -> None:
     try:
         model.load_state_dict(content)
     except Exception as error:  # a foreign file can hold anything
-        reason = str(error).splitlines()[-1].strip()
+        reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
         raise UsageError(
             f"{path}: does not fit {type(model).__name__} ({reason}); save the state_dict of that network"
         ) from error
@@ -272,7 +274,7 @@ def filter_banks(model: nn.Module) -> int:
 def ordinary(model: nn.Module) -> nn.Module:
     """Copy whose quantised fully connected layers are `torch.nn.Linear` with the weights on their grid."""
     result = copy.deepcopy(model).eval()
-    for name, layer in list(result.named_modules()):
+    for name, layer in list(result.named_modules()):  # the second of each two: `ordinary_names`
         if isinstance(layer, QuantLinear):
             outputs, inputs = layer.weight.shape
             linear = nn.Linear(inputs, outputs, bias=False)
@@ -283,6 +285,11 @@ def ordinary(model: nn.Module) -> nn.Module:
                 result.get_submodule(parent), child, nn.Sequential(Normalised(layer.activation_bits), linear)
             )
     return result
+
+
+def ordinary_names(model: nn.Module) -> dict[str, str]:
+    """Names of the quantised fully connected layers, and those of their weights in `ordinary`."""
+    return {name: f"{name}.1" for name, layer in model.named_modules() if isinstance(layer, QuantLinear)}
 
 
 def unquantised(network: Network) -> Network:

@@ -58,6 +58,21 @@ def check_folder(path: Path) -> None:
         raise UsageError(f"{path}: nothing can be written in {place}; give another folder")
 
 
+def check_outputs(*paths: Path | None) -> None:
+    """Refuse places where no file can be written, and one place for two files; None stands for no file.
+
+    Raises
+    ------
+    UsageError
+        As `check_folder`, or if two paths are one file.
+    """
+    given = [path for path in paths if path is not None]
+    for k, path in enumerate(given):
+        check_folder(path)
+        if path.resolve() in [other.resolve() for other in given[:k]]:
+            raise UsageError(f"{path}: is given for two files; one would replace the other")
+
+
 def table(frame: pd.DataFrame, path: Path, declared: pa.DataFrameSchema, *, command: str) -> None:
     """Write a table as CSV or parquet, by the file's ending.
 

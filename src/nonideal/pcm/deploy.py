@@ -87,6 +87,8 @@ def deploy(
         raise ValueError(f"hardware must be a Hardware(...), got {hardware!r}")
     slicing.check(mapping, base, n_slices)
     chips = _numbers(chips)
+    if isinstance(model, torch.nn.DataParallel):
+        raise ValueError("the network is wrapped in nn.DataParallel: pass model.module")
     if isinstance(digital, str):
         raise ValueError(f"digital must be a list of names of layers, got the string {digital!r}")
     measured = _measured(hardware)
@@ -108,7 +110,8 @@ def deploy(
     if unreached := [name for name in steps if measured and name not in inputs]:
         raise ValueError(
             f"the calibration images do not reach the layers {', '.join(map(repr, unreached))}: remove them "
-            "from the network, or deploy it with compensation 'fixed' or 'none' and no converters"
+            "from the network or name them in digital (attention multiplies by its output layer's weight "
+            "without calling it), or deploy with compensation 'fixed' or 'none' and no converters"
         )
     if hardware.converting and (shared := folding.used_outside(copied, steps)):
         raise ValueError(

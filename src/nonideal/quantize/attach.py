@@ -7,6 +7,7 @@ convolutional and spiking layers alike need no change, and a checkpoint holds th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import torch
@@ -203,9 +204,21 @@ def original(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def detach(model: nn.Module) -> nn.Module:
-    """Remove all quantisers in place; the weights keep their quantised values. Returns the model."""
-    for _, layer in list(_layers(model)):
-        remove(layer, leave=True)
+    """Remove all quantisers in place; the weights keep their quantised values. Returns the model.
+
+    A weight that several layers shared becomes a weight of each: their quantisers differ.
+    """
+    uses = Counter(id(values) for _, values in model.named_parameters(remove_duplicate=False))
+    layers = [layer for _, layer in _layers(model)]
+    shared = [layer for layer in layers if uses[id(layer.parametrizations.weight.original)] > 1]
+    values = [layer.weight.detach().clone() for layer in shared]  # before one of them is written to
+    for layer in layers:
+        if layer not in shared:
+            remove(layer, leave=True)
+    for layer, value in zip(shared, values, strict=True):
+        wanted = layer.parametrizations.weight.original.requires_grad
+        remove(layer, leave=False)
+        layer.weight = nn.Parameter(value, requires_grad=wanted)
     return model
 
 

@@ -136,7 +136,10 @@ class Hardened:
         )
 
     def finish(self) -> nn.Module:
-        """Copy of the network, in evaluation mode and without quantisers, with the weights the chip holds."""
+        """Copy of the network, in evaluation mode and without quantisers, with the weights the chip holds.
+
+        Layers that shared a weight have one each: every layer has cells of its own.
+        """
         return attach.detach(copy.deepcopy(self.model).eval())
 
 
@@ -227,6 +230,13 @@ def harden(
             raise ValueError(f"{name} must be a number, a map's file or maps by layer, got {given!r}")
     if wrong := sorted({str(value.dtype) for value in model.parameters()} - {"torch.float32"}):
         raise ValueError(f"the network has weights of {', '.join(wrong)}; call model.float() first")
+    for name, value in model.named_parameters():
+        if value.is_meta:
+            raise ValueError(f"the network's {name!r} has no values (device meta); load its weights first")
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(
+                f"the network's {name!r} holds values that are not finite; did its training diverge?"
+            )
     if activation_bits is not None:
         LSQ(activation_bits)  # refuses what is no width
     quantise(model, quantiser, bits, policy=layers)
