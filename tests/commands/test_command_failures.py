@@ -101,9 +101,7 @@ def test_networks_that_say_nothing_and_wrapped_ones(command, module, images):
         == command("deploy", f"{module}:build", *given)[:2]
     )
     with pytest.raises(ValueError, match=r"pass model\.module"):
-        deploy_network(
-            nn.DataParallel(nn.Linear(3, 2)), "max_fill", 1, 2, chips=1, calibration=torch.ones(2, 3)
-        )
+        deploy_network(nn.DataParallel(nn.Linear(3, 2)), "max_fill", 1, 2, 1, seed=0)
 
 
 def test_weights_without_values_are_refused():
