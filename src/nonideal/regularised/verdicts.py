@@ -43,7 +43,7 @@ STATEMENTS = {
     "ste_over_float_forward": "straight-through training (V2) is at least as good as float weights (V1)",
     "ste_over_lsq": "multipliers trained straight through are at least as good as LSQ",
     "loss_at_20_percent_faults": "3-bit networks with 20 % stuck cells lose at most a point (active+passive)",
-    "fault_rate_tolerated": "20 % stuck cells and the quantisation together cost less than the tolerated loss "
+    "fault_rate_tolerated": "20 % stuck cells and quantisation together cost less than the tolerated loss "
     "(active+passive)",
     "regularised_over_chip_in_loop": "the regularised network is at least as good as chip-in-loop training",
     "regularised_over_unseen_map": "a network does better on its own chip than on one it has not seen",
