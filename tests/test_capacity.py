@@ -163,7 +163,7 @@ def test_the_lowest_entropy_that_suffices():
     frame = scanned(
         (0.1, 2.0, [0.900, 0.901, 0.902]),  # clearly worse
         (0.2, 3.0, [0.949, 0.951, 0.952]),  # as good as the best
-        (0.4, 3.6, [0.950, 0.952, 0.953]),
+        (0.4, 3.6, [0.950, 0.951, 0.954]),
     )
     summary = quantscale.summarise(frame).set_index("quantscale")
     assert summary["suffices"].to_dict() == {0.1: False, 0.2: True, 0.4: False}
@@ -172,6 +172,21 @@ def test_the_lowest_entropy_that_suffices():
     assert summary.loc[0.2, "accuracy"] == pytest.approx(0.9506667)
     half = 4.302653 * np.std([0.949, 0.951, 0.952], ddof=1) / 3**0.5
     assert summary.loc[0.2, "accuracy_high"] == pytest.approx(0.9506667 + half)
+
+
+def test_what_suffices_is_judged_by_the_scatter_of_all():
+    """The least significant difference, worked out by hand from the two-way table of settings and seeds."""
+    groups = [(0.1, 2.0, [0.50, 0.52, 0.54]), (0.2, 3.0, [0.58, 0.59, 0.63]), (0.4, 3.6, [0.60, 0.63, 0.63])]
+    values = np.array([accuracies for *_, accuracies in groups])
+    rest = values - values.mean(axis=1)[:, None] - values.mean(axis=0) + values.mean()
+    least = scipy.stats.t.ppf(0.975, 4) * (2 / 3 * (rest**2).sum() / 4) ** 0.5
+    behind = values.mean(axis=1).max() - values.mean(axis=1)
+    assert behind[0] > least > behind[1] > 0
+    summary = quantscale.summarise(scanned(*groups)).set_index("quantscale")
+    assert summary["suffices"].to_dict() == {0.1: False, 0.2: True, 0.4: False}
+    # A setting as bad as the first, whose best happens to scatter, does not suffice for that.
+    groups[2] = (0.4, 3.6, [0.58, 0.66, 0.62])
+    assert not quantscale.summarise(scanned(*groups)).set_index("quantscale").loc[0.1, "suffices"]
 
 
 def test_one_seed_leaves_the_best_alone():

@@ -10,13 +10,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from nonideal import codes, recipe, stats
 from nonideal.quantize.formats import get_format
-
-SIGNIFICANCE = 1 - stats.CONFIDENCE
 
 
 def variants(training: Mapping[str, Any], scan: Mapping[str, Any]) -> list[recipe.Variant]:
@@ -51,9 +50,9 @@ def measured(trained: Iterable[tuple[torch.nn.Module, dict[str, Any]]]) -> pd.Da
 def summarise(networks: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds, and the lowest entropy that suffices for the best accuracy.
 
-    An entropy suffices if the accuracies of its networks are not shown to differ from those of the best
-    setting at the 5 % level (Welch's t test, two-sided): few seeds show little. With one seed nothing can be
-    tested and the best alone suffices.
+    An entropy suffices if its mean accuracy is not shown to differ from that of the best setting at the 5 %
+    level (t test, two-sided, paired by seeds with their scatter pooled over settings): few seeds show little.
+    With one seed nothing can be tested and the best alone suffices.
 
     Parameters
     ----------
@@ -76,10 +75,9 @@ def summarise(networks: pd.DataFrame) -> pd.DataFrame:
         row |= _interval("entropy", part["entropy"])
         row["size"] = row["entropy"] / get_format(row["format"]).bits
         rows.append(row | {"seeds": len(part)})
-        samples.append(part["test_accuracy"])
+        samples.append(part.sort_values("seed")["test_accuracy"].to_numpy())
     result = pd.DataFrame(rows)
-    best = samples[result["accuracy"].to_numpy().argmax()]
-    as_good = pd.Series([_alike(sample, best) for sample in samples])
+    as_good = _as_good(np.array(samples))
     result["suffices"] = result.index == result.loc[as_good, "entropy"].idxmin()
     return result[[*result.columns.drop("seeds"), "seeds"]]
 
@@ -90,11 +88,18 @@ def _interval(name: str, values: pd.Series) -> dict[str, float]:
     return {name: values.mean(), f"{name}_low": low, f"{name}_high": high}
 
 
-def _alike(sample: pd.Series, best: pd.Series) -> bool:
-    if sample is best:
-        return True
-    if min(len(sample), len(best)) < 2 or sample.std() + best.std() == 0:
-        return bool(sample.mean() == best.mean())
-    from scipy.stats import ttest_ind  # here: it takes half a second to import
+def _as_good(accuracies: np.ndarray) -> np.ndarray:
+    """Which settings [k] are not shown to be worse than the best, from their accuracies [k, n] by seed.
 
-    return bool(ttest_ind(sample, best, equal_var=False).pvalue > SIGNIFICANCE)
+    The scatter is what is left of accuracies without the means of settings and seeds, pooled over all of them
+    (two-way analysis of variance): that of one setting's few seeds would be too uncertain.
+    """
+    count, seeds = accuracies.shape
+    of_settings = accuracies.mean(axis=1, keepdims=True)
+    behind = (of_settings.max() - of_settings)[:, 0]
+    freedom = (count - 1) * (seeds - 1)
+    if freedom < 1:
+        return behind == 0
+    rest = accuracies - of_settings - accuracies.mean(axis=0) + accuracies.mean()
+    error = math.sqrt(2 / seeds * (rest**2).sum() / freedom)
+    return behind <= stats.t_quantile(freedom) * error

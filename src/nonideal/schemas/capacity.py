@@ -124,7 +124,7 @@ QUANTSCALE_SUMMARY = table(
         "size": column("float64", "entropy relative to the bits a weight is stored in", SHARE),
         "suffices": column(
             "bool",
-            "lowest entropy whose accuracy is not shown to differ from the best (Welch's t test at 5 %)",
+            "lowest entropy whose accuracy is not shown to differ from the best (t test at 5 %)",
         ),
     }
     | SEEDS,
