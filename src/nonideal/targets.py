@@ -87,7 +87,7 @@ TARGETS = (
         "ternary weights on the crossbar",
         "ternary extension",
         CROSSBAR,
-        "error ratio ternary / Gaussian weights, digital, 8 slices, one year",
+        "error ratio ternary / Gaussian weights relative to t0, equal-fill b=1, 8 slices, one year",
     ),
     Target(
         "table_eq8",
