@@ -126,8 +126,11 @@ def test_bad_images_and_ranges_are_refused():
         prepare(dataset(byte, [0, 1], byte, [0]), mean=[0.1], std=[1.0])
     with pytest.raises(ValueError, match="ascending order"):
         augment.Affine(scale=(1.1, 0.9))
-    with pytest.raises(ValueError, match="must not be negative"):
-        augment.Affine(degrees=-1)
+    for ranges in ({"degrees": -1}, {"translate": float("nan")}, {"degrees": float("inf")}):
+        with pytest.raises(ValueError, match="must be finite and not negative"):
+            augment.Affine(**ranges)
+    with pytest.raises(ValueError, match="ascending order"):
+        augment.Affine(scale=(0.9, float("inf")))
 
 
 @pytest.mark.parametrize("std", [float("nan"), float("inf")])
