@@ -176,7 +176,8 @@ def test_the_lowest_entropy_that_suffices():
 
 def test_what_suffices_is_judged_by_the_scatter_of_all():
     """The least significant difference, worked out by hand from the two-way table of settings and seeds."""
-    groups = [(0.1, 2.0, [0.50, 0.52, 0.54]), (0.2, 3.0, [0.58, 0.59, 0.63]), (0.4, 3.6, [0.60, 0.63, 0.63])]
+    # Seeds differ far more than settings do, alike for all of them.
+    groups = [(0.1, 2.0, [0.50, 0.60, 0.70]), (0.2, 3.0, [0.58, 0.67, 0.79]), (0.4, 3.6, [0.60, 0.71, 0.79])]
     values = np.array([accuracies for *_, accuracies in groups])
     rest = values - values.mean(axis=1)[:, None] - values.mean(axis=0) + values.mean()
     least = scipy.stats.t.ppf(0.975, 4) * (2 / 3 * (rest**2).sum() / 4) ** 0.5
@@ -185,7 +186,7 @@ def test_what_suffices_is_judged_by_the_scatter_of_all():
     summary = quantscale.summarise(scanned(*groups)).set_index("quantscale")
     assert summary["suffices"].to_dict() == {0.1: False, 0.2: True, 0.4: False}
     # A setting as bad as the first, whose best happens to scatter, does not suffice for that.
-    groups[2] = (0.4, 3.6, [0.58, 0.66, 0.62])
+    groups[2] = (0.4, 3.6, [0.60, 0.77, 0.73])
     assert not quantscale.summarise(scanned(*groups)).set_index("quantscale").loc[0.1, "suffices"]
 
 
