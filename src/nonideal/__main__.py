@@ -58,10 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except OSError as error:
         problem = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-    except (
-        ValueError,
-        FloatingPointError,
-    ) as error:  # the library's errors name file, key or value, and the remedy
+    except ValueError as error:  # the library's errors name file, key or value, and the remedy
         problem = str(error)
     print(f"nonideal {parsed.command}: {problem}", file=sys.stderr)
     return BAD_USE

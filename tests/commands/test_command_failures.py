@@ -30,6 +30,15 @@ class Tied(nn.Module):
     def forward(self, x):
         return self.d(self.c(self.b(self.a(x.flatten(1)))))
 
+class Looked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.out = nn.Embedding(10, 64), nn.Linear(64, 10, bias=False)
+        self.out.weight = self.table.weight
+
+    def forward(self, x):
+        return self.out(x.flatten(1))
+
 def parallel():
     return nn.DataParallel(build())
 
@@ -60,6 +69,7 @@ def test_harden_says_what_keeps_it_from_training(command, refused, module, taugh
     end = ("--data", images, "--output", "h.pt", "--epochs", 1)
     assert "'1.weight' holds values that are not finite" in refused("harden", f"{module}:poisoned", *end)
     assert "layers 'b' and 'c' share one weight" in refused("harden", f"{module}:Tied", *end)
+    assert "layers 'table' and 'out' share" in refused("harden", f"{module}:Looked", "--layers", "all", *end)
     place, state = taught
     given = ("harden", place, "--state", state, "--faults", 0.1, "--mode", "trained", "--learning-rate", 1e30)
     status, out, err = command(*given, *end)

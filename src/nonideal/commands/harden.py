@@ -162,9 +162,9 @@ def refuse_tied(model: nn.Module) -> None:
     """Refuse layers with one weight: cells differ from layer to layer, and a state_dict would hold one."""
     owners: dict[int, str] = {}
     for name, layer in model.named_modules():
-        if attach.weighted(name, layer):
-            other = owners.setdefault(id(layer.weight), name)
-            if other != name:
+        for key, values in layer.named_parameters(recurse=False):
+            other = owners.setdefault(id(values), name)
+            if other != name and attach.weighted(name, layer) and key == "weight":
                 raise UsageError(
                     f"layers {other!r} and {name!r} share one weight, but each has cells of its own on a "
                     "chip: give the second a copy, "

@@ -274,7 +274,7 @@ def filter_banks(model: nn.Module) -> int:
 def ordinary(model: nn.Module) -> nn.Module:
     """Copy whose quantised fully connected layers are `torch.nn.Linear` with the weights on their grid."""
     result = copy.deepcopy(model).eval()
-    for name, layer in list(result.named_modules()):  # the second of each two: `ordinary_names`
+    for name, layer in list(result.named_modules()):
         if isinstance(layer, QuantLinear):
             outputs, inputs = layer.weight.shape
             linear = nn.Linear(inputs, outputs, bias=False)
@@ -288,7 +288,7 @@ def ordinary(model: nn.Module) -> nn.Module:
 
 
 def ordinary_names(model: nn.Module) -> dict[str, str]:
-    """Names of the quantised fully connected layers, and those of their weights in `ordinary`."""
+    """Names of the quantised fully connected layers, and of the `nn.Linear` that `ordinary` makes of each."""
     return {name: f"{name}.1" for name, layer in model.named_modules() if isinstance(layer, QuantLinear)}
 
 
