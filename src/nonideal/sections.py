@@ -47,7 +47,8 @@ def other_section(networks: Mapping[str, Any], other: Mapping[str, Any]) -> dict
         "taught": other["taught"],
     } | {key: other[key] for key in OWN_KEYS if key in other}
     start = {"start": other["continued"]} if "continued" in other else {}
-    return dict(networks) | {"architecture": other["architecture"], "float": recipe | own} | start
+    size = {"pixels": other["pixels"]} if "pixels" in other else {}
+    return dict(networks) | {"architecture": other["architecture"], "float": recipe | own} | start | size
 
 
 def teacher_section(networks: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:
