@@ -221,14 +221,23 @@ def test_unknown_end_leaves_the_interval_empty(listed, ours):
     change = {"where": "name == 'b'", "interval": "low,high", "tolerance": "0"}
     row = only(listed, ours, **change)
     assert math.isnan(row["interval"]) and row["ours"] == 0.05
-    # The end that is known, 0.06, still decides; the value stands for the other.
+    # The end that is known is 0.06; on the other side the interval is not bounded.
     for kind, published, factor, expected in (
         ("at_most", "0.055", "1", "undecided"),
-        ("at_least", "0.049", "1", "inside"),
+        ("at_most", "0.061", "1", "inside"),
+        ("at_least", "0.049", "1", "undecided"),
+        ("at_least", "0.061", "1", "outside"),
         ("at_least", "-0.055", "-1", "undecided"),
-        ("at_most", "-0.049", "-1", "inside"),
+        ("at_least", "-0.061", "-1", "inside"),
+        ("at_most", "-0.049", "-1", "undecided"),
     ):
         row = only(listed, ours, **change, kind=kind, published=published, factor=factor)
+        assert row["verdict"] == expected, (kind, published)
+    # A single seed has no interval, and its value stands for both ends; the time of a crossover always has
+    # one, and lacks the ends that it has no bound at.
+    nothing = ours.assign(low=math.nan, high=math.nan, low_s=math.nan, high_s=math.nan)
+    for interval, expected in (("low,high", "inside"), ("low_s,high_s", "undecided")):
+        row = only(listed, nothing, **change | {"interval": interval}, kind="at_least", published="0.049")
         assert row["verdict"] == expected
 
 

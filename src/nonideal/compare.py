@@ -17,6 +17,7 @@ from nonideal.stats import half_width, ratio_of_means
 
 # As they are, into the result.
 COPIED = (*KEY, "unit", "kind", "published", "tolerance", "by_construction", "source")
+OPEN_ENDED = "low_s,high_s"  # ends of the interval of a crossover, missing where it is not bounded
 ROUNDING = 1e-9  # relative; the binary rounding of decimal fractions must not decide a verdict
 
 # What pandas raises for a query that it cannot read or that does not fit the table.
@@ -77,7 +78,7 @@ def compare(
             {
                 **{column: row[column] for column in COPIED},
                 "ours": ours,
-                "interval": (high - low) / 2,
+                "interval": (high - low) / 2 if math.isfinite(high - low) else math.nan,
                 "difference": ours - row["published"],
                 "verdict": "not run" if found is None else verdict(ours, low, high, **_bound(row)),
                 "scale": ran,
@@ -207,6 +208,11 @@ def _value(line: int, row: Mapping[str, Any], found: pd.DataFrame) -> tuple[floa
         values.append(float(found[name].iloc[0]))
     value, *ends = values
     if len(ends) == 2:
+        # One end missing, or any of the time of a crossover: the interval is not bounded there. Both of
+        # anything else: a single seed has no interval.
+        if sum(map(math.isnan, ends)) == 1 or (row["interval"] == OPEN_ENDED and not math.isnan(value)):
+            low, high = ends
+            ends = [-math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high]
         return value, *ends
     half = ends[0] if ends else math.nan
     return value, value - half, value + half

@@ -34,6 +34,13 @@ def test_compensation_helps_and_columns_differ_from_layers():
     assert len(set(errors.values())) == 4
 
 
+def test_fixed_compensation_leaves_devices_that_do_not_drift():
+    model, images = network()
+    hardware = Hardware(drift=False, read_noise="off", programming_noise=False, compensation="fixed")
+    deployed = deploy(model, "max_fill", 1, 4, 2, seed=1, hardware=hardware)
+    torch.testing.assert_close(deployed(images, t=MONTH)[1], quantised(model)(images))
+
+
 def test_compensation_is_the_ratio_of_calibration_outputs():
     model, images = network()
     deployed = deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images[:5])

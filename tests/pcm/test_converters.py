@@ -303,6 +303,40 @@ def test_weights_used_outside_their_layer_have_no_converters():
         deploy(Tied(), "max_fill", 1, 2, 1, seed=1, calibration=images, hardware=EIGHT)
 
 
+def test_a_bias_used_outside_its_layer_is_named_where_no_trace_shows_it():
+    class Untraceable(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(6, 4).double()
+
+        def forward(self, x):
+            if x.sum() > 1e9:  # no symbol can answer
+                return x
+            return self.fc(x) + self.fc.bias
+
+    images = _normal(20, 6)
+    with pytest.raises(ValueError, match="does more with its layers than to call them"):
+        deploy(Untraceable(), "max_fill", 1, 2, 1, seed=1, calibration=images, hardware=EIGHT)
+
+
+def test_a_layer_that_sees_one_image_without_a_batch():
+    class Single(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(2, 3, 3, padding=1).double()
+
+        def forward(self, x):
+            return torch.stack([self.conv(image).flatten() for image in x])
+
+    model, images = Single(), _normal(4, 2, 5, 5)
+    batched = nn.Sequential(model.conv, nn.Flatten())
+    found = [
+        deploy(which, "max_fill", 1, 2, 2, seed=1, calibration=images, hardware=EIGHT)(images, t=20.0)
+        for which in (model, batched)
+    ]
+    assert found[0].shape == found[1].shape and torch.isfinite(found[0]).all()
+
+
 def test_what_cannot_be_converted_is_named():
     model, _ = network()
     with pytest.raises(ValueError, match="the range of converters needs calibration images"):

@@ -143,7 +143,7 @@ def test_ternarisation_error_is_that_of_the_trials_own_weights():
     assert error[7] == crossbar.ternarisation_error(range(7, 8), seed=1)[0]
 
 
-@pytest.mark.parametrize("rows", [1, 2, 7, 33])
+@pytest.mark.parametrize("rows", [2, 7, np.int64(33)])
 def test_any_size_runs(rows):
     eta = simulate(
         Configuration("max_fill_ec", base=2, n_slices=3), TIMES, range(3), seed=9, options=Options(rows=rows)
@@ -159,16 +159,21 @@ def test_bad_input_is_refused_with_the_reason():
     with pytest.raises(ValueError, match="weights must be one of gaussian, ternary"):
         Configuration("equal_fill", "binary", 1)
     with pytest.raises(ValueError, match="rows must be an integer"):
-        Options(rows=0)
+        Options(rows=1)
     with pytest.raises(ValueError, match="ec_targets must be one of"):
         Options(ec_targets="bounded")
     with pytest.raises(ValueError, match="read_noise_norm must be one of"):
         Options(read_noise_norm="max")
-    for times in ([], [19.0], [math.nan], 20.0):
+    for times in ([], [19.0], [math.nan], [1e300], 20.0):
         with pytest.raises(ValueError, match="times_s must be"):
             simulate(good, times, range(1), seed=1)
     for trials in (range(0), range(-1, 1), [1, 2]):
         with pytest.raises(ValueError, match="trials must be"):
             simulate(good, TIMES, trials, seed=1)
+    beyond = Configuration("max_fill_ec", base=64, n_slices=8)
+    with pytest.raises(ValueError, match=r"base=64.*asks for conductances .*: choose ec_targets"):
+        simulate(beyond, TIMES, range(1), seed=1)
+    physical = Options(ec_targets="physical")
+    assert np.isfinite(simulate(beyond, TIMES, range(1), seed=1, options=physical)).all()
     with pytest.raises(ValueError, match="at least one configuration"):
         simulate_many([], TIMES, range(1), seed=1)

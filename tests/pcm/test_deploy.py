@@ -8,9 +8,10 @@ import torch
 from small_networks import network
 from torch import nn
 
-from nonideal.pcm import device, slicing
+from nonideal.pcm import device, noise_training, slicing
 from nonideal.pcm.deploy import deploy, quantised
 from nonideal.pcm.hardware import NOISELESS, Hardware
+from nonideal.pcm.noise_training import NoisyWeight
 from nonideal.pcm.programming import program, quantise_weights
 
 MONTH = 2_592_000.0
@@ -259,9 +260,13 @@ def test_options_of_reads_and_exponents():
 
 
 def test_weights_without_spread_are_not_clipped():
-    for weight in (torch.tensor([[0.5]]), torch.full((3, 4), -2.0)):
+    weights = [torch.tensor([[0.5]]), torch.full((3, 4), -2.0)]
+    # Their spread in single precision is rounding, not zero.
+    weights += [torch.full(shape, value) for shape in ((7, 9), (64, 33)) for value in (0.1, 0.3, 0.7)]
+    for weight in weights:
         integers, step = quantise_weights(weight, 2.0)
         torch.testing.assert_close(integers * step, weight)
+        torch.testing.assert_close(NoisyWeight(clip_sigmas=2.0).eval()(weight), weight)
 
 
 def test_numbers_of_any_type_are_numbers():
@@ -311,6 +316,36 @@ def test_bound_of_error_correction_reaches_the_devices():
         )
         peaks[bound] = max(layer.devices.targets.abs().max().item() for layer in deployed.layers.values())
     assert peaks["unbounded"] > 1.5 and peaks["physical"] <= 1.0 and peaks["same_sign"] <= 1.0
+
+
+def test_targets_beyond_what_the_device_model_knows_are_refused():
+    model, images = network()
+    with pytest.raises(ValueError, match=r"at base 4 asks a device of layer 'conv' for .* choose ec_targets"):
+        deploy(model, "max_fill_ec", 4, 8, 1, seed=1, hardware=Hardware(compensation="none"))
+    physical = Hardware(compensation="none", ec_targets="physical")
+    deployed = deploy(model, "max_fill_ec", 4, 8, 1, seed=1, hardware=physical)
+    assert torch.isfinite(deployed(images, t=20.0)).all()
+
+
+def test_layers_that_share_a_weight_are_deployed_as_they_act():
+    """Clipping what is clipped already would change it again."""
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6)).double()
+    model[2].weight = model[0].weight
+    nn.init.normal_(model[0].weight, generator=torch.Generator().manual_seed(1))
+    noise_training.attach(model, clip_sigmas=1.0)
+    model.eval()
+    images = torch.randn(9, 6, generator=torch.Generator().manual_seed(2)).double()
+    expected = model(images)
+    torch.testing.assert_close(quantised(model)(images), expected, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(model(images), expected)
+    torch.testing.assert_close(noise_training.bake(model)(images), expected)
+
+
+def test_times_beyond_a_thousand_years_are_refused():
+    model, images = network()
+    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
+    with pytest.raises(ValueError, match=r"from t0 = 20 s to 3.1536e\+10 s, got t = 1e\+300 s"):
+        deployed(images, t=1e300)
 
 
 def test_a_network_with_quantisers_is_not_changed():

@@ -1,5 +1,6 @@
 """The Monte Carlo of networks: plans, shards, tables; and noise-aware training."""
 
+import copy
 import math
 import shutil
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from small_networks import network
 from torch import nn
+from torch.nn.utils import parametrize
 
 from nonideal import rng, tables, training
 from nonideal.data import prepare
@@ -401,8 +403,21 @@ def test_weight_noise_has_its_moments_and_passes_gradients():
     assert torch.equal(first, layer.weight)
     layer.eval()
     torch.testing.assert_close(layer.weight.detach(), clipped)
+    with pytest.raises(ValueError, match="has a noisy weight already; bake the model first"):
+        noise_training.attach(layer)
+    copied = noise_training.bake(copy.deepcopy(layer))
+    assert copied(torch.ones(1, copied.in_features)).isfinite().all()
+    assert layer(torch.ones(1, layer.in_features)).isfinite().all()  # is not baked with its copy
     baked = noise_training.bake(layer.train())
     torch.testing.assert_close(baked.weight.detach(), clipped)
+
+
+def test_baking_leaves_other_parametrisations():
+    model = nn.Sequential(nn.Conv1d(2, 3, 1), nn.Flatten(), nn.Linear(12, 2))
+    nn.utils.parametrizations.weight_norm(model[0])
+    noise_training.attach(model)
+    noise_training.bake(model)
+    assert parametrize.is_parametrized(model[0], "weight") and not parametrize.is_parametrized(model[2])
 
 
 def test_ternary_weights_in_training():

@@ -169,6 +169,26 @@ def test_a_sign_that_changes_back_is_said():
     assert found.statement.endswith("; the sign changes 3 times")
 
 
+@pytest.mark.parametrize("means", [[-1, 0, -1, -1], [-1, -1, -1, 0], [-1, 1e-17, -1, -1], [0, -1, -1, 0]])
+def test_touching_zero_is_no_crossover(means):
+    """Mean differences of accuracies, which are multiples of one over images and chips, are often zero."""
+    differences = np.tile(np.array(means, dtype=float), (5, 1))
+    found = crossovers.crossover(
+        [1.0, 10.0, 100.0, 1e3], differences, np.zeros((5, 4)), rng=rng.stream(1, "x"), resamplings=10
+    )
+    assert (found.time_s, found.share) == (None, 0.0) and "stays below" in found.statement
+
+
+@pytest.mark.parametrize("means", [[-1, 0, 1, 1], [-1, 0, 0, 1], [-1, 1e-17, 1, 1]])
+def test_through_zero_is_a_crossover_where_zero_is_reached(means):
+    differences = np.tile(np.array(means, dtype=float), (5, 1))
+    found = crossovers.crossover(
+        [1.0, 10.0, 100.0, 1e3], differences, np.zeros((5, 4)), rng=rng.stream(1, "x"), resamplings=10
+    )
+    assert (found.time_s, found.share) == (pytest.approx(10.0), 1.0)
+    assert "the second has the lower error from 10 s on" in found.statement
+
+
 def test_no_crossover_is_said():
     a, b = _pair(rng.stream(1, "none"), 50, 1e12)
     found = crossovers.crossover(TIMES, a, b, rng=rng.stream(1, "boot"))

@@ -18,7 +18,7 @@ from nonideal import stats, training
 from nonideal.commands import UsageError, images, networks, writing
 from nonideal.commands.arguments import add_count
 from nonideal.pcm import folding, slicing
-from nonideal.pcm.device import T0_S
+from nonideal.pcm.device import LAST_S, T0_S
 from nonideal.pcm.hardware import COMPENSATIONS, READ_NOISE_NORMS, Hardware
 from nonideal.pcm.networks import GROUP, MONTH_S, Images, Plan, reference_logits, simulate
 from nonideal.rng import stream
@@ -29,7 +29,6 @@ EXAMPLE = (
 )
 
 YEAR_S = 365 * 24 * 3600.0
-LAST_S = 1000 * YEAR_S
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 24 * 3600.0, "y": YEAR_S}
 TIME = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?)([smhdy]?)")
 

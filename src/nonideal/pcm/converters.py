@@ -106,7 +106,7 @@ def products(layer: nn.Module, inputs: Tensor, weights: Tensor) -> Tensor:
         return functional.linear(inputs, weights.flatten(0, 1))
     if layer.groups == 1:
         return layer._conv_forward(inputs, weights.flatten(0, 1), None)
-    return torch.cat([layer._conv_forward(inputs, weight, None) for weight in weights], dim=1)
+    return torch.cat([layer._conv_forward(inputs, weight, None) for weight in weights], dim=-3)
 
 
 def along_channels(layer: nn.Module, values: Tensor) -> Tensor:
@@ -116,7 +116,9 @@ def along_channels(layer: nn.Module, values: Tensor) -> Tensor:
 
 def channel_sums(layer: nn.Module, outputs: Tensor) -> Tensor:
     """Sums of `products` over everything but channels, (channels,)."""
-    return outputs.flatten(0, -2).sum(0) if isinstance(layer, nn.Linear) else outputs.sum((0, 2, 3))
+    if isinstance(layer, nn.Linear):
+        return outputs.flatten(0, -2).sum(0)
+    return outputs.sum((1, 2) if outputs.ndim == 3 else (0, 2, 3))  # of one image, or of a batch
 
 
 def output_spans(layer: nn.Module, inputs: Sequence[Tensor], slices: Tensor, quantile: float) -> Tensor:
@@ -138,7 +140,7 @@ def output_spans(layer: nn.Module, inputs: Sequence[Tensor], slices: Tensor, qua
     Tensor
         (slices, chips).
     """
-    axis, place = (-1, -2) if isinstance(layer, nn.Linear) else (1, 1)
+    axis, place = (-1, -2) if isinstance(layer, nn.Linear) else (-3, -4)
     spans = []
     for weights in slices:  # one by one: all outputs together would need much memory
         outputs = [

@@ -16,6 +16,9 @@ import pandas as pd
 
 from nonideal import stats
 
+ROUNDING = 1e-12
+"""Differences below this share of the largest are zero."""
+
 
 @dataclass(frozen=True)
 class Crossover:
@@ -45,19 +48,36 @@ class Crossover:
 def _first_crossing(log_time: np.ndarray, means: np.ndarray, rising: bool | None = None) -> np.ndarray:
     """Logarithm of the first time at which each row of `means` changes sign, in one direction or in any.
 
-    Infinite where a row never does, negative if it has the later sign from the start.
+    Infinite where a row never does, negative if it has the later sign from the start. Zero has no sign:
+    only what is of the opposite sign afterwards is a change, and it happened where zero was reached.
     """
+    means = _cleaned(means)
     before, after = means[:, :-1], means[:, 1:]
-    up, down = (before < 0) & (after >= 0), (before > 0) & (after <= 0)
+    following = _sign_from(after)
+    up, down = (before < 0) & (following > 0), (before > 0) & (following < 0)
     change = up | down if rising is None else (up if rising else down)
     found = change.any(axis=1)
     at = change.argmax(axis=1)
     row = np.arange(len(means))
     a, b = before[row, at], after[row, at]
     share = a / np.where(found, a - b, 1.0)
-    last = means[:, -1] if rising else -means[:, -1]
+    last = _sign_from(means[:, ::-1])[:, 0] * (1 if rising else -1)
     never = np.where((rising is not None) & (last > 0), -np.inf, np.inf)
     return np.where(found, log_time[at] + share * (log_time[at + 1] - log_time[at]), never)
+
+
+def _cleaned(means: np.ndarray) -> np.ndarray:
+    """Differences with zeros where rounding alone is left: those of accuracies are often exactly zero."""
+    largest = np.abs(means).max(axis=-1, keepdims=True)
+    return np.where(np.abs(means) > ROUNDING * largest, means, 0.0)
+
+
+def _sign_from(means: np.ndarray) -> np.ndarray:
+    """Sign of the first value from each column on that is not zero, 0 if there is none."""
+    signs = np.sign(means)
+    for k in reversed(range(signs.shape[1] - 1)):
+        signs[:, k] = np.where(signs[:, k] == 0, signs[:, k + 1], signs[:, k])
+    return signs
 
 
 def crossover(
@@ -100,7 +120,7 @@ def crossover(
         )
     if not (np.diff(log_time) > 0).all():
         raise ValueError(f"times_s must increase, got {list(times_s)}")
-    mean = difference.mean(axis=0)
+    mean = _cleaned(difference.mean(axis=0))
     crossing = float(_first_crossing(log_time, mean[None])[0])
     crosses = math.isfinite(crossing)
     # The first change leaves the sign that the mean has first.

@@ -25,6 +25,9 @@ from .deployed import DeployedNetwork, Layer
 from .hardware import Hardware
 from .programming import program, quantise_weights
 
+MOST_ASKED = 20.0
+"""Largest target of error correction, units of G_MAX: the published runs ask for up to this at base 2."""
+
 
 @torch.no_grad()
 def deploy(
@@ -73,8 +76,8 @@ def deploy(
     ------
     ValueError
         If nothing can be deployed, mapping, base and slices do not go together, calibration images are
-        missing, empty or not finite, or do not reach a layer, a weight is not finite, or one that lies behind
-        converters is used outside its layer as well.
+        missing, empty or not finite, or do not reach a layer, a weight is not finite, one that lies behind
+        converters is used outside its layer as well, or error correction asks for more than `MOST_ASKED`.
 
     Examples
     --------
@@ -124,10 +127,25 @@ def deploy(
     for name, module in folding.crossbar_layers(copied, digital).items():
         integers, step = steps[name]
         devices = program(integers, mapping, base, n_slices, chips, seed=seed, layer=name, hardware=hardware)
+        if not (asked := devices.targets.abs().max().item()) <= MOST_ASKED:
+            raise ValueError(
+                f"error correction at base {base} asks a device of layer {name!r} for {asked:.3g} times its "
+                "largest conductance, and the device model has no numbers for that: choose ec_targets "
+                "'physical' or 'same_sign' (--ec-targets), a smaller base or fewer slices"
+            )
         layers[name] = Layer(module, integers, step, devices, affine[name], inputs.get(name))
         if hardware.converting:
             converted[module] = _add_converters(layers[name], hardware)
-    return DeployedNetwork(converters.insert(copied, converted), layers, chips, seed, hardware)
+    network = converters.insert(copied, converted)
+    if converted:
+        try:
+            network(calibration[:1])
+        except (AttributeError, RuntimeError, TypeError) as error:
+            raise ValueError(
+                "the network does more with its layers than to call them, and converters lie around a call "
+                f"({error}): name those layers in digital, or deploy without converters"
+            ) from error
+    return DeployedNetwork(network, layers, chips, seed, hardware)
 
 
 def _numbers(chips: int | Sequence[int]) -> Sequence[int]:

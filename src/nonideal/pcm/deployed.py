@@ -79,8 +79,10 @@ class DeployedNetwork:
         """
         if not isinstance(t, numbers.Real) or not math.isfinite(t):
             raise ValueError(f"t must be a finite number of seconds after programming, got {t!r}")
-        if t < device.T0_S:
-            raise ValueError(f"devices are described from t0 = {device.T0_S:g} s on, got t = {t:g} s")
+        if not device.T0_S <= t <= device.LAST_S:
+            raise ValueError(
+                f"devices are described from t0 = {device.T0_S:g} s to {device.LAST_S:g} s, got t = {t:g} s"
+            )
         values = {}
         for name, layer in self.layers.items():
             arrays = self._read(name, t, read)
@@ -146,7 +148,7 @@ class DeployedNetwork:
     def _compensation(self, name: str, arrays: Tensor, t: float, read: int) -> Tensor:
         """Factors on the outputs, (chips, outputs) or (chips, 1)."""
         layer, kind = self.layers[name], self.hardware.compensation
-        if kind == "none":
+        if kind == "none" or (kind == "fixed" and not self.hardware.drift):
             return arrays.new_ones(len(self.chips), 1)
         if kind == "fixed":
             return layer.devices.fixed_factor(t)[:, None]

@@ -25,6 +25,9 @@ G_MAX_US = 25.0
 T0_S = 20.0
 """Time after programming at which the targets hold, seconds (Nandakumar et al. 2020)."""
 
+LAST_S = 1000 * 365 * 24 * 3600.0
+"""Latest time that is read, seconds: a thousand years, far beyond what has been measured."""
+
 T_READ_S = 250e-9
 """Duration of a read pulse, seconds (Nandakumar et al. 2020)."""
 

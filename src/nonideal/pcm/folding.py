@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils import parametrize
 
 from nonideal.quantize import attach
 
@@ -40,10 +39,7 @@ def plain(model: nn.Module) -> nn.Module:
     for name, layer in model.named_modules():
         if isinstance(layer, LAYERS):
             attach.check_weight(name, layer)
-    model = copy.deepcopy(model).eval()
-    for module in list(model.modules()):
-        if parametrize.is_parametrized(module, "weight"):
-            attach.remove(module, leave=True)
+    model = attach.detach(copy.deepcopy(model).eval())
     for name, layer in model.named_modules():
         if isinstance(layer, LAYERS):
             _check_values(name, layer.weight)

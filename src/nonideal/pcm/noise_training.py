@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from nonideal import rng
+from nonideal.pcm.programming import ALL_EQUAL
 from nonideal.pcm.slicing import ternarise
+from nonideal.quantize import attach as quantisers
 from nonideal.training import Hook
 
 NOISE = 0.038
@@ -57,8 +59,8 @@ class NoisyWeight(nn.Module):
                 seen = ternarise(weight)
             else:
                 # Weights that are all equal have no spread to be clipped at.
-                spread = weight.std(correction=0)
-                limit = torch.where(spread > 0, self.clip_sigmas * spread, weight.abs().max())
+                spread, largest = weight.std(correction=0), weight.abs().max()
+                limit = torch.where(spread > ALL_EQUAL * largest, self.clip_sigmas * spread, largest)
                 seen = torch.clamp(weight, -limit, limit)
             if self.training:
                 draw = torch.randn_like(seen) if self.draw is None else self.draw
@@ -76,11 +78,13 @@ def attach(model: nn.Module, **settings: object) -> dict[str, NoisyWeight]:
     Raises
     ------
     ValueError
-        If the model has no such layer.
+        If the model has no such layer, or one has noise already.
     """
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, CROSSBAR_LAYERS)}
     if not layers:
         raise ValueError(f"{type(model).__name__} has no nn.Linear or nn.Conv2d layer to train with noise")
+    if noisy := [name for name, layer in layers.items() if _is_noisy(name, layer)]:
+        raise ValueError(f"layer {noisy[0]!r} has a noisy weight already; bake the model first")
     added = {name: NoisyWeight(**settings) for name in layers}
     for name, layer in layers.items():
         # Unsafe only in that torch does not try the parametrisation on a sample weight.
@@ -89,12 +93,19 @@ def attach(model: nn.Module, **settings: object) -> dict[str, NoisyWeight]:
 
 
 def bake(model: nn.Module) -> nn.Module:
-    """Replace every noisy weight by its clipped or ternary value without noise, in place."""
-    for module in list(model.modules()):
-        if parametrize.is_parametrized(module, "weight"):
-            module.parametrizations["weight"].eval()
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-    return model
+    """Replace every noisy weight by its clipped or ternary value without noise, in place.
+
+    Other parametrisations stay. A weight that several layers shared becomes a weight of each.
+    """
+    for name, layer in model.named_modules():
+        if _is_noisy(name, layer):
+            layer.parametrizations["weight"].eval()
+    return quantisers.detach(model, select=_is_noisy)
+
+
+def _is_noisy(name: str, layer: nn.Module) -> bool:
+    made = layer.parametrizations["weight"] if parametrize.is_parametrized(layer, "weight") else ()
+    return any(isinstance(step, NoisyWeight) for step in made)
 
 
 class WeightNoise(Hook):

@@ -18,6 +18,9 @@ from .. import rng
 from . import device, slicing
 from .hardware import Hardware
 
+ALL_EQUAL = 1e-6
+"""Weights whose spread is below this share of the largest are all equal, but for rounding."""
+
 
 def quantise_weights(weights: Tensor, clip_sigmas: float | None = None) -> tuple[Tensor, float]:
     """Put a layer's weights on the 9-bit grid.
@@ -37,7 +40,7 @@ def quantise_weights(weights: Tensor, clip_sigmas: float | None = None) -> tuple
     """
     weights = weights.detach()
     span = weights.abs().max().item()
-    if clip_sigmas is not None and (spread := weights.std(correction=0).item()):
+    if clip_sigmas is not None and (spread := weights.std(correction=0).item()) > ALL_EQUAL * span:
         span = min(span, clip_sigmas * spread)
     if span == 0:
         return torch.zeros_like(weights), 0.0

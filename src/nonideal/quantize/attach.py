@@ -203,13 +203,20 @@ def original(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: layer.parametrizations.weight.original for name, layer in _layers(model)}
 
 
-def detach(model: nn.Module) -> nn.Module:
+def detach(model: nn.Module, *, select: Select = lambda name, layer: True) -> nn.Module:
     """Remove all quantisers in place; the weights keep their quantised values. Returns the model.
 
     A weight that several layers shared becomes a weight of each: their quantisers differ.
+
+    Parameters
+    ----------
+    model
+        Network with attached quantisers, or without any.
+    select
+        Called with the name of a layer with a quantiser and the layer; which layers are meant.
     """
     uses = Counter(id(values) for _, values in model.named_parameters(remove_duplicate=False))
-    layers = [layer for _, layer in _layers(model)]
+    layers = [layer for name, layer in _layers(model) if select(name, layer)]
     shared = [layer for layer in layers if uses[id(layer.parametrizations.weight.original)] > 1]
     values = [layer.weight.detach().clone() for layer in shared]  # before one of them is written to
     for layer in layers:
