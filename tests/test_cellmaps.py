@@ -18,6 +18,15 @@ def test_the_last_cell_of_a_layer_is_accepted(tmp_path, name):
     assert frame.to_dict("list") == GOOD
 
 
+@pytest.mark.parametrize("name", ["map.csv", "map.parquet"])
+@pytest.mark.parametrize("layer", ["", "NA", "null", "nan", "1"])
+def test_layers_of_any_name_are_found_again(tmp_path, name, layer):
+    """A network that is one layer has the empty name."""
+    saved = save(tmp_path, name, layer=["b", layer])
+    found = cellmaps.read(saved, "stuck", {"b": (4, 18), layer: (5, 7)}, 4)
+    assert found["layer"].tolist() == ["b", layer]
+
+
 def test_the_order_of_columns_does_not_matter(tmp_path):
     frame = pd.DataFrame(GOOD)
     cellmaps.write(frame[frame.columns[::-1]], tmp_path / "map.csv")

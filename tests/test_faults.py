@@ -116,6 +116,15 @@ def test_a_mode_writes_and_penalises_what_it_says(mode):
     assert torch.equal(after[~sound], (weight if straight else levels[written.long()])[~sound])
 
 
+def test_a_network_moved_to_another_device_makes_its_tables_there():
+    """They are no buffers, and stay behind."""
+    weight, quantiser = make("passive")
+    expected = quantiser.encode_attainable(weight)
+    quantiser._order = quantiser._order.to("meta")
+    assert torch.equal(quantiser.encode_attainable(weight), expected)
+    assert quantiser._order.device == weight.device
+
+
 def test_gradients_pass_straight_through_the_map():
     weight, q = make("trained")
     weight.requires_grad_()

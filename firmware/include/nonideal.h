@@ -47,8 +47,9 @@ struct ni_layer {
  * with * the sliding product. Channels are computed one after the other in the same memory. */
 typedef struct ni_convolutions ni_convolutions;
 
-/* x: the image, 256 values -128 .. 127, aligned to words, with room for the features (8 bytes a channel) and
- * changed. work: NI_CONVOLUTION_BYTES, aligned to words. Returns the features [channels][4], in x or in work. */
+/* x: the image, 256 values -128 .. 127, aligned to words, changed; the fast kernel needs room for the features in
+ * it, 8 bytes a channel. work: aligned to words, 1216 bytes for the fast kernel, 1024 and 8 a channel for the
+ * plain one. Returns the features [channels][4], in x or in work. */
 typedef uint16_t *ni_convolution_kernel(const ni_convolutions *convolutions, int8_t *x, void *work);
 
 enum { NI_TAPS = 9, NI_FEATURES = 4, NI_CEILING = 255 };
@@ -86,9 +87,8 @@ void ni_norm_features(const uint16_t *features, int8_t *x, uint32_t count);
 /* Index of the largest value; the first maximum wins. */
 uint32_t ni_argmax(const int32_t *y, uint32_t count);
 
-/* Run all layers. x: the image, overwritten by activations, room for the widest layer (and, in a CNN, what its
- * kernel asks for). y: logits at the end, room for the widest layer rounded up to a multiple of 32 (in a CNN at
- * least ni_convolution_work). Returns the class. */
+/* Run all layers. x: the image, overwritten by activations, NI_MODEL_X bytes (of the network's header), aligned to
+ * words. y: logits at the end, room for NI_MODEL_Y words. Returns the class. */
 uint32_t ni_infer(const ni_network *network, int8_t *x, int32_t *y);
 
 #ifdef __cplusplus

@@ -139,7 +139,8 @@ static void pool(const uint32_t *sums, uint32_t count, uint32_t shift, uint32_t 
     }
 }
 
-/* 6 x 6 from 14 x 14, in place: three times two rows of words, in two runs of which six are used. */
+/* 6 x 6 from 14 x 14, in place: three times two rows of words, in two runs of which six are used. The seventh sum
+ * of the very last run reads the word after the plane, pooled[0], and is not used. */
 static void second_layer(ni_fast_work *work, uint32_t shift) {
     const ni_pair *window = work->plane;
     ni_pair *out = work->plane;

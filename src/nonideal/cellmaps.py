@@ -4,8 +4,9 @@ A map is a CSV or parquet file with the columns
 
 ==========  =====================================================================================
 ``layer``   name of the layer, as `torch.nn.Module.named_modules` gives it
-``row``     output of the layer, counted from 0
-``column``  input: position in the flattened [in, height, width] of a filter, counted from 0
+``row``     place on the first axis of the weight, counted from 0: the output of the layer, of a
+            transposed convolution its input
+``column``  place in the other axes, flattened, counted from 0: [in, height, width] of a filter
 ``bit``     bit cell, 0 the least significant
 ``stuck``   0 or 1, the value the cell is stuck at (maps of faults), or
 ``factor``  conductance over its nominal value, at least 0 (maps of variability)
@@ -47,7 +48,7 @@ def read(
     value
         ``stuck`` or ``factor``: what the map says of a cell.
     shapes
-        Shape [out, in, ...] of the weight of every layer a map may speak of.
+        Shape of the weight of every layer a map may speak of.
     bits
         Bit cells of a weight.
 
@@ -136,7 +137,9 @@ def _load(path: Path) -> pd.DataFrame:
     suffix = _suffix(path)
     try:
         if suffix == ".csv":
-            return pd.read_csv(path, dtype={"layer": str})
+            # Only numbers can be missing: layers may be called NA, null or, in a network of one, nothing.
+            missing = dict.fromkeys((*PLACE[1:], "stuck", "factor"), [""])
+            return pd.read_csv(path, dtype={"layer": str}, keep_default_na=False, na_values=missing)
         return pyarrow.parquet.read_table(path, partitioning=None).replace_schema_metadata(None).to_pandas()
     except FileNotFoundError:
         raise CellMapError(f"{path}: no such file") from None

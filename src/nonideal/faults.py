@@ -202,7 +202,8 @@ class StuckCells(nn.Module):
 
         Entry j is for a value with j levels at or below it. Where one side has none, the other stands in.
         """
-        if self._order is None or not torch.equal(order, self._order):
+        known = self._order  # no buffer: a network that moved to another device left it behind
+        if known is None or known.device != order.device or not torch.equal(order, known):
             count = len(order)
             stuck0, stuck1 = self.patterns[:, None] & 255, self.patterns[:, None] >> 8
             held = ((order & stuck0) == 0) & ((order & stuck1) == stuck1)  # [patterns, 2^N], sorted order

@@ -1,6 +1,7 @@
 """The convolutions: integer definition, C on the host, firmware, export, limits."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -210,6 +211,31 @@ def test_what_does_not_fit_is_refused_by_name():
         Convolutions(np.zeros((3, 1, 9), np.int16), (1, 1, 32))
     with pytest.raises(ValueError, match=r"images must be int8 \[n, 256\], got int8 \[1, 255\]"):
         convolutions(1).accumulators(np.zeros((1, 255), np.int8))
+
+
+@pytest.mark.parametrize("kernel", LAYOUTS)
+@pytest.mark.parametrize("channels", [64, 65, 96])
+def test_images_of_wide_networks_have_room_for_their_features(engine, channels, kernel):
+    """Each image's features would overwrite the next image; more than 64 channels have more than 256."""
+    net = cnn(channels)
+    inputs = images(PIXELS, 6)
+    logits, _ = engine.infer(net, inputs, kernel=kernel)
+    assert np.array_equal(logits, net.accumulators(inputs)[-1])
+    made = export(net, inputs[:2], kernel=kernel, target=None).header()
+    room = {name: int(re.search(rf"#define {name} (\d+)", made)[1]) for name in ("NI_MODEL_X", "NI_MODEL_Y")}
+    each = 8 if kernel == "fast" else 4
+    assert room["NI_MODEL_X"] == max(256, each * channels)
+    assert 4 * room["NI_MODEL_Y"] == (1216 if kernel == "fast" else 1024 + 8 * channels)
+
+
+def test_a_list_of_its_own_is_counted(tmp_path):
+    """The list of active inputs of fp130 lies beside the memory that convolutions and layers share."""
+    made = export(cnn(16, first="fp130"), images(PIXELS)[:2])
+    program = firmware(made, tmp_path)
+    target = limits.TARGETS["ch32v003"]
+    assert program.ram <= target.ram and limits.active_inputs(made.network, "fast", target) >= 16
+    with pytest.raises(ValueError, match="convolutions: 64 channels take .* bytes of RAM"):
+        export(cnn(64, first="fp130", widths=(96,)), images(PIXELS)[:2])
 
 
 def test_an_accumulator_that_could_overflow_is_refused(monkeypatch):

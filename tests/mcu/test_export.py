@@ -156,6 +156,7 @@ def test_what_does_not_fit_is_refused_by_name():
         "layer 1: an image of 1600 pixels .*take .* has 2048, of which 192",
     )
     refuse(network("binary", 64, 320, 8), 64, "layer 1: an image of 64 pixels and layers up to 320 wide")
+    export(network("4bitsym", 1400, 10), zeros(1400), kernel="plain")  # keeps no list of active inputs
     kinds = [network(name, 8, 8).layers[0] for name in ("binary", "2bitsym", "4bit")]
     refuse(IntegerNetwork(tuple(kinds)), 8, "layer 1: .* and 1792 for code that runs from RAM")
     refuse(network("4bit", 20, 4), 20, "target 'z80' is not known; targets are ch32v003", target="z80")

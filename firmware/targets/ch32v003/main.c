@@ -7,11 +7,8 @@
 #include "model.h"
 #include "../../src/work.h"
 
-#define WIDEST(a, b) ((a) > (b) ? (a) : (b))
-
 /* The image lies in RAM; activations overwrite it, and the features of a CNN do. */
-uint16_t ni_image[(WIDEST(WIDEST(NI_MODEL_INPUTS, NI_MODEL_WIDEST), NI_IMAGE_ROOM) + 3) / 4 * 2]
-    __attribute__((aligned(4)));
+uint16_t ni_image[NI_MODEL_X / 2] __attribute__((aligned(4)));
 uint32_t ni_class;
 
 #ifdef NI_SHARED_MEMORY

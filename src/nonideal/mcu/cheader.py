@@ -37,7 +37,9 @@ def render(export: Export) -> str:
         f"#define NI_MODEL_INPUTS {sizes[0]}",
         f"#define NI_MODEL_OUTPUTS {sizes[-1]}",
         f"#define NI_MODEL_WIDEST {max(sizes[1:])}",
-        f"#define NI_IMAGE_ROOM {limits.feature_room(network, export.kernel)}",
+        "/* Room that ni_infer needs: bytes of x, a whole number of words, and words of y. */",
+        f"#define NI_MODEL_X {limits.image_bytes(network, export.kernel)}",
+        f"#define NI_MODEL_Y {limits.accumulator_words(network, export.kernel)}",
         "",
     ]
     lines += _convolutions(export)

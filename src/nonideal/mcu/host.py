@@ -10,7 +10,7 @@ import numpy as np
 
 from nonideal.mcu.convolutions import FEATURES, LAYERS, PIXELS, Convolutions
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork
-from nonideal.mcu.limits import convolution_bytes, image_bytes, padded
+from nonideal.mcu.limits import accumulator_words, convolution_bytes, image_bytes, padded
 from nonideal.mcu.packing import LAYOUTS, Packed, pack
 from nonideal.mcu.records import Layer, record
 
@@ -133,15 +133,14 @@ class HostEngine:
             for k, (layer, given) in enumerate(zip(network.layers, words, strict=True))
         ]
         records = (Layer * len(made))(*(layer for layer, _ in made))
-        filters, pointer, width = None, None, padded(max(network.sizes[1:]))
+        filters, pointer = None, None
         if network.convolutions is not None:
             filters = self._filters(network.convolutions, kernel)
             pointer = ctypes.addressof(filters[0])
-            width = max(width, convolution_bytes(network.convolutions, kernel) // 4)
         net = _Network(ctypes.addressof(records), pointer, len(made))
         x = np.zeros((len(images), image_bytes(network, kernel)), np.int8)
         x[:, : images.shape[1]] = images
-        y = np.zeros((len(images), width), np.int32)
+        y = np.zeros((len(images), accumulator_words(network, kernel)), np.int32)
         classes = np.empty(len(images), np.uint32)
         self._library.ni_batch_infer(
             ctypes.byref(net), _pointer(x), _pointer(y), _pointer(classes), len(x), x.shape[1], y.shape[1]

@@ -20,6 +20,7 @@ MAX_ROW = 2**14 - 2  # row offset + 1 in 14 bits, lanes.h
 WIDTH_MULTIPLE = 32  # accumulators have room for the outputs rounded up to this, nonideal.h
 MAX_ACTIVE = 128  # lanes.h
 MIN_ACTIVE = 16  # inputs treated at once; fewer would be slow
+LANE_ENTRY, FP130_ENTRY = 4, 8  # bytes of an input in that list: of the lane kernels, of fp130
 # NI_LIMIT of the fast lane kernels: rows they list at once.
 ROW_LIMITS = {"binary": 31, "ternary": 31, "2bitsym": 31, "4bitsym": 17, "4bit": 17, "8bit": 17}
 
@@ -166,15 +167,23 @@ def flash_of_data(network: IntegerNetwork, kernel: str) -> list[int]:
 
 
 def image_bytes(network: IntegerNetwork, kernel: str) -> int:
-    """RAM for the image, the activations that overwrite it, and the features if they do, in bytes."""
-    return -(-max(*network.sizes, feature_room(network, kernel)) // 4) * 4
+    """NI_MODEL_X of an export: room for the image and for what overwrites it, in bytes, whole words.
+
+    These are activations, of a CNN those of its features as well, and with the fast kernel the features.
+    """
+    features = 0
+    if network.convolutions is not None:
+        each = FEATURE_BYTES if kernel == "fast" else 1
+        features = each * FEATURES * network.convolutions.channels
+    return -(-max(*network.sizes, features) // 4) * 4
 
 
-def feature_room(network: IntegerNetwork, kernel: str) -> int:
-    """NI_IMAGE_ROOM of main.c: bytes of the features, where they overwrite the image."""
-    if network.convolutions is None or kernel != "fast":
-        return 0
-    return FEATURE_BYTES * FEATURES * network.convolutions.channels
+def accumulator_words(network: IntegerNetwork, kernel: str) -> int:
+    """NI_MODEL_Y of an export: room for accumulators, and of a CNN for its convolutions' work, in words."""
+    width = padded(max(network.sizes[1:]))
+    if network.convolutions is None:
+        return width
+    return max(width, -(-convolution_bytes(network.convolutions, kernel) // 4))
 
 
 def convolution_bytes(convolutions: Convolutions, kernel: str) -> int:
@@ -216,19 +225,35 @@ def ram_of_code(network: IntegerNetwork, kernel: str) -> int:
 
 def active_inputs(network: IntegerNetwork, kernel: str, target: Target) -> int:
     """NI_ACTIVE of work.h: as many inputs at once as the RAM that is left can list, at most 128."""
+    free = target.ram - target.stack - ram_of_code(network, kernel) - ram_of_data(network, kernel)
     if network.convolutions is not None:
         shared = convolution_bytes(network.convolutions, kernel) - _layer_bytes(network, kernel)
-        return max(MIN_ACTIVE, min(MAX_ACTIVE, shared // 4 - 2))
-    free = target.ram - target.stack - ram_of_code(network, kernel) - ram_of_data(network, kernel)
-    entry = 8 if any(layer.weight_format == "fp130" for layer in network.layers) else 4
-    return max(0, min(MAX_ACTIVE, free // entry - 1))
+        most = min(MAX_ACTIVE, shared // 4 - 2)
+        if _entry_bytes(network, kernel) == FP130_ENTRY:  # a list of its own, beside what takes turns
+            most = min(most, (free - CONVOLUTION_CODE[kernel]) // FP130_ENTRY - 1)
+        return max(MIN_ACTIVE, most)
+    return max(0, min(MAX_ACTIVE, free // (_entry_bytes(network, kernel) or LANE_ENTRY) - 1))
+
+
+def _entry_bytes(network: IntegerNetwork, kernel: str) -> int:
+    """Bytes of an entry in the list of active inputs, 0 where no kernel of the network keeps one."""
+    formats = {layer.weight_format for layer in network.layers} if kernel == "fast" else set()
+    return FP130_ENTRY if "fp130" in formats else LANE_ENTRY if formats & ROW_LIMITS.keys() else 0
+
+
+def list_bytes(network: IntegerNetwork, kernel: str, active: int) -> int:
+    """RAM for a list of so many active inputs, of a CNN only what does not take turns with convolutions."""
+    entry = _entry_bytes(network, kernel)
+    apart = network.convolutions is None or entry == FP130_ENTRY
+    return entry * (active + 1) if apart and entry else 0
 
 
 def convolutions_in_ram(network: IntegerNetwork, kernel: str, target: Target) -> bool:
     """Whether the inner loop of a CNN's convolutions fits into the RAM that its data leave."""
     if network.convolutions is None:
         return False
-    free = target.ram - target.stack - ram_of_data(network, kernel)
+    listed = list_bytes(network, kernel, active_inputs(network, kernel, target))
+    free = target.ram - target.stack - ram_of_data(network, kernel) - listed
     return free >= CONVOLUTION_CODE[kernel]
 
 
@@ -249,8 +274,8 @@ def check_target(network: IntegerNetwork, kernel: str, name: str) -> None:
                 f"layer {index}: weights up to here take {used} bytes of flash, {name} has {target.flash}; "
                 f"use fewer weights or bits, or target=None to export for another machine"
             )
+    ram = ram_of_data(network, kernel) + list_bytes(network, kernel, MIN_ACTIVE)
     if network.convolutions is not None:
-        ram = ram_of_data(network, kernel)
         if ram > target.ram - target.stack:
             raise ValueError(
                 f"convolutions: {network.convolutions.channels} channels take {ram} bytes of RAM with the "
@@ -258,11 +283,11 @@ def check_target(network: IntegerNetwork, kernel: str, name: str) -> None:
                 f"use fewer channels, or target=None to export for another machine"
             )
         return
-    if active_inputs(network, kernel, target) < MIN_ACTIVE:
+    if ram + ram_of_code(network, kernel) > target.ram - target.stack:
         image, widest = network.sizes[0], max(network.sizes)
         index = 1 if widest == image else network.sizes.index(widest)
         raise ValueError(
             f"layer {index}: an image of {image} pixels and layers up to {max(network.sizes[1:])} wide take "
-            f"{ram_of_data(network, kernel)} bytes of RAM; {name} has {target.ram}, of which {target.stack} "
+            f"{ram} bytes of RAM; {name} has {target.ram}, of which {target.stack} "
             f"are for the stack and {ram_of_code(network, kernel)} for code that runs from RAM"
         )
