@@ -138,7 +138,7 @@ def _load(path: Path) -> pd.DataFrame:
     try:
         if suffix == ".csv":
             # Only numbers can be missing: layers may be called NA, null or, in a network of one, nothing.
-            missing = dict.fromkeys((*PLACE[1:], "stuck", "factor"), [""])
+            missing = {name: [""] for name in (*PLACE[1:], "stuck", "factor")}
             return pd.read_csv(path, dtype={"layer": str}, keep_default_na=False, na_values=missing)
         return pyarrow.parquet.read_table(path, partitioning=None).replace_schema_metadata(None).to_pandas()
     except FileNotFoundError:

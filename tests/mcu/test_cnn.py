@@ -234,7 +234,7 @@ def test_a_list_of_its_own_is_counted(tmp_path):
     program = firmware(made, tmp_path)
     target = limits.TARGETS["ch32v003"]
     assert program.ram <= target.ram and limits.active_inputs(made.network, "fast", target) >= 16
-    with pytest.raises(ValueError, match="convolutions: 64 channels take .* bytes of RAM"):
+    with pytest.raises(ValueError, match=r"convolutions: 64 channels take .* bytes of RAM"):
         export(cnn(64, first="fp130", widths=(96,)), images(PIXELS)[:2])
 
 
