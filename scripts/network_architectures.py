@@ -22,6 +22,5 @@ if snakemake.params.settings[0]["float"]["augmentation"] == "crop_flip":
     states = [tensorfile.load(path) for path in snakemake.input.networks]
     mirrored = network_training.mirrored_accuracies(snakemake.params.settings, states, snakemake.input.arrays)
 starts = [settings.get("start", "") for settings in snakemake.params.settings]
-pixels = [settings["pixels"] for settings in snakemake.params.settings]
-table = network_analysis.architecture_table(histories, mirrored, starts, pixels)
+table = network_analysis.architecture_table(histories, mirrored, starts)
 show.write({"architectures": (table, NETWORK_ARCHITECTURES)}, snakemake.output, provenance=provenance)

@@ -108,21 +108,12 @@ def _network_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
 
 def _other_networks_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
     recipe, others = networks["float"], networks["others"]
-    small = [other.get("pixels", networks["pixels"]) for other in others if other["small_share"]]
-    small += [networks["pixels"]] if recipe["small"]["share"] else []
-    if small and recipe["small"]["pixels"] >= min(small):
+    shares = [recipe["small"]["share"], *(other["small_share"] for other in others)]
+    if max(shares) and recipe["small"]["pixels"] >= networks["pixels"]:
         yield (
-            f"networks.float.small.pixels = {recipe['small']['pixels']}: must be less than the pixels of "
-            f"networks with a share of small images, {min(small)}"
+            f"networks.float.small.pixels = {recipe['small']['pixels']}: must be less than "
+            f"networks.pixels = {networks['pixels']}"
         )
-    teaching = networks["distillation"]["networks"]
-    for other in others:
-        size = other.get("pixels", networks["pixels"])
-        if size != networks["pixels"] and (other["taught"] or other["name"] in teaching):
-            yield (
-                f"networks.others: {other['name']} has {size} pixels; networks that teach or are taught see "
-                f"the same crops, of networks.pixels = {networks['pixels']}"
-            )
     alike = [recipe | {"name": "networks.float", "architecture": networks["architecture"]}, *others]
     names = [network["name"] for network in (*others, *networks["teachers"])]
     if len(set(names)) < len(names):

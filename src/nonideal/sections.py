@@ -47,8 +47,7 @@ def other_section(networks: Mapping[str, Any], other: Mapping[str, Any]) -> dict
         "taught": other["taught"],
     } | {key: other[key] for key in OWN_KEYS if key in other}
     start = {"start": other["continued"]} if "continued" in other else {}
-    size = {"pixels": other["pixels"]} if "pixels" in other else {}
-    return dict(networks) | {"architecture": other["architecture"], "float": recipe | own} | start | size
+    return dict(networks) | {"architecture": other["architecture"], "float": recipe | own} | start
 
 
 def teacher_section(networks: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:

@@ -205,11 +205,11 @@ def test_architectures_are_compared_after_their_last_epochs(states):
     history["seconds"] = [90.0, 30.0]
     other = history.query("epoch == 1").assign(architecture="resnet20")
     histories = {"float": history, "deeper": other}
-    made = network_analysis.architecture_table(histories, [0.875, math.nan], ["", "float"], [8, 12])
+    made = network_analysis.architecture_table(histories, [0.875, math.nan], ["", "float"])
     made = tables.check(made, NETWORK_ARCHITECTURES)
     assert made.drop(columns="mirrored_accuracy").to_numpy().tolist() == [
-        ["digits", "deeper", "float", "resnet20", "float", 12, 1, 0.5, 0.5, 0.25],
-        ["digits", "float", "float", "resnet8", "", 8, 2, 2.0, 0.75, 0.625],
+        ["digits", "deeper", "float", "resnet20", "float", 1, 0.5, 0.5, 0.25],
+        ["digits", "float", "float", "resnet8", "", 2, 2.0, 0.75, 0.625],
     ]  # fmt: skip
     assert math.isnan(made["mirrored_accuracy"][0]) and made["mirrored_accuracy"][1] == 0.875
 
@@ -227,10 +227,6 @@ def test_accuracy_with_mirror_images(digits, states):
     expected = ((said[0] + said[1]).argmax(1) == examples.test_labels).double().mean().item()
     one_view = (said[0].argmax(1) == examples.test_labels).double().mean().item()
     assert found == [expected] != [one_view]
-    larger = CONFIG | {"pixels": 12}
-    alone = network_training.mirrored_accuracies([larger], [state], digits)
-    assert network_training.mirrored_accuracies([CONFIG, larger], [state] * 2, digits) == [*found, *alone]
-    assert alone != found
 
 
 def test_a_continued_network_starts_where_the_float_network_ended(digits, states, tmp_path, monkeypatch):

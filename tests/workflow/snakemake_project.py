@@ -47,7 +47,7 @@ TINY = {
         "width": 2,
         "pixels": 8,
         "others": [
-            OTHER | {"name": "deeper", "taught": False, "pixels": 10},
+            OTHER | {"name": "deeper", "taught": False},
             OTHER | {"name": "taught", "taught": True},
             OTHER | CONTINUED,
             OTHER | CONTINUED | {"name": "again", "continued": "continued"},

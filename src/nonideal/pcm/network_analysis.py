@@ -42,10 +42,7 @@ def summary_table(chips: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame
 
 
 def architecture_table(
-    histories: Mapping[str, pd.DataFrame],
-    mirrored: Iterable[float],
-    starts: Iterable[str],
-    pixels: Iterable[int],
+    histories: Mapping[str, pd.DataFrame], mirrored: Iterable[float], starts: Iterable[str]
 ) -> pd.DataFrame:
     """Last epoch of each float network: rows of table ``network_architectures``.
 
@@ -57,20 +54,12 @@ def architecture_table(
         Accuracy of each network by the mean over an image and its mirror image, or not a number.
     starts
         Name of the network that each is continued from, or nothing.
-    pixels
-        Height and width of the images that each sees.
     """
     last = [
         history.loc[[history["epoch"].idxmax()]].assign(
-            name=name,
-            start=start,
-            pixels=size,
-            mirrored_accuracy=accuracy,
-            minutes=history["seconds"].sum() / 60,
+            name=name, start=start, mirrored_accuracy=accuracy, minutes=history["seconds"].sum() / 60
         )
-        for (name, history), accuracy, start, size in zip(
-            histories.items(), mirrored, starts, pixels, strict=True
-        )
+        for (name, history), accuracy, start in zip(histories.items(), mirrored, starts, strict=True)
     ]
     columns = list(NETWORK_ARCHITECTURES.columns)
     return pd.concat(last, ignore_index=True).rename(columns={"epoch": "epochs"})[columns]

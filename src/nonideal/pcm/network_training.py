@@ -216,13 +216,10 @@ def mirrored_accuracies(
     data
         Folder of a prepared data set.
     """
-    sized: dict[int, tuple[training.Tensors, int]] = {}
+    examples, classes = tensors(data, sections[0]["pixels"])
     found = []
     for section, state in zip(sections, states, strict=True):
-        settings, pixels = float_settings(section), section["pixels"]
-        if pixels not in sized:
-            sized[pixels] = tensors(data, pixels)
-        examples, classes = sized[pixels]
+        settings = float_settings(section)
         model = architecture(section, examples.train_images.shape[1], classes, seed=0)
         model.load_state_dict(state)
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format

@@ -18,7 +18,6 @@ NETWORK_ARCHITECTURES = table(
         ),
         "architecture": column("str", "name of the architecture; of a teacher with its width: airbench-w64"),
         "start": column("str", "name of the network it is continued from; empty: from random weights"),
-        "pixels": column("int64", "height and width of its images", at_least(1), unit="px"),
         "epochs": column(
             "int64",
             "passes over the training set; of a continued network those since its start",
