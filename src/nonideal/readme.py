@@ -105,7 +105,7 @@ def _published(compared: pd.DataFrame) -> str:
         f"outside, {undecided} undecided because our interval straddles its border. Of those answered, "
         f"{shown.get('scale differs', 0)} come from data, networks or arrays other than published, and "
         f"{shown.get('met by construction', 0)} are met by any working implementation, such as numbers of "
-        "levels, which the table above leaves out; neither decide anything. That leaves "
+        "levels, which the table above leaves out; neither group decides anything. That leaves "
         f"{decided[0]} reproduced, {decided[1]} not reproduced and {decided[2]} undecided; a quantity "
         "published more than once, as in a log and in a text, counts each time. The others wait "
         "for tracks, data sets or settings that are not part of it."

@@ -27,6 +27,7 @@ FAULT_ORDER = (
     ("active+passive", "passive"),
 )
 OWN_ORDER = (("trained", "active+passive"),)  # of no publication: gradients straight through, or a penalty
+SHOWN = {"trained": "training straight through the map"}
 QAT_ORDER = {
     "multiplier_over_step": ("multiplier", "step"),
     "step_over_fixed": ("step", "fixed"),
@@ -40,7 +41,8 @@ VARIABILITY_ORDER = {
 STATEMENTS = {
     "multiplier_over_step": "learned multipliers are at least as good as a learned step",
     "step_over_fixed": "a learned step is at least as good as fixed levels",
-    "ste_over_float_forward": "straight-through training (V2) is at least as good as float weights (V1)",
+    "ste_over_float_forward": "multipliers trained with levels in the forward pass are at least as good as with "
+    "float weights there",
     "ste_over_lsq": "multipliers trained straight through are at least as good as LSQ",
     "loss_at_20_percent_faults": "3-bit networks with 20 % stuck cells lose at most a point (active+passive)",
     "fault_rate_tolerated": "20 % stuck cells and quantisation together cost less than the tolerated loss "
@@ -199,7 +201,8 @@ def _order_of_modes(networks: pd.DataFrame, p_stuck1: float) -> list[dict[str, A
             for statistic, found in compared(chosen, "mode", first, second, ["bits", "rate"]).items():
                 where = {"mean": "averaged over fault rates", "least": "at every fault rate"}[statistic]
                 ours = ", a comparison of ours" if (first, second) in OWN_ORDER else ""
-                text = f"{where}, {first} is at least as good as {second}{ours}"
+                better = SHOWN.get(first, first)
+                text = f"{where}, {better} is at least as good as {second}{ours}"
                 rows.append(claim(name, statistic, found, statement=text, bits=bits, p_stuck1=p_stuck1))
     return rows
 
