@@ -121,6 +121,7 @@ def test_held_out_images_are_neither_trained_on_nor_the_test_images(tmp_path):
 def test_curves_and_multipliers_fit_their_tables_and_integers_agree(run, states):
     trained = states[1]
     curves, levels = inspection.curves(study.trained(run, trained, 3, 0), 3, seed=1)
+    assert curves["x"].max() > levels["level"].abs().max()  # every level lies on its curve
     curves, levels = tables.check(curves, regularised.CURVES), tables.check(levels, regularised.LEVELS)
     stuck = levels[levels["panel"] == "stuck"]
     assert stuck["attainable"].tolist() == [True] * 4 + [False] * 4

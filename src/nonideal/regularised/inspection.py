@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from nonideal import faults, variability
 from nonideal.quantize import attach
-from nonideal.quantize.learned import LearnedQuantiser, qp
+from nonideal.quantize.learned import LearnedQuantiser
 from nonideal.regularised import bitserial, job, study
 
 CURVE_POINTS = 801
-MARGIN = 1.0  # steps that a curve reaches beyond the uniform levels
+MARGIN = 1.0  # steps that a curve reaches beyond the outermost level
 STUCK_CELL = 2  # Fig. 5a: the third bit of four, stuck at 0
 SIGMA = 0.2  # of the weight shown for Fig. 5b
 CLASSIFIED = 1000  # test images classified bit by bit; each takes N^2 passes in float64
@@ -52,15 +52,16 @@ def curves(model: nn.Module, bits: int, *, seed: int) -> tuple[pd.DataFrame, pd.
     stuck = torch.tensor([1 << min(STUCK_CELL, bits - 1)], dtype=torch.uint8)
     fault = faults.FaultMap(stuck, torch.zeros_like(stuck))
     factors = variability.draw((1,), bits, SIGMA, seed=seed, layer="shown")
-    x = torch.linspace(-qp(bits) - MARGIN, qp(bits) + MARGIN, CURVE_POINTS)
     codes = torch.arange(2**bits)
-    repeated = faults.FaultMap(stuck.expand(len(x)), torch.zeros(len(x), dtype=torch.uint8))
     varied = variability.VariableQuantiser(uniform, factors)
     levels = {
         "learned": learned.levels().detach() / step,
         "stuck": uniform.levels().detach(),
         "variable": varied.held(codes, factors.expand(len(codes), bits)),
     }
+    furthest = max(float(values.abs().max()) for values in levels.values()) + MARGIN
+    x = torch.linspace(-furthest, furthest, CURVE_POINTS)
+    repeated = faults.FaultMap(stuck.expand(len(x)), torch.zeros(len(x), dtype=torch.uint8))
     quantised = {
         "learned": learned.quantise(x * step) / step,
         "stuck": faults.FaultyQuantiser(uniform, repeated, "active+passive").quantise(x),

@@ -41,8 +41,8 @@ VARIABILITY_ORDER = {
 STATEMENTS = {
     "multiplier_over_step": "learned multipliers are at least as good as a learned step",
     "step_over_fixed": "a learned step is at least as good as fixed levels",
-    "ste_over_float_forward": "multipliers trained with levels in the forward pass are at least as good as with "
-    "float weights there",
+    "ste_over_float_forward": "multipliers trained with levels in the forward pass are at least as good as "
+    "with float weights there",
     "ste_over_lsq": "multipliers trained straight through are at least as good as LSQ",
     "loss_at_20_percent_faults": "3-bit networks with 20 % stuck cells lose at most a point (active+passive)",
     "fault_rate_tolerated": "20 % stuck cells and quantisation together cost less than the tolerated loss "
