@@ -95,6 +95,13 @@ def test_shipped_runs_have_names_of_their_own(root):
         ("training.scale_range", [1.1, 0.9], r"scale_range = \[1.1, 0.9\]: the smaller end comes first"),
         ("training.milestones", [0.8, 0.5], r"training.milestones = \[0.8, 0.5\]: must ascend"),
         ("training.learning_rate", float("nan"), r"training.learning_rate = nan: expected a finite number"),
+        ("crossbar.trials", 1000.0, r"crossbar.trials = 1000.0: expected integer"),
+        ("regularised.qat.bits", [4, 3, 1], r"regularised.methods: lsq needs 2 bits or more, not 1"),
+        (
+            "regularised.headline",
+            {"methods": ["multiplier", "lsq"], "bits": [1]},
+            r"regularised.headline.methods: lsq needs 2 bits or more, not 1",
+        ),
         ("flash.rates", [0, float("nan")], r"flash.rates.1 = nan: expected a finite number"),
         ("networks.deployment.shards", 5, r"shards = 5: at most one for every 5 chips, .*chips = 20"),
         (

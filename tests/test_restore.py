@@ -7,7 +7,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from nonideal import restore, tables
+from nonideal import manifest, restore, tables
 from nonideal.files import sha256
 from nonideal.planned import Planned
 from nonideal.provenance import SHORT
@@ -142,7 +142,21 @@ def test_own_results_stay(jobs):
 
 def test_data_must_be_there_to_be_compared(jobs):
     Path(DATA).unlink()
-    with pytest.raises(ValueError, match=r"manifest\.json: not here to be compared.*snakemake data"):
+    with pytest.raises(
+        ValueError, match=r"manifest\.json: not here to be compared.*snakemake --cores all data"
+    ):
+        restore.restore("reference", "mine", jobs)
+    assert not Path("results").exists()
+
+
+def test_a_file_that_is_not_the_listed_one_is_refused(jobs):
+    manifest.write(Path("reference"))
+    restore.restore("reference", "mine", jobs, dry_run=True)
+    state = Path("reference/mean.parquet")
+    damaged = bytearray(state.read_bytes())
+    damaged[6] ^= 1
+    state.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"mean\.parquet: not the file that manifest\.json lists"):
         restore.restore("reference", "mine", jobs)
     assert not Path("results").exists()
 

@@ -185,6 +185,10 @@ def test_provenance_that_contradicts_itself_or_the_tables(root):
     path.write_text(json.dumps(whole | {"config_sha256": "0" * 64, "config": CONFIG}))
     manifest.write("results/r")
     assert any("earlier configuration" in text for text in found(root)[1])
+    other = CONFIG | {"seed": 4}
+    path.write_text(json.dumps(whole | {"config_sha256": provenance.config_hash(other), "config": other}))
+    manifest.write("results/r")
+    assert "made with seed 3, the run has 4" in found(root)[0]
     path.write_text("{}")
     manifest.write("results/r")
     assert any("no readable provenance of a run" in text for text in found(root)[0])

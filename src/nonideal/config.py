@@ -15,6 +15,15 @@ import jsonschema
 from nonideal.conflicts import conflicts
 
 
+# JSON Schema counts 7.0 as an integer; a range of 7.0 jobs does not exist.
+VALIDATOR = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+
+
 class ConfigError(ValueError):
     """A configuration that does not fit its schema; the message names key, value and allowed set."""
 
@@ -35,7 +44,7 @@ def validate(config: Mapping[str, Any], schema_path: str | os.PathLike[str]) -> 
         One line for each unknown key, missing key, wrong type and value out of range.
     """
     declared = json.loads(Path(schema_path).read_text(encoding="utf-8"))
-    validator = jsonschema.Draft202012Validator(declared)
+    validator = VALIDATOR(declared)
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
     lines = [line for error in errors for line in _explain(error)] + list(_not_finite(config))
     lines = lines or list(conflicts(config))

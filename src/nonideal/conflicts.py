@@ -11,6 +11,7 @@ from nonideal.sections import CHIP_GROUP, ON_CHIPS, groups_of, kind_of
 AIRBENCH_PIXELS = 9  # `models.airbench`
 TORCHVISION_WIDTH = 64  # `models.large`
 VGG_PIXELS = 32  # `models.large`, `models.spiking`
+LSQ_BITS = 2  # as `quantize.lsq` takes: one bit has no positive level
 LARGE_IMAGES = ("cifar10", "imagenet64")  # data sets of at least as many pixels a side
 # Formats that a clipping is not defined for: `quantize.clipping`.
 NOT_CLIPPED = {
@@ -235,6 +236,12 @@ def _spiking_conflicts(spiking: Mapping[str, Any]) -> Iterator[str]:
 
 def _regularised_conflicts(where: str, regularised: Mapping[str, Any]) -> Iterator[str]:
     trained = regularised["qat"]["bits"]
+    sections = {where: (regularised.get("methods", ()), trained)}
+    if headline := regularised.get("headline"):
+        sections[f"{where}.headline"] = (headline["methods"], headline["bits"])
+    for section, (methods, bits) in sections.items():
+        if "lsq" in methods and min(bits, default=LSQ_BITS) < LSQ_BITS:
+            yield f"{section}.methods: lsq needs {LSQ_BITS} bits or more, not {min(bits)}"
     for study in ("faults", "variability", "pcm"):
         if study in regularised and (missing := sorted(set(regularised[study]["bits"]) - set(trained))):
             yield (

@@ -1,10 +1,11 @@
-"""Jobs of the workflow under a configuration, as Snakemake plans them; nothing is run.
+"""Jobs of the workflow under a configuration, as Snakemake plans them or notes them down; nothing is run.
 
 A process of its own plans, with the library of the checkout: the one that asks may be installed elsewhere.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import (
     ConfigSettings,
     DAGSettings,
+    ExecutionSettings,
     OutputSettings,
     Quietness,
     ResourceSettings,
@@ -72,11 +74,37 @@ def planned(configfiles: Sequence[str | os.PathLike[str]] = ()) -> tuple[str, li
     for path in configfiles:
         if not Path(path).is_file():
             raise ValueError(f"{path}: no such configuration")
+    run, jobs = _ask(configfiles, [])
+    keys = ("code", "inputs", "outputs")
+    return run, [Planned(**job | {key: tuple(job[key]) for key in keys}) for job in jobs]
+
+
+def record(configfiles: Sequence[str | os.PathLike[str]], outputs: Sequence[str]) -> None:
+    """Note down that jobs are done, as Snakemake does after running one: with their settings and inputs.
+
+    Parameters
+    ----------
+    configfiles
+        As for `planned`.
+    outputs
+        One output of each of these jobs.
+
+    Raises
+    ------
+    ValueError
+        As `planned`.
+    """
+    _ask(configfiles, outputs)
+
+
+def _ask(configfiles: Sequence[str | os.PathLike[str]], outputs: Sequence[str]) -> list[Any]:
+    """Name of the run and its jobs, from a process that notes down those that have one of the outputs."""
     paths = [str(Path("src").absolute()), *filter(None, [os.environ.get("PYTHONPATH")])]
     with tempfile.TemporaryDirectory() as folder:
-        found = Path(folder) / "jobs.json"
+        asked = Path(folder) / "jobs.json"
+        asked.write_text(json.dumps(list(outputs)), encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-m", __spec__.name, str(found), *map(os.fspath, configfiles)],
+            [sys.executable, "-m", __spec__.name, str(asked), *map(os.fspath, configfiles)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             capture_output=True,
             text=True,
@@ -84,12 +112,10 @@ def planned(configfiles: Sequence[str | os.PathLike[str]] = ()) -> tuple[str, li
         )
         if done.returncode:
             raise ValueError(f"Snakemake cannot plan this run: {done.stderr.strip()}")
-        run, jobs = json.loads(found.read_text(encoding="utf-8"))
-    keys = ("code", "inputs", "outputs")
-    return run, [Planned(**job | {key: tuple(job[key]) for key in keys}) for job in jobs]
+        return json.loads(asked.read_text(encoding="utf-8"))
 
 
-def _plan(configfiles: Sequence[str]) -> tuple[str, list[Planned]]:
+def _plan(configfiles: Sequence[str], finished: set[str]) -> tuple[str, list[Planned]]:
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         try:
             api_of_workflow = api.workflow(
@@ -105,9 +131,18 @@ def _plan(configfiles: Sequence[str]) -> tuple[str, list[Planned]]:
         except WorkflowError as error:
             sys.exit(str(error))
         dag = workflow.dag
+        if finished:
+            workflow.execution_settings = ExecutionSettings()
+            asyncio.run(_record(workflow, finished))
         layers = dag.toposorted()
         jobs = [_planned(job) for layer in layers for job in sorted(layer, key=lambda job: list(job.output))]
         return workflow.globals["config"]["run"], jobs
+
+
+async def _record(workflow: Any, finished: set[str]) -> None:
+    for job in workflow.dag.jobs:
+        if finished & set(map(str, job.output)):
+            await workflow.persistence.finished(job)
 
 
 def _planned(job: Any) -> Planned:
@@ -124,5 +159,5 @@ def _planned(job: Any) -> Planned:
 
 
 if __name__ == "__main__":
-    name, jobs = _plan(sys.argv[2:])
+    name, jobs = _plan(sys.argv[2:], set(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
     Path(sys.argv[1]).write_text(json.dumps([name, [asdict(job) for job in jobs]]), encoding="utf-8")

@@ -29,6 +29,10 @@ PACKAGES = (
     "scikit-learn",
     "pandas",
     "pyarrow",
+    "pillow",
+    "snntorch",
+    "ziglang",
+    "unicorn",
     "matplotlib",
     "snakemake",
 )

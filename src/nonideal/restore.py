@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nonideal import planned, tables
+from nonideal import manifest, planned, tables
 from nonideal.files import atomic, sha256
 from nonideal.planned import Planned
 from nonideal.provenance import SHORT
@@ -74,9 +74,10 @@ def restore(
     Raises
     ------
     ValueError
-        If the reference is no folder, or an input from outside the run is not here to be compared.
-    nonideal.tables.TableError
-        If a table of the reference is damaged.
+        If the reference is no folder, an input from outside the run is not here to be compared, or a file is
+        not the one that the reference's manifest lists. Nothing is copied then.
+    nonideal.manifest.ManifestError, nonideal.tables.TableError
+        If the manifest or a table of the reference is damaged.
     """
     reference, top = Path(reference), f"results/{run}/"
     if not reference.is_dir():
@@ -100,9 +101,24 @@ def restore(
         else:
             outcome.left[name] = reason
             left_out |= {*own}
+    _check(reference, [source for _, source in chosen])
     if not dry_run:
         _copy(chosen)
     return outcome
+
+
+def _check(reference: Path, sources: Sequence[Path]) -> None:
+    """Refuse files that are not those of the manifest, if the reference has one."""
+    if not (reference / manifest.NAME).is_file():
+        return
+    entries = manifest.read(reference)
+    for source in sources:
+        listed = entries.get(source.relative_to(reference).as_posix(), {})
+        if listed.get("sha256") != sha256(source):
+            raise ValueError(
+                f"{source}: not the file that {manifest.NAME} lists; get the reference anew, and see what "
+                f"`nonideal verify {reference}` says"
+            )
 
 
 def _name(job: Planned) -> str:
@@ -119,13 +135,28 @@ def _difference(
     accepted = {ACCEPTABLE[name] for name in accept}
     code = {path: sha256(path)[:SHORT] for path in job.code}
     for facts in found:
-        if (name := _first(facts.get("params", {}), job.params)) and SETTINGS not in accepted:
+        facts = _renamed(facts, f"results/{facts.get('run')}/", top)
+        params, own = (
+            # Where a killed job goes on says nothing of what it makes.
+            {key: value for key, value in values.items() if key != "progress"}
+            for values in (facts.get("params", {}), job.params)
+        )
+        if (name := _first(params, own)) and SETTINGS not in accepted:
             return SETTINGS, name
         if (name := _first(facts.get("code", {}), code)) and CODE not in accepted:
             return CODE, name
         if name := _other_input(facts, job, reference, top, accepted):
             return INPUTS, name
     return None
+
+
+def _renamed(value: Any, before: str, now: str) -> Any:
+    """The same with paths in the folder `now` of a run instead of `before`: a run may have any name."""
+    if isinstance(value, str):
+        return now + value.removeprefix(before) if value.startswith(before) else value
+    if isinstance(value, Mapping):
+        return {_renamed(key, before, now): _renamed(part, before, now) for key, part in value.items()}
+    return [_renamed(part, before, now) for part in value] if isinstance(value, list) else value
 
 
 def _first(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
@@ -150,7 +181,8 @@ def _other_input(
                 return path
         elif not Path(path).is_file():
             raise ValueError(
-                f"{path}: not here to be compared with that of the reference; make it first: snakemake data"
+                f"{path}: not here to be compared with that of the reference; make it first: "
+                "snakemake --cores all data, with the --configfile of this run"
             )
         elif sha256(path) != recorded[path]:
             return path
@@ -188,6 +220,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Restore a run and say what was left out."""
     name, jobs = planned.planned(arguments.configfile)
     outcome = restore(arguments.reference, name, jobs, accept=arguments.accept, dry_run=arguments.dry_run)
+    if outcome.restored and not arguments.dry_run:
+        # As Snakemake does after a job: from now on other settings make it due again.
+        planned.record(arguments.configfile, [paths[0] for paths in outcome.restored.values()])
     files = sum(map(len, outcome.restored.values()))
     did = "to restore" if arguments.dry_run else "restored  "
     print(f"{did} {len(outcome.restored)} jobs: {files} files in results/{name}")

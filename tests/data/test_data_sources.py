@@ -172,6 +172,18 @@ def test_download_goes_to_the_cache_once(tmp_path, monkeypatch):
     assert [path.name for path in first.root.iterdir()] == ["MNIST"]
 
 
+def test_a_download_leaves_nothing_that_makes_the_data_due_again(tmp_path, monkeypatch):
+    """The workflow compares what a data set was made from before and after: of a download nothing is known before."""
+    monkeypatch.setattr(sources, "_torchvision", lambda name, folder: write_mnist(folder))
+    out = tmp_path / "out"
+    data.prepare("mnist", out, allow_download=True, accept_unknown=True)
+    assert data.recorded_files(out / "manifest.json") == []
+    local = tmp_path / "local"
+    write_mnist(local)
+    data.prepare("mnist", out, root=local, allow_download=True, accept_unknown=True)
+    assert len(data.recorded_files(out / "manifest.json")) == 4
+
+
 def test_torchvision_is_asked_for_the_right_set(tmp_path, monkeypatch):
     from torchvision import datasets
 

@@ -45,6 +45,12 @@ def test_shipped_data_sets_are_planned(tiny, name):
         assert f"data: verify and convert {wanted}" in output
 
 
+def test_a_small_share_of_cells_stuck_at_one_is_planned(tiny):
+    few = "regularised={faults: {p_stuck1: [0, 0.00001]}}"
+    output = tiny.snakemake("table_faults", options=("--dry-run", "--config", few))
+    assert "faults/3-1e-05/accuracy.parquet" in output
+
+
 def test_typo_is_an_error_before_any_job(tiny):
     output = tiny.snakemake(options=("--config", "crossbar={trails: 3}"), fails=True)
     assert "unknown key 'crossbar.trails': did you mean 'trials'?" in output

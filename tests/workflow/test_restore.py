@@ -70,3 +70,18 @@ def test_what_another_configuration_changes_is_left_out(fresh):
     assert "regularised_faults/3/0.5 (settings)" in said and "other settings" in said
     assert fresh.result("networks/summary.parquet").exists()
     assert not fresh.result("regularised/faults.parquet").exists()
+
+
+def test_after_restoring_another_setting_makes_jobs_due(fresh):
+    """What was restored is noted down as what a job made: without that only ages of files would count."""
+    restore(fresh)
+    assert "capacity" not in fresh.due() and "train_network" not in fresh.due()
+    (fresh.folder / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"seed": 999}))
+    assert {"capacity", "train_network", "regularised_float"} <= fresh.due()
+
+
+def test_a_run_of_another_name_is_restored(fresh):
+    (fresh.folder / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"run": "mine"}))
+    said = restore(fresh)
+    assert "other settings" not in said and "other inputs" not in said
+    assert (fresh.folder / "results/mine/networks/summary.parquet").exists()

@@ -1,7 +1,9 @@
 # Shared by all rules: the checked configuration, paths of results, code behind them.
 import csv
 import difflib
+import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -48,7 +50,9 @@ def command():
     given = [os.path.relpath(path) for path in workflow.overwrite_configfiles]
     # Of a file outside the checkout its name alone: where it lies is nobody's business.
     given = [Path(path).name if path.startswith(os.pardir) else path for path in given]
-    return " ".join(["snakemake --cores all", *(["--configfile", *given] if given else [])])
+    single = [f"{key}={json.dumps(value)}" for key, value in workflow.config_settings.config.items()]
+    options = [*(["--configfile", *given] if given else []), *(["--config", *single] if single else [])]
+    return shlex.join(["snakemake", "--cores", "all", *options])
 
 
 def shown(**tables):
@@ -81,10 +85,10 @@ def adapter(name):
 
 
 def code(name, *more):
-    """Library files behind an adapter (and other sources): inputs, so that editing one makes the rule due."""
+    """An adapter and the library files behind it (and other sources): inputs, so that editing one makes the rule due."""
     shared = ROOT / "scripts/adapter.py"
-    files = {shared, *imports.behind(shared), *imports.behind(ROOT / f"scripts/{name}.py")}
-    for source in more:
+    files = {shared, *imports.behind(shared)}
+    for source in (f"scripts/{name}.py", *more):
         files |= {ROOT / source, *imports.behind(ROOT / source)}
     return sorted(os.path.relpath(path, os.getcwd()) for path in files)
 

@@ -18,7 +18,7 @@ rule regularised_faults:
         timing_of("regularised_faults/{bits}-{p_stuck1}")
     wildcard_constraints:
         bits="[1-8]",
-        p_stuck1=r"[01](\.\d+)?",
+        p_stuck1=r"[\d.]+(e-\d+)?",
     threads: REGULARISED["threads"]
     resources:
         mem_mb=images_mb(REGULARISED["dataset"], 4000),

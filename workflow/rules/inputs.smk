@@ -133,3 +133,9 @@ def no_such_target(wildcards):
     near = difflib.get_close_matches(wildcards.misspelt, names, cutoff=0.7)
     meant = f"did you mean {' or '.join(near)}? " if near else ""
     raise WorkflowError(f"no target is called {wildcards.misspelt}; {meant}`nonideal list` names all of them")
+
+
+def tables_behind():
+    """Every table that is shown or that a figure is drawn from."""
+    drawn = {path for tables in FIGURES.values() for path in tables.values()}
+    return [result(path) for path in sorted({*TABLES.values(), *drawn})]

@@ -29,7 +29,7 @@ rule compare_published_values:
 
 rule provenance:
     input:
-        tables=[result(path) for path in sorted({*TABLES.values(), "crossbar/summary.parquet"})],
+        tables=tables_behind(),
         code=code("run_provenance", *library()),
     output:
         report(

@@ -61,7 +61,7 @@ rule spiking_faults:
         timing_of("spiking_faults/{bits}-{p_stuck1}")
     wildcard_constraints:
         bits="[1-8]",
-        p_stuck1=r"[01](\.\d+)?",
+        p_stuck1=r"[\d.]+(e-\d+)?",
     threads: SPIKING["threads"]
     resources:
         **accelerator(SPIKING),

@@ -76,7 +76,8 @@ def prepare(
     if spec.image_shape is None:
         raise ValueError(f"{name} is read in place: use open_folders instead of prepare")
     source = locate(name, root)
-    if source is None and allow_download:
+    downloaded = source is None and allow_download
+    if downloaded:
         source = download(name, cache)
     if source is None:
         where = data_root(root) or "no data root"
@@ -84,7 +85,7 @@ def prepare(
     if source.kind == "folders":
         spec = replace(spec, class_names=class_names(source))
     splits, findings = read_source(spec, source, accept_unknown=accept_unknown, progress=progress)
-    return _write(Path(folder), spec, source, splits, findings)
+    return _write(Path(folder), spec, source, splits, findings | ({"downloaded": True} if downloaded else {}))
 
 
 def _write(folder: Path, spec: Spec, source: Source, splits: Splits, findings: Findings) -> dict[str, Any]:
@@ -171,9 +172,13 @@ def load(folder: str | os.PathLike[str], *, check: bool = True) -> Dataset:
 
 
 def recorded_files(manifest: str | os.PathLike[str]) -> list[list[Any]]:
-    """Names and extents, sorted, of what a prepared data set was made from; none without a manifest."""
+    """Names and extents, sorted, of what a prepared data set was made from.
+
+    None without a manifest, nor of downloaded files: these are checked to be the published ones, and are the
+    same before and after.
+    """
     path = Path(manifest)
-    if not path.exists():
+    if not path.exists() or _manifest(path).get("downloaded"):
         return []
     entries = _manifest(path).get("files")
     try:
