@@ -14,7 +14,6 @@ import jsonschema
 
 from nonideal.conflicts import conflicts
 
-
 # JSON Schema counts 7.0 as an integer; a range of 7.0 jobs does not exist.
 VALIDATOR = jsonschema.validators.extend(
     jsonschema.Draft202012Validator,

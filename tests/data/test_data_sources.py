@@ -173,7 +173,7 @@ def test_download_goes_to_the_cache_once(tmp_path, monkeypatch):
 
 
 def test_a_download_leaves_nothing_that_makes_the_data_due_again(tmp_path, monkeypatch):
-    """The workflow compares what a data set was made from before and after: of a download nothing is known before."""
+    """What a data set was made from is compared before and after: of a download nothing is known before."""
     monkeypatch.setattr(sources, "_torchvision", lambda name, folder: write_mnist(folder))
     out = tmp_path / "out"
     data.prepare("mnist", out, allow_download=True, accept_unknown=True)
