@@ -50,7 +50,7 @@ def included(root: Path) -> list[Path]:
 
 
 def _behind(root: Path, sources: list[str], made: dict[str, tuple[str, str, str]]) -> tuple[str, str, str]:
-    """Tables, rules that write them with their file, and the library files that these rules call."""
+    """Tables, rules that write them with their file, and the library files that their scripts import."""
     rules = dict.fromkeys(made[source][:2] for source in sources)
     library = {}
     for source in sources:
@@ -61,8 +61,8 @@ def _behind(root: Path, sources: list[str], made: dict[str, tuple[str, str, str]
 
 
 def _called(script: Path) -> Iterator[str]:
-    """Files of the library that an adapter imports itself."""
-    for node in ast.parse(script.read_text(encoding="utf-8")).body:
+    """Files of the library that an adapter imports itself, those it imports only if needed included."""
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.ImportFrom) or not str(node.module).startswith(imports.NAME):
             continue
         place = Path(*str(node.module).split(".")[1:])

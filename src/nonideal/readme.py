@@ -225,7 +225,11 @@ def _networks(folder: Path) -> str:
 
 def _code() -> str:
     """Where the code of every figure and table is."""
-    lines = ["| target | notebook | made from | rule | library, `src/nonideal/` |", "|---|---|---|---|---|"]
+    lines = [
+        "| target | notebook | made from | rule that writes the table | what its script imports of "
+        "`src/nonideal/` |",
+        "|---|---|---|---|---|",
+    ]
     for name, notebook, sources, rules, library in code_map.rows(ROOT):
         shown = f"`{notebook}`" if notebook else ""
         lines.append(f"| `{name}` | {shown} | {sources} | {rules} | {library} |")
