@@ -26,7 +26,7 @@ from nonideal.models.registry import build
 from nonideal.quantize import attach
 from nonideal.quantize.losses import alpha
 from nonideal.regularised import networks
-from nonideal.regularised.penalty import FLOAT_FORWARD, STRAIGHT_THROUGH, Course, Penalty
+from nonideal.regularised.penalty import FLOAT_FORWARD, STRAIGHT_THROUGH_LAMBDA, Course, Penalty
 from nonideal.rng import torch_stream
 
 BITS = 4
@@ -53,7 +53,7 @@ def cases() -> dict[str, tuple[nn.Module, Callable]]:
     made: dict[str, tuple[nn.Module, Callable]] = {"plain": (network(), lambda model, epoch: 0.0)}
     for method in ("fixed", "step", "multiplier"):
         made[method] = (networks.quantise(network(), method, BITS), weak)
-    straight = Penalty(Course(*STRAIGHT_THROUGH, 200))
+    straight = Penalty(Course(*STRAIGHT_THROUGH_LAMBDA, 200))
     made["multiplier, straight through"] = (networks.quantise(network(), "multiplier_ste", BITS), straight)
     faulty = networks.quantise(network(), "multiplier", BITS)
     maps = {

@@ -14,9 +14,9 @@ kept, so that factors of 1 leave the ideal levels:
 The levels of every weight are sorted once; a search then takes N comparisons. That table takes
 n 2^N (4 + 1) bytes.
 
-Methods compared: ``regularised`` (this loss) and ``chip_in_loop`` (no penalty), both with a write-back every
-few epochs, in which the float weights become what the measured chip holds. Both write the nearest level of
-the measured cells, so that they differ in the loss alone. The control writes the same codes to a chip the
+Methods compared: ``regularised`` (this loss) and ``chip_in_loop`` (no penalty), both with a remap every few
+epochs, in which the float weights become what the measured chip holds. Both write the nearest level of the
+measured cells, so that they differ in the loss alone. The control writes the same codes to a chip the
 network was not trained for.
 """
 

@@ -147,7 +147,7 @@ def test_fine_tuning_in_the_projects_own_loop(monkeypatch):
     ("settings", "message"),
     [
         ({"faults": 0.1, "variability": 0.1}, "not both"),
-        ({"quantiser": "lsq"}, "fixed, step or multiplier"),
+        ({"quantiser": "lsq"}, "quantiser must be one of fixed, step, multiplier"),
         ({"bits": 9}, "bits"),
         ({"faults": 0.1, "mode": "lazy"}, "mode must be one of basic"),
         ({"faults": 1.5}, "rate"),

@@ -17,6 +17,7 @@ from nonideal.commands import UsageError, images, networks, writing
 from nonideal.commands.arguments import add_count
 from nonideal.models import saved
 from nonideal.quantize import attach
+from nonideal.quantize.learned import MODES
 from nonideal.quantize.losses import ALPHAS
 from nonideal.regularised.hardening import Hardened
 from nonideal.regularised.networks import POLICIES
@@ -26,8 +27,6 @@ from nonideal.training.settings import AUGMENTATIONS
 EXAMPLE = (
     "nonideal harden mymodel:build --state mymodel.pt --data mydata.npz --faults 0.1 --output hardened.pt"
 )
-
-QUANTISERS = ("fixed", "step", "multiplier")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode", choices=faults.MODES, help="mitigation of faults, with --faults (default: active+passive)"
     )
-    parser.add_argument("--quantiser", choices=QUANTISERS, default="multiplier", help="(default: multiplier)")
+    parser.add_argument("--quantiser", choices=MODES, default="multiplier", help="(default: multiplier)")
     parser.add_argument(
         "--layers",
         choices=POLICIES,

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from nonideal import faults as stuck
 from nonideal import variability as variable
 from nonideal.quantize import attach
+from nonideal.quantize.learned import MODES
 from nonideal.quantize.losses import ALPHAS
 from nonideal.quantize.lsq import LSQ, quantise_input
-from nonideal.regularised.networks import exchange, parameter_groups, quantise, shapes
+from nonideal.regularised.networks import Remap, exchange, parameter_groups, quantise, shapes
 from nonideal.regularised.penalty import FLOAT_FORWARD, QUANTISER_LR, Course, Penalty
 from nonideal.training import Hook, Settings, Tensors, train
 
@@ -44,8 +45,8 @@ class Hardened:
         remap_epochs: int,
         cells: pd.DataFrame | None = None,
     ) -> None:
-        self.model, self.epochs, self.remap_epochs, self.cells = model, epochs, remap_epochs, cells
-        self._penalty, self._epoch = penalty, 0
+        self.model, self.epochs, self.cells = model, epochs, cells
+        self._penalty, self._remap, self._epoch = penalty, Remap(remap_epochs), 0
 
     def parameters(self) -> list[dict]:
         """Groups for an optimiser: weights at your rate, r and c of the quantisers at the paper's.
@@ -68,7 +69,7 @@ class Hardened:
         return self._penalty.largest_rate(self.model)
 
     def begin(self, epoch: int, optimiser: torch.optim.Optimizer | None = None) -> None:
-        """Start an epoch, counted from 0: sets lambda, and rewrites the array when it is time.
+        """Start an epoch, counted from 0: sets lambda, and remaps (`networks.Remap`) when it is time.
 
         Parameters
         ----------
@@ -85,11 +86,7 @@ class Hardened:
         self._epoch = epoch
         if optimiser is not None:
             self._penalty.check_rate(self.model, optimiser.param_groups[0]["lr"], epoch)
-        if epoch and epoch % self.remap_epochs == 0:
-            weights = attach.original(self.model)
-            for name, quantiser in attach.attached(self.model).items():
-                if hasattr(quantiser, "remap"):
-                    quantiser.remap(weights[name])
+        self._remap.before_epoch(self.model, epoch)
 
     def penalty(self) -> Tensor | float:
         """Value to add to the loss of every step."""
@@ -192,7 +189,7 @@ def harden(
     epochs
         Epochs of the fine-tuning.
     remap_epochs
-        Epochs between two rewritings of the array.
+        Epochs between two remaps.
     alpha
         Factor of a layer's penalty, see `nonideal.quantize.losses.alpha`.
     p_stuck1, seed
@@ -216,8 +213,8 @@ def harden(
     """
     if faults is not None and variability is not None:
         raise ValueError("give faults or variability, not both: a cell that is stuck has no factor")
-    if quantiser not in ("fixed", "step", "multiplier"):
-        raise ValueError(f"quantiser must be fixed, step or multiplier, got {quantiser!r}")
+    if quantiser not in MODES:
+        raise ValueError(f"quantiser must be one of {', '.join(MODES)}, got {quantiser!r}")
     if alpha not in ALPHAS:
         raise ValueError(f"alpha must be one of {', '.join(ALPHAS)}, got {alpha!r}")
     if mode not in stuck.MODES:

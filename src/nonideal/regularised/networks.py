@@ -180,11 +180,12 @@ class Remap(Hook):
         self.every = every
 
     def before_epoch(self, model: nn.Module, epoch: int) -> None:
-        """Remap all layers; the optimiser's momentum is kept."""
+        """Remap all layers with cells that are not ideal; the optimiser's momentum is kept."""
         if epoch and epoch % self.every == 0:
             weights = attach.original(model)
             for name, quantiser in attach.attached(model).items():
-                quantiser.remap(weights[name])
+                if hasattr(quantiser, "remap"):
+                    quantiser.remap(weights[name])
 
     def __repr__(self) -> str:
         """Settings, as compared when a checkpoint is loaded."""

@@ -27,7 +27,7 @@ from nonideal.quantize.losses import alpha, penalty
 from nonideal.training import Settings
 
 FLOAT_FORWARD = (100.0, 2000.0)  # lambda at first and in the last epoch, variant 1
-STRAIGHT_THROUGH = (0.1, 1.0)  # the same, variant 2
+STRAIGHT_THROUGH_LAMBDA = (0.1, 1.0)  # the same, variant 2
 QUANTISER_LR = {False: 1e-6, True: 1e-3}  # rate of r and c by whether the forward pass is straight through
 
 

@@ -17,7 +17,7 @@ from nonideal.regularised.job import Run, State
 from nonideal.regularised.penalty import (
     FLOAT_FORWARD,
     QUANTISER_LR,
-    STRAIGHT_THROUGH,
+    STRAIGHT_THROUGH_LAMBDA,
     Course,
     Penalty,
 )
@@ -59,7 +59,7 @@ def qat(
     """
     config = run.config["qat"]
     straight = networks.METHODS[method][1]
-    first, last = STRAIGHT_THROUGH if straight else FLOAT_FORWARD
+    first, last = STRAIGHT_THROUGH_LAMBDA if straight else FLOAT_FORWARD
     for bits in config["bits"]:
         for repetition, state in floats.items():
             model = quantised(run, repetition, method, bits, state)
