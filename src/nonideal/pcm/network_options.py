@@ -14,6 +14,7 @@ from nonideal import stats
 from nonideal.pcm import networks
 from nonideal.pcm.device import T0_S
 from nonideal.pcm.hardware import Hardware
+from nonideal.training.evaluation import threads_set
 
 STANDARD = Hardware()
 """What the other values are compared with: the choices of the published crossbar runs, ideal converters."""
@@ -60,7 +61,7 @@ def compare_options(
     """
     settings = config["deployment"]
     chips, n_slices = range(settings["ablation_chips"]), max(settings["n_slices"])
-    with networks.threads(config["threads"]):
+    with threads_set(config["threads"]):
         images, channels, classes = networks.choose_images(config, data, seed=seed)
         model = networks.restore(config, state, channels, classes)
         images = networks.on_device(images)

@@ -24,7 +24,7 @@ from nonideal.pcm.deployed import DeployedNetwork
 from nonideal.pcm.device import T0_S
 from nonideal.pcm.hardware import Hardware
 from nonideal.training import evaluate
-from nonideal.training.evaluation import CONVOLUTION_BATCH
+from nonideal.training.evaluation import CONVOLUTION_BATCH, threads_set
 
 MONTH_S = 30 * 24 * 3600.0
 """One month of 30 days, seconds: the second time of Fig. 5c."""
@@ -179,7 +179,7 @@ def run(
     pandas.DataFrame
         Rows of table ``network_chips``.
     """
-    with threads(config["threads"]):
+    with threads_set(config["threads"]):
         images, channels, classes = choose_images(config, data, seed=seed)
         model = restore(config, state, channels, classes)
         images = on_device(images)
@@ -217,7 +217,7 @@ def references(
     config: Mapping[str, Any], states: Mapping[str, Mapping[str, Tensor]], data: str, *, seed: int
 ) -> pd.DataFrame:
     """Accuracy of the networks before they meet the hardware: rows of table ``network_references``."""
-    with threads(config["threads"]):
+    with threads_set(config["threads"]):
         images, channels, classes = choose_images(config, data, seed=seed)
         everything, _ = network_training.tensors(data, config["pixels"])
         rows = []
@@ -232,20 +232,6 @@ def references(
             counts = {"images": len(images.labels), "all_images": len(everything.test_labels)}
             rows.append({"network": network, "dataset": config["dataset"]} | row | counts)
     return pd.DataFrame(rows)
-
-
-class threads:
-    """Context with a fixed number of threads: sums, and with them last digits, depend on it."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(self.count)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self.before)
 
 
 def _device() -> torch.device:

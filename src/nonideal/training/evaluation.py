@@ -60,7 +60,7 @@ def device_of(name: str) -> torch.device:
 
 @contextlib.contextmanager
 def threads_set(count: int) -> Iterator[None]:
-    """Context in which PyTorch uses so many CPU threads."""
+    """Context in which PyTorch uses so many CPU threads: sums, and with them last digits, depend on it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
