@@ -1,7 +1,5 @@
 """Adapter of rule crossbar_summary: mean, spread and standard error over trials, Eq. 8, crossovers."""
 
-from pathlib import Path
-
 from adapter import start
 
 provenance = start(snakemake)
@@ -29,9 +27,4 @@ made = {
     "crossover": (crossover, crossbar.CROSSOVER),
 }
 show.write(made, snakemake.output, provenance=provenance)
-
-# Shards left by a run with another number of shards would be counted twice by whoever reads the folder.
-for shards in (snakemake.input.trials, snakemake.input.ternarisation):
-    for path in set(Path(shards[0]).parent.glob("part-*.parquet")) - set(map(Path, shards)):
-        print(f"removing {path}: a shard of an earlier division of the trials")
-        path.unlink()
+tables.remove_other_shards([*snakemake.input.trials, *snakemake.input.ternarisation])

@@ -1,7 +1,5 @@
 """Adapter of rule network_summary: means, paired differences and crossovers over all chips."""
 
-from pathlib import Path
-
 from adapter import start
 
 provenance = start(snakemake)
@@ -19,10 +17,4 @@ made = {
     "crossover": (network_analysis.crossover_table(chips, rng=generator), networks.NETWORK_CROSSOVER),
 }
 show.write(made, snakemake.output, provenance=provenance)
-
-# Shards left by a run with another number of shards would be counted twice by whoever reads the folder.
-parts = set(map(Path, snakemake.input.chips))
-for folder in {path.parent for path in parts}:
-    for path in set(folder.glob("part-*.parquet")) - parts:
-        print(f"removing {path}: a shard of an earlier division of the chips")
-        path.unlink()
+tables.remove_other_shards(snakemake.input.chips)

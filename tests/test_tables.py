@@ -39,6 +39,19 @@ def test_round_trip_sorts_and_keeps_provenance(tmp_path, rows):
     assert facts["content_sha256"] == tables.content_hash(back)
 
 
+def test_shards_of_another_division_are_removed(tmp_path, capsys):
+    names = ("a/part-0000.parquet", "a/part-0001.parquet", "b/part-0000.parquet", "b/part-0007.parquet")
+    others = ("a/summary.parquet", "c/part-0000.parquet")
+    for name in (*names, *others):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    tables.remove_other_shards([tmp_path / names[0], str(tmp_path / names[2])])
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.parquet")}
+    assert left == {names[0], names[2], *others}
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in told] == [f"removing {tmp_path / names[k]}" for k in (1, 3)]
+
+
 def test_shards_read_as_one(tmp_path, rows):
     for k in range(2):
         tables.write(rows.assign(trial=k), tmp_path / f"{k}.parquet", TRIALS, provenance=FACTS)

@@ -123,6 +123,23 @@ def read(
     return check(pd.concat(frames, ignore_index=True), declared, where=where)
 
 
+def remove_other_shards(shards: Iterable[str | os.PathLike[str]]) -> None:
+    """Delete files ``part-*.parquet`` beside the given ones, and say so.
+
+    Shards left by a run with another number of shards would be counted twice by whoever reads the folder.
+
+    Parameters
+    ----------
+    shards
+        All shards of a table, in any number of folders.
+    """
+    kept = set(map(Path, shards))
+    for folder in sorted({path.parent for path in kept}):
+        for path in sorted(set(folder.glob("part-*.parquet")) - kept):
+            print(f"removing {path}: a shard of an earlier division")
+            path.unlink()
+
+
 def _frame(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Rows of one file, the checksums of its pages compared."""
     try:
