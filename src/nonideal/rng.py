@@ -79,8 +79,8 @@ def key64(seed: int, *labels: Label) -> np.ndarray:
     return np.frombuffer(digest(seed, *labels)[:16], dtype="<u8").astype(np.uint64)
 
 
-def torch_stream(seed: int, *labels: Label, device: str | torch.device = "cpu") -> torch.Generator:
-    """PyTorch generator of a named stream on `device`.
+def torch_stream(seed: int, *labels: Label) -> torch.Generator:
+    """PyTorch generator of a named stream, on the CPU.
 
     PyTorch's CPU generator starts from the low 32 bits of its seed, so that two of n streams are the same
     with a probability of about n^2 / 2^33: a few pairs among the hundred thousand of a study of chips.
@@ -88,7 +88,7 @@ def torch_stream(seed: int, *labels: Label, device: str | torch.device = "cpu") 
     import torch
 
     word = int.from_bytes(digest(seed, *labels)[:8], "little") >> 1  # torch takes a signed 64-bit seed
-    return torch.Generator(device=device).manual_seed(word)
+    return torch.Generator().manual_seed(word)
 
 
 def child_seed(seed: int, *labels: Label) -> int:

@@ -54,7 +54,7 @@ class Job:
     text: str = ""
 
 
-def jobs(run: str | os.PathLike[str], *, active: bool, now: float | None = None) -> list[Job]:
+def jobs(run: str | os.PathLike[str], *, active: bool) -> list[Job]:
     """Jobs of a run by name.
 
     Parameters
@@ -63,10 +63,8 @@ def jobs(run: str | os.PathLike[str], *, active: bool, now: float | None = None)
         Folder of the run.
     active
         Whether a workflow is at work on it: an unfinished job then runs, else it was interrupted.
-    now
-        Seconds since the epoch; the present if None.
     """
-    run, now = Path(run), time.time() if now is None else now
+    run, now = Path(run), time.time()
     logs = sorted((run / "logs").rglob("*.log"))
     return [_job(run, log, active, now) for log in logs if log.relative_to(run).parts[1:] != ("verify.log",)]
 

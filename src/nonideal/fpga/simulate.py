@@ -8,7 +8,7 @@ import numpy as np
 from amaranth.sim import Simulator, SimulatorContext
 
 from nonideal.fpga.rtl import Parallel, TimeMultiplexed
-from nonideal.spiking.integer import SpikingLayer, SpikingNetwork
+from nonideal.spiking.integer import SpikingNetwork
 
 Design = TimeMultiplexed | Parallel
 PERIOD_S = 1e-6  # of the simulated clock; only cycles count
@@ -136,15 +136,13 @@ def simulate(design: Design, inputs: np.ndarray, steps: int) -> Simulated:
     return Simulated(spikes, cycles)
 
 
-def verify(design: Design, inputs: np.ndarray, steps: int, *, layer: SpikingLayer | None = None) -> int:
+def verify(design: Design, inputs: np.ndarray, steps: int) -> int:
     """Require that the RTL gives every spike of the integers; return the cycles of an inference.
 
     Parameters
     ----------
     design, inputs, steps
         As for `simulate`.
-    layer
-        Integers to compare with; those of the design by default.
 
     Raises
     ------
@@ -152,7 +150,7 @@ def verify(design: Design, inputs: np.ndarray, steps: int, *, layer: SpikingLaye
         If one spike differs, or inferences take different numbers of cycles.
     """
     found, cycles = simulate(design, inputs, steps)
-    wanted = SpikingNetwork((layer or design.layer,), steps).run(inputs).spikes[0]
+    wanted = SpikingNetwork((design.layer,), steps).run(inputs).spikes[0]
     differ = np.argwhere(found != wanted)
     if len(differ):
         sample, step, neuron = differ[0].tolist()

@@ -22,6 +22,7 @@ from nonideal.mcu.export import Export
 # In the package where it is installed, beside it in a checkout.
 INSTALLED, CHECKOUT = (Path(__file__).parents[place] / "firmware" for place in (1, 3))
 FIRMWARE = INSTALLED if INSTALLED.is_dir() else CHECKOUT
+TARGET = "ch32v003"  # of the firmware, a key of `nonideal.mcu.limits.TARGETS`
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
 # Undefined behaviour in C ends the program instead of giving some number.
 HOST_FLAGS = ("-O2", "-fPIC", "-shared", "-fsanitize=undefined", "-fsanitize-trap=undefined")
@@ -159,7 +160,6 @@ def firmware(
     export: Export,
     folder: str | os.PathLike[str],
     *,
-    target: str = "ch32v003",
     board: bool = False,
     sources: Path = FIRMWARE,
 ) -> Firmware:
@@ -171,8 +171,6 @@ def firmware(
         Network, from `nonideal.mcu.export.export`.
     folder
         Where the files are put; ``model.h`` among them.
-    target
-        Key of `nonideal.mcu.limits.TARGETS`.
     board
         True builds the program for a real board, which prints the first golden vector's logits and verdict
         on the serial port; False the one for `nonideal.mcu.emulate`.
@@ -186,20 +184,20 @@ def firmware(
     nonideal.mcu.elf.ElfError
         If the program uses what the target does not have.
     """
-    memory = limits.get_target(target)
+    memory = limits.get_target(TARGET)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if board:
         export = replace(export, images=export.images[:BOARD_IMAGES])
     write_text(folder / "model.h", export.header())
-    place = sources / "targets" / target
+    place = sources / "targets" / TARGET
     kernels = sorted({f"{export.kernel}_{layer.weight_format}.c" for layer in export.network.layers})
     kernels += [] if export.network.convolutions is None else CONVOLUTION_FILES[export.kernel]
     files = [sources / "src" / name for name in (*ENGINE_FILES, *kernels)]
     files += [place / name for name in ("startup.S", "main.c", *(("board.c",) if board else ()))]
     macros = [f"-D{name}={value}" for name, value in engine_macros(export, memory).items()]
     macros += ["-DNI_BOARD"] if board else []
-    includes = ["-I", folder, "-I", sources / "include", "-T", place / f"{target}.ld"]
+    includes = ["-I", folder, "-I", sources / "include", "-T", place / f"{TARGET}.ld"]
     built = {suffix: folder / f"firmware.{suffix}" for suffix in ("elf", "bin", "hex", "txt")}
     with atomic(built["elf"]) as temporary:
         zig(["cc", *TARGET_FLAGS, *WARNINGS, *macros, *includes, *files, "-o", temporary])

@@ -68,8 +68,6 @@ class Cnn(nn.Module):
         Outputs of the last layer.
     formats
         Weight formats of the fully connected layers: the first, and all others.
-    shifts
-        Bits dropped after each convolution.
     generator
         For the initial weights.
     """
@@ -81,13 +79,12 @@ class Cnn(nn.Module):
         classes: int,
         *,
         formats: tuple[str, str],
-        shifts: tuple[int, int, int] = SHIFTS,
         generator: torch.Generator,
     ) -> None:
         from nonideal.depthwise import LAST  # here and below: not every user of a network needs the compiler
 
         super().__init__()
-        self.shifts = tuple(shifts)
+        self.shifts = SHIFTS
         self.convolutions = nn.ModuleList(
             FilterBank(channels, generator=generator) for _ in range(CONVOLUTIONS)
         )

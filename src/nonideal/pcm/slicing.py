@@ -185,13 +185,6 @@ def program(
     return xp.stack(targets), xp.stack(programmed)
 
 
-def reconstruct(conductances: Any, mapping: str, base: int | None, n_slices: int) -> Any:
-    """Weights that slices of conductances stand for, r sum_j b^j g_j, in weight units."""
-    powers = significance(mapping, base, n_slices)
-    r = slice_range(mapping, base, n_slices)
-    return r * sum(power * conductances[j, ...] for j, power in enumerate(powers))
-
-
 def quantise(values: Any, span: float) -> Any:
     """Round to 9-bit integers with sign: clip(rint(255 v / span), -255, 255).
 

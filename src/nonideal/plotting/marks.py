@@ -27,9 +27,7 @@ CHARACTER_EM = 0.6  # average width of a letter of DejaVu Sans in text sizes
 NAME_GAP_PT = 1.5  # least distance of neighbouring names of times, in points
 
 
-def band(
-    ax: Axes, x: Any, mean: Any, half_width: Any, *, style: Look, label: str | None = None, **line: Any
-) -> Line2D:
+def band(ax: Axes, x: Any, mean: Any, half_width: Any, *, style: Look, **line: Any) -> Line2D:
     """Draw a mean with a band of one half-width to either side; say in the caption what the width is.
 
     Parameters
@@ -39,9 +37,7 @@ def band(
     x, mean, half_width
         Arrays of shape ``[n]``; the half-width is not negative.
     style
-        Colour, line style and marker.
-    label
-        Name of the line; that of the look if None.
+        Colour, line style, marker and name of the line.
     **line
         Further keywords for ``Axes.plot``.
 
@@ -62,7 +58,7 @@ def band(
     if (half_width < 0).any():
         raise ValueError(f"half_width must not be negative, got {half_width.min()}")
     ax.fill_between(x, mean - half_width, mean + half_width, color=style.color, alpha=0.2, linewidth=0)
-    (drawn,) = ax.plot(x, mean, **(style.line | {"label": style.label if label is None else label} | line))
+    (drawn,) = ax.plot(x, mean, **(style.line | {"label": style.label} | line))
     return drawn
 
 
@@ -167,20 +163,18 @@ class TimeFormatter(Formatter):
         return kept
 
 
-def time_axis(ax: Axes, names: Mapping[float, str] = TIMES_S) -> None:
+def time_axis(ax: Axes) -> None:
     """Make the x axis logarithmic in seconds, with ticks people say: 20 s, 1 h, 1 day, 1 month, 1 year.
 
     Parameters
     ----------
     ax
-        Axes whose x values are in seconds.
-    names
-        Time in seconds to its name; those outside the limits do not show.
+        Axes whose x values are in seconds; times outside its limits do not show.
     """
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(sorted(names)))
+    ax.xaxis.set_major_locator(FixedLocator(sorted(TIMES_S)))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(TimeFormatter(names))
+    ax.xaxis.set_major_formatter(TimeFormatter(TIMES_S))
 
 
 def since_programming(time_s: float) -> str:

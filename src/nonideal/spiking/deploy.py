@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from nonideal.mcu.build import FIRMWARE, host_library
+from nonideal.mcu.build import host_library
 from nonideal.spiking import convert, precision
 from nonideal.spiking.export import export
 from nonideal.spiking.host import SpikingEngine
@@ -28,7 +28,6 @@ def run_formats(
     folder: str | os.PathLike[str],
     *,
     seed: int,
-    firmware: Path = FIRMWARE,
 ) -> pd.DataFrame:
     """Export a trained network of every format, and verify the C engine on every test and adversarial input.
 
@@ -44,8 +43,6 @@ def run_formats(
         For ``model.h``, ``model.npz`` and ``model.json`` of every format, in ``<format>/c``.
     seed
         Of the random inputs verified besides the test set.
-    firmware
-        Folder of the C sources.
 
     Returns
     -------
@@ -61,7 +58,7 @@ def run_formats(
     images = convert.grey_levels(examples.test_images)
     rows = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        engine = SpikingEngine(host_library(scratch, firmware=firmware))
+        engine = SpikingEngine(host_library(scratch))
         for weight_format, trained in networks.items():
             model = precision.restore(config, weight_format, trained[REPETITION], examples, classes)
             network = convert.to_integers(model, weight_format)
