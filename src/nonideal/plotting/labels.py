@@ -41,19 +41,14 @@ def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: fl
     numpy.ndarray
         Centres ``[n]``, in the order of the wanted ones.
     """
+    from scipy.optimize import isotonic_regression  # here: a figure without such labels does not need it
+
     order = np.argsort(wanted, kind="stable")
     size = np.asarray(sizes, dtype=float)[order]
     # With the lengths before each interval taken off, "no overlap" reads "does not decrease": isotonic
-    # regression, solved by pooling adjacent violators. Clipping its solution solves the bounded problem.
+    # regression. Clipping its solution solves the bounded problem.
     before = np.cumsum(size) - size / 2
-    pools: list[list[float]] = []  # mean, count
-    for value in np.asarray(wanted, dtype=float)[order] - before:
-        pools.append([value, 1])
-        while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
-            mean, count = pools.pop()
-            total = pools[-1][1] + count
-            pools[-1] = [(pools[-1][0] * pools[-1][1] + mean * count) / total, total]
-    level = np.repeat([mean for mean, _ in pools], [int(count) for _, count in pools])
+    level = isotonic_regression(np.asarray(wanted, dtype=float)[order] - before).x
     if size.sum() <= high - low + ROUNDING:
         level = np.clip(level, low, max(low, high - size.sum()))
     centres = np.empty(len(size))
