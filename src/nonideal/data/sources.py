@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import platformdirs
+
 from nonideal.data.catalogue import Spec, spec_of
 from nonideal.data.errors import DataError
 
@@ -64,8 +66,8 @@ def data_root(root: str | os.PathLike[str] | None = None) -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Return the folder downloads go to: ``nonideal`` below the user's cache folder (``XDG_CACHE_HOME``)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nonideal"
+    """Return the folder downloads go to: ``nonideal`` below the system's folder for the user's caches."""
+    return Path(platformdirs.user_cache_dir("nonideal", appauthor=False))
 
 
 def locate(name: str, root: str | os.PathLike[str] | None = None) -> Source | None:
