@@ -109,7 +109,6 @@ def collect(
         "config_sha256": config_hash(config),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "host": platform.node(),
         "machine": f"{platform.system()} {platform.machine()}",
         "time_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
