@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nonideal import initial
 from nonideal.quantize.clipping import EVERY_STEP, choose_scale, default_clipping
 from nonideal.quantize.formats import Format, fake_quantise, get_format
 
@@ -136,8 +137,8 @@ class QuantLayer(nn.Module):
     ) -> None:
         super().__init__()
         check_activation_bits(activation_bits)
-        bound = 1 / math.sqrt(math.prod(shape[1:]))
-        self.weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+        self.weight = nn.Parameter(torch.empty(shape))
+        initial.uniform(self.weight, fan_in=math.prod(shape[1:]), generator=generator)
         self.activation_bits = activation_bits
         self.frozen = False
         self.set_format(weight_format, clipping=clipping, quantscale=quantscale, per_channel=per_channel)

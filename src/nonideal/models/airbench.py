@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nonideal import initial
 from nonideal.models.resnet import conv3x3
 
 PATCH = 2  # pixels a side, of the whitened patches
@@ -65,8 +66,7 @@ class Airbench(nn.Module):
             inputs = factor * width
         self.stages = nn.Sequential(*stages)
         self.classifier = nn.Linear(inputs, classes, bias=False)
-        bound = 1 / math.sqrt(inputs)
-        nn.init.uniform_(self.classifier.weight, -bound, bound, generator=generator)
+        initial.uniform(self.classifier.weight, fan_in=inputs, generator=generator)
 
     @torch.no_grad()
     def whiten(self, images: Tensor) -> None:

@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from nonideal import initial
+
 BASE = 64  # channels of the first stage in the publications
 VGG13 = (1, 1, "M", 2, 2, "M", 4, 4, "M", 8, 8, "M", 8, 8, "M")  # widths over that of the first stage
 
@@ -23,9 +25,7 @@ def _restart(model: nn.Module, generator: torch.Generator) -> nn.Module:
             fan_out = module.weight[:, 0].numel()
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out), generator=generator)
         elif isinstance(module, nn.Linear):
-            bound = 1 / math.sqrt(module.in_features)
-            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
-            nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+            initial.uniform(module.weight, module.bias, fan_in=module.in_features, generator=generator)
     return model
 
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nonideal import initial
+
 STAGES = 3
 
 
@@ -90,9 +92,7 @@ class ResNet(nn.Module):
                 inputs = outputs
         self.blocks = nn.Sequential(*layers)
         self.classifier = nn.Linear(inputs, classes)
-        bound = 1 / math.sqrt(inputs)
-        for parameter in self.classifier.parameters():
-            nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        initial.uniform(*self.classifier.parameters(), fan_in=inputs, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [n, channels, h, w] to logits [n, classes]."""

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from nonideal import initial
 from nonideal.spiking.neurons import LIF
 
 READOUTS = ("spikes", "current")
@@ -109,8 +110,7 @@ class SpikingNetwork(nn.Module):
 def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
     """Dense layer without bias, weights uniform within +-1/sqrt(fan-in)."""
     layer = nn.Linear(inputs, outputs, bias=False)
-    bound = 1 / math.sqrt(inputs)
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    initial.uniform(layer.weight, fan_in=inputs, generator=generator)
     return layer
 
 

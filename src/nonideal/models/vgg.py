@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
+from nonideal import initial
 from nonideal.models.resnet import conv3x3
 
 STAGES = 3
@@ -40,9 +39,7 @@ class NarrowVGG(nn.Module):
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(inputs, classes)
-        bound = 1 / math.sqrt(inputs)
-        for parameter in self.classifier.parameters():
-            nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        initial.uniform(*self.classifier.parameters(), fan_in=inputs, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [n, channels, h, w], at least 8 x 8, to logits [n, classes]."""
