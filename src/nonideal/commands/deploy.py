@@ -18,8 +18,8 @@ from nonideal import stats, training
 from nonideal.commands import UsageError, images, networks, writing
 from nonideal.commands.arguments import add_count
 from nonideal.pcm import folding, slicing
-from nonideal.pcm.device import LAST_S, T0_S
-from nonideal.pcm.hardware import COMPENSATIONS, READ_NOISE_NORMS, Hardware
+from nonideal.pcm.device import LAST_S, READ_NOISE_NORMS, T0_S
+from nonideal.pcm.hardware import COMPENSATIONS, Hardware
 from nonideal.pcm.networks import GROUP, MONTH_S, Images, Plan, reference_logits, simulate
 from nonideal.rng import stream
 from nonideal.schemas.library import DEPLOYMENT

@@ -27,7 +27,6 @@ from . import device, kernel, slicing
 from .trials import Times, Trials, check
 
 WEIGHTS = ("gaussian", "ternary")
-READ_NOISE_NORMS = ("slice_max", "g_max")
 
 CONVERTER_LIMIT = 127
 """Largest code of the 8-bit converters behind the rows (Le Gallo et al. 2022, section 3)."""
@@ -109,7 +108,7 @@ class Options:
         if not whole or not 2 <= self.rows <= 4096:
             raise ValueError(f"rows must be an integer from 2 to 4096, got {self.rows!r}")
         _one_of("ec_targets", self.ec_targets, slicing.EC_TARGETS)
-        _one_of("read_noise_norm", self.read_noise_norm, READ_NOISE_NORMS)
+        _one_of("read_noise_norm", self.read_noise_norm, device.READ_NOISE_NORMS)
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

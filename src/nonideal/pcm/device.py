@@ -52,6 +52,9 @@ READ_NOISE_FIT = (0.0088, -0.65)
 READ_NOISE_LIMIT = 0.2
 """Largest read noise, fraction of the conductance (Nandakumar et al. 2020)."""
 
+READ_NOISE_NORMS = ("slice_max", "g_max")
+"""What a target may be divided by before that fit: the largest target of its slice, or G_MAX."""
+
 SMALLEST = 1e-15
 """Conductance below which the fits are no longer followed towards their poles at zero, units of G_MAX."""
 

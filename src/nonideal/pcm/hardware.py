@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from . import device, slicing
 
 READ_NOISE = ("always", "after_t0", "off")
-READ_NOISE_NORMS = ("slice_max", "g_max")
 COMPENSATIONS = ("layer", "column", "fixed", "none")
 EXPONENTS = ("folded_normal", "clipped")
 
@@ -71,7 +70,7 @@ class Hardware:
     def __post_init__(self) -> None:
         for key, known in (
             ("ec_targets", slicing.EC_TARGETS),
-            ("read_noise_norm", READ_NOISE_NORMS),
+            ("read_noise_norm", device.READ_NOISE_NORMS),
             ("read_noise", READ_NOISE),
             ("exponents", EXPONENTS),
             ("compensation", COMPENSATIONS),

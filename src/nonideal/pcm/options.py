@@ -10,7 +10,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from nonideal import stats
-from nonideal.pcm.crossbar import READ_NOISE_NORMS, Configuration, Options, simulate
+from nonideal.pcm.crossbar import Configuration, Options, simulate
+from nonideal.pcm.device import READ_NOISE_NORMS
 from nonideal.pcm.slicing import EC_TARGETS
 
 PUBLISHED = Options(

@@ -12,6 +12,7 @@ from nonideal import faults, variability
 from nonideal.quantize import attach
 from nonideal.quantize.learned import LearnedQuantiser
 from nonideal.regularised import bitserial, job, study
+from nonideal.training.evaluation import CONVOLUTION_BATCH
 
 CURVE_POINTS = 801
 MARGIN = 1.0  # steps that a curve reaches beyond the outermost level
@@ -116,8 +117,7 @@ def bit_serial(run: job.Run, states: Mapping[tuple[int, int], job.State]) -> pd.
         model = study.trained(run, states, bits, repetition).double().eval()
         integers = bitserial.convert(model)
         ours, theirs = (
-            torch.cat([net(part) for part in images.split(job.CONVOLUTION_BATCH)])
-            for net in (integers, model)
+            torch.cat([net(part) for part in images.split(CONVOLUTION_BATCH)]) for net in (integers, model)
         )
         rows.append(
             {

@@ -22,9 +22,9 @@ from nonideal.regularised import networks
 from nonideal.regularised.penalty import Penalty
 from nonideal.training import Settings, evaluate, train
 from nonideal.training.checkpoint import folder_of
+from nonideal.training.evaluation import CONVOLUTION_BATCH
 
 State = dict[str, Tensor]
-CONVOLUTION_BATCH = 250  # images of an evaluation; more do not fit a processor's cache
 
 
 @dataclass(frozen=True)
