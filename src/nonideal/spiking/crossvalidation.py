@@ -15,6 +15,7 @@ from nonideal.models import spiking
 from nonideal.spiking import convert, recordings
 from nonideal.training.checkpoint import folder_of
 
+EVALUATION_BATCH = 100  # recordings: T frames each
 NETWORKS = {
     "spiking_cnn": spiking.spiking_cnn,
     "spiking_vgg11": spiking.spiking_vgg11,
@@ -127,6 +128,3 @@ def _measure(model: nn.Module, examples: training.Tensors) -> dict[str, Any]:
         "test_accuracy": result.accuracy,
         "spike_share": counter.spikes / counter.slots,
     }
-
-
-EVALUATION_BATCH = 100  # recordings: T frames each
