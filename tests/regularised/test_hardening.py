@@ -77,6 +77,14 @@ def test_the_array_is_rewritten_when_it_is_time():
     assert hardened.penalty().item() == pytest.approx(2000 / 447.2136 * hardened_at_100(hardened), rel=1e-3)
 
 
+def test_ideal_cells_are_not_rewritten():
+    hardened = nonideal.harden(small(), bits=3, remap_epochs=1, epochs=2)
+    weight = attach.original(hardened.model)["1"]
+    before = weight.detach().clone()
+    hardened.begin(1)
+    assert torch.equal(weight, before)
+
+
 def test_straight_through_there_is_no_penalty_and_nothing_is_rewritten():
     hardened = nonideal.harden(small(), faults=0.3, bits=3, remap_epochs=1, mode="trained", epochs=2)
     weight, quantiser = attach.original(hardened.model)["1"], attach.attached(hardened.model)["1"]
