@@ -24,6 +24,8 @@ def _restart(model: nn.Module, generator: torch.Generator) -> nn.Module:
         if isinstance(module, nn.Conv2d):
             fan_out = module.weight[:, 0].numel()
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out), generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
             initial.uniform(module.weight, module.bias, fan_in=module.in_features, generator=generator)
     return model
