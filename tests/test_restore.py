@@ -149,6 +149,15 @@ def test_data_must_be_there_to_be_compared(jobs):
     assert not Path("results").exists()
 
 
+def test_the_reference_may_be_a_run_of_another_name(jobs):
+    train = replace(jobs[1], params=jobs[1].params | {"progress": "results/mine/net/progress"})
+    jobs[1] = train
+    keep(train, run="theirs", params=train.params | {"progress": "results/theirs/net/progress"})
+    path = "net/accuracy.parquet"
+    keep(jobs[2], run="theirs", inputs={f"results/theirs/{path}": sha256(f"reference/{path}")})
+    assert set(restore.restore("reference", "mine", jobs).restored) == {"train/a", "mean/a"}
+
+
 def test_a_file_that_is_not_the_listed_one_is_refused(jobs):
     manifest.write(Path("reference"))
     restore.restore("reference", "mine", jobs, dry_run=True)
