@@ -150,8 +150,8 @@ def _check_provenance(run: Path, facts: Mapping[str, dict[str, Any]], report: Re
         if table in facts and facts[table].get("content_sha256") != content:
             report.problem(f"{path.name} records another content: one of the two is older", table)
     for table, found in facts.items():
-        if found.get("seed") != config.get("seed"):
-            report.problem(f"made with seed {found.get('seed')}, the run has {config.get('seed')}", table)
+        if "seed" in found and found["seed"] != config.get("seed"):
+            report.problem(f"made with seed {found['seed']}, the run has {config.get('seed')}", table)
         if found.get("config_sha256") != stated:
             report.note("made under an earlier configuration: its other keys may differ", table)
 
