@@ -135,7 +135,7 @@ def program(
         Standard normals for the programming errors, (n_slices, *weights.shape); zeros program exactly.
     ec_targets
         What error correction may ask of a slice. The rest it leaves to the last slice can have either sign
-        and any size: "unbounded" follows the published runs (up to 20 G_MAX at base 2 and 8 slices);
+        and any size: "unbounded" follows the published runs (up to some 30 G_MAX at base 2 and 8 slices);
         "physical" limits every target to what a differential pair of devices holds, -1 to 1 G_MAX;
         "same_sign" to what one device of the pair holds, 0 to 1 G_MAX in the direction of the weight.
     non_negative
