@@ -327,6 +327,15 @@ def test_targets_beyond_what_the_device_model_knows_are_refused():
     assert torch.isfinite(deployed(images, t=20.0)).all()
 
 
+def test_targets_of_the_published_configurations_are_not_refused():
+    """Base 2 with eight slices asks a few devices for many times their largest conductance."""
+    model = nn.Linear(800, 700, bias=False)
+    nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(1))
+    hardware = Hardware(compensation="none", read_noise="off")
+    deployed = deploy(model, "max_fill_ec", 2, 8, 4, seed=1, hardware=hardware)
+    assert deployed.layers[""].devices.targets.abs().max() > 10
+
+
 def test_layers_that_share_a_weight_are_deployed_as_they_act():
     """Clipping what is clipped already would change it again."""
     model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6)).double()
