@@ -83,7 +83,11 @@ rule train_network:
         adapter("train_network")
 
 
-use rule train_network as train_other with:
+rule train_other:
+    input:
+        unpack(networks_before),
+        **images(NETWORKS["dataset"]),
+        code=code("train_network"),
     output:
         network=result("networks/others/{other}/network.pt"),
         history=result("networks/others/{other}/history.parquet"),
@@ -94,6 +98,9 @@ use rule train_network as train_other with:
     wildcard_constraints:
         other="[a-z][a-z0-9_]*",
     threads: lambda wildcards: threads_of(recipe_of(wildcards))
+    resources:
+        mem_mb=4000,
+        runtime=600,
     params:
         seed=config["seed"],
         network=lambda wildcards: kind_of(OTHERS[wildcards.other]),
@@ -101,9 +108,11 @@ use rule train_network as train_other with:
         progress=result("networks/others/{other}/progress"),
     message:
         "networks: training, {wildcards.other}"
+    script:
+        adapter("train_network")
 
 
-use rule train_network as train_teacher with:
+rule train_teacher:
     input:
         **images(NETWORKS["dataset"]),
         code=code("train_network"),
@@ -117,6 +126,9 @@ use rule train_network as train_teacher with:
     wildcard_constraints:
         teacher="[a-z][a-z0-9_]*",
     threads: lambda wildcards: threads_of(TEACHERS[wildcards.teacher])
+    resources:
+        mem_mb=4000,
+        runtime=600,
     params:
         seed=config["seed"],
         network="teacher",
@@ -124,6 +136,8 @@ use rule train_network as train_teacher with:
         progress=result("networks/teachers/{teacher}/progress"),
     message:
         "networks: training, teacher {wildcards.teacher}"
+    script:
+        adapter("train_network")
 
 
 rule teacher_lessons:
