@@ -83,11 +83,7 @@ rule train_network:
         adapter("train_network")
 
 
-rule train_other:
-    input:
-        unpack(networks_before),
-        **images(NETWORKS["dataset"]),
-        code=code("train_network"),
+use rule train_network as train_other with:
     output:
         network=result("networks/others/{other}/network.pt"),
         history=result("networks/others/{other}/history.parquet"),
@@ -98,9 +94,6 @@ rule train_other:
     wildcard_constraints:
         other="[a-z][a-z0-9_]*",
     threads: lambda wildcards: threads_of(recipe_of(wildcards))
-    resources:
-        mem_mb=4000,
-        runtime=600,
     params:
         seed=config["seed"],
         network=lambda wildcards: kind_of(OTHERS[wildcards.other]),
@@ -108,11 +101,9 @@ rule train_other:
         progress=result("networks/others/{other}/progress"),
     message:
         "networks: training, {wildcards.other}"
-    script:
-        adapter("train_network")
 
 
-rule train_teacher:
+use rule train_network as train_teacher with:
     input:
         **images(NETWORKS["dataset"]),
         code=code("train_network"),
@@ -126,9 +117,6 @@ rule train_teacher:
     wildcard_constraints:
         teacher="[a-z][a-z0-9_]*",
     threads: lambda wildcards: threads_of(TEACHERS[wildcards.teacher])
-    resources:
-        mem_mb=4000,
-        runtime=600,
     params:
         seed=config["seed"],
         network="teacher",
@@ -136,8 +124,6 @@ rule train_teacher:
         progress=result("networks/teachers/{teacher}/progress"),
     message:
         "networks: training, teacher {wildcards.teacher}"
-    script:
-        adapter("train_network")
 
 
 rule teacher_lessons:
