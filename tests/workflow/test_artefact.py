@@ -201,7 +201,7 @@ def test_changing_a_parameter_makes_its_rule_due(tiny):
 def test_provenance(tiny):
     facts = json.loads(tiny.result("provenance.json").read_text())
     assert facts["run"] == "tiny" and facts["config"]["crossbar"]["trials"] == 12
-    assert {"commit", "code_sha256", "config_sha256", "packages", "host", "time_utc", "seed"} <= set(facts)
+    assert {"commit", "code_sha256", "config_sha256", "packages", "machine", "time_utc", "seed"} <= set(facts)
     for path, entry in facts["tables"].items():
         frame = tables.read(tiny.folder / path, declared(entry["table"]))
         assert tables.content_hash(frame) == entry["content_sha256"]

@@ -45,9 +45,10 @@ def test_shipped_data_sets_are_planned(tiny, name):
         assert f"data: verify and convert {wanted}" in output
 
 
-def test_a_small_share_of_cells_stuck_at_one_is_planned(tiny):
-    few = "regularised={faults: {p_stuck1: [0, 0.00001]}}"
-    output = tiny.snakemake("table_faults", options=("--dry-run", "--config", few))
+def test_a_small_share_of_cells_stuck_at_one_is_planned(tiny, tmp_path):
+    few = {"regularised": {"faults": {"p_stuck1": [0, 0.00001]}}}
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(few))
+    output = tiny.snakemake("table_faults", options=("--dry-run",), config=str(tmp_path / "few.yaml"))
     assert "faults/3-1e-05/accuracy.parquet" in output
 
 
