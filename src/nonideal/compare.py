@@ -17,7 +17,7 @@ from nonideal.stats import half_width, ratio_of_means
 
 # As they are, into the result.
 COPIED = (*KEY, "unit", "kind", "published", "tolerance", "by_construction", "source")
-OPEN_ENDED = "low_s,high_s"  # ends of the interval of a crossover, missing where it is not bounded
+OPEN_ENDED = ["low_s", "high_s"]  # ends of the interval of a crossover, missing where it is not bounded
 ROUNDING = 1e-9  # relative; the binary rounding of decimal fractions must not decide a verdict
 
 # What pandas raises for a query that it cannot read or that does not fit the table.
@@ -198,8 +198,8 @@ def _select(line: int, row: Mapping[str, Any], which: str, frame: pd.DataFrame) 
 
 def _value(line: int, row: Mapping[str, Any], found: pd.DataFrame) -> tuple[float, float, float]:
     """Value and the ends of its interval in the row `found`; NaN for ends that it does not have."""
-    values = []
-    for name in (row["value"], *filter(None, (part.strip() for part in row["interval"].split(",")))):
+    values, names = [], [part.strip() for part in row["interval"].split(",") if part.strip()]
+    for name in (row["value"], *names):
         if name not in found.columns:
             problem = f"column {name!r} does not exist; columns are {', '.join(found.columns)}"
             fail(_place(row), line, problem)
@@ -210,7 +210,7 @@ def _value(line: int, row: Mapping[str, Any], found: pd.DataFrame) -> tuple[floa
     if len(ends) == 2:
         # One end missing, or any of the time of a crossover: the interval is not bounded there. Both of
         # anything else: a single seed has no interval.
-        if sum(map(math.isnan, ends)) == 1 or (row["interval"] == OPEN_ENDED and not math.isnan(value)):
+        if sum(map(math.isnan, ends)) == 1 or (names == OPEN_ENDED and not math.isnan(value)):
             low, high = ends
             ends = [-math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high]
         return value, *ends

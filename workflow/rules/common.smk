@@ -85,7 +85,7 @@ def adapter(name):
 
 
 def code(name, *more):
-    """An adapter and the library files behind it (and other sources): inputs, so that editing one makes the rule due."""
+    """An adapter and the library behind it (and other sources): inputs, so that editing one makes the rule due."""
     shared = ROOT / "scripts/adapter.py"
     files = {shared, *imports.behind(shared)}
     for source in (f"scripts/{name}.py", *more):

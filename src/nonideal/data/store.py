@@ -171,16 +171,19 @@ def load(folder: str | os.PathLike[str], *, check: bool = True) -> Dataset:
     return dataset
 
 
-def recorded_files(manifest: str | os.PathLike[str]) -> list[list[Any]]:
+def recorded_files(path: str | os.PathLike[str]) -> list[list[Any]]:
     """Names and extents, sorted, of what a prepared data set was made from.
 
     None without a manifest, nor of downloaded files: these are checked to be the published ones, and are the
     same before and after.
     """
-    path = Path(manifest)
-    if not path.exists() or _manifest(path).get("downloaded"):
+    path = Path(path)
+    if not path.exists():
         return []
-    entries = _manifest(path).get("files")
+    manifest = _manifest(path)
+    if manifest.get("downloaded"):
+        return []
+    entries = manifest.get("files")
     try:
         return sorted(
             [Path(entry["path"]).name, int(entry.get("classes", entry["bytes"]))] for entry in entries
