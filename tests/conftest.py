@@ -14,6 +14,16 @@ def root():
     return ROOT
 
 
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """Folder of the data set ``digits`` as the workflow prepares it; read only."""
+    from nonideal import data  # most tests need no data, and PyTorch takes a second
+
+    folder = tmp_path_factory.mktemp("digits")
+    data.prepare("digits", folder)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def seeded():
     """Networks that PyTorch initialises from its global generator are the same in every run."""

@@ -40,13 +40,6 @@ CONFIG = {
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("digits")
-    data.prepare("digits", folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def trained(digits, tmp_path_factory):
     progress = tmp_path_factory.mktemp("progress")
     return bits.train_format(CONFIG, "ternary", digits, seed=1, progress=progress, fingerprint="a" * 64)

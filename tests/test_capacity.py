@@ -7,7 +7,7 @@ import scipy.optimize
 import scipy.stats
 from test_bits import CONFIG
 
-from nonideal import capacity, data, quantscale, recipe, tables, weights
+from nonideal import capacity, quantscale, recipe, tables, weights
 from nonideal.quantize.formats import FORMATS
 from nonideal.schemas import capacity as schemas
 from nonideal.schemas.training import CODE_ENTROPY, ENTROPY_SUMMARY
@@ -113,13 +113,6 @@ def test_too_few_networks_are_refused():
         capacity.fit(pd.concat(3 * [frame[frame["weights"] == 1000]]))
     with pytest.raises(ValueError, match="'4bitsym' is missing"):
         capacity.equal_loss(frame[frame["format"] != "4bitsym"])
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("digits")
-    data.prepare("digits", folder)
-    return folder
 
 
 def test_every_format_and_width_is_trained(digits, tmp_path):

@@ -26,6 +26,14 @@ def test_one_value_has_no_interval():
     assert np.isnan(stats.interval(0.9, np.nan, 1, share=True)).all()
 
 
+def test_ends_are_those_of_the_interval_of_the_mean():
+    values = pd.Series([0.8, 0.9, 1.0])
+    half = stats.half_width(0.1 / np.sqrt(3), 3)
+    assert stats.ends(values) == pytest.approx((0.9 - half, 0.9 + half))
+    assert stats.ends(values, share=True) == pytest.approx((0.9 - half, 1))
+    assert np.isnan(stats.ends(values[:1])).all() and np.isnan(stats.ends(values[:0])).all()
+
+
 def test_intervals_of_shares_end_at_their_bounds():
     half = stats.half_width(0.05, 3)
     assert stats.interval(0.9, 0.05, 3) == pytest.approx((0.9 - half, 0.9 + half))

@@ -15,7 +15,7 @@ from nonideal.rng import torch_stream
 from nonideal.training import Settings, evaluate, train
 from nonideal.training.batches import batches
 
-DETERMINISTIC = ["epoch", "lr", "train_loss", "train_accuracy", "test_loss", "test_accuracy"]
+DETERMINISTIC = ["epoch", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy"]
 
 
 def dataset(train_images, train_labels, test_images, test_labels) -> Dataset:
@@ -113,7 +113,7 @@ def test_training_learns_and_evaluation_agrees_with_the_history(digits):
     history = train(model, digits, short(epochs=12), seed=0, progress=False)
     assert list(history.columns) == [*DETERMINISTIC, "seconds"] and list(history.epoch) == list(range(1, 13))
     assert history.test_accuracy.iloc[-1] > 0.8 > history.test_accuracy.iloc[0]
-    assert history.lr.iloc[0] == 5e-3
+    assert history.learning_rate.iloc[0] == 5e-3
     result = evaluate(model, digits.test_images, digits.test_labels, logits=True)
     assert (result.loss, result.accuracy) == tuple(history[["test_loss", "test_accuracy"]].iloc[-1])
     assert not model.training

@@ -78,9 +78,7 @@ def train_format(
         )
         names = labels(config["dataset"], weight_format, "float" if is_float else "qat", repetition)
         history, usage = codes.split(history)
-        histories.append(
-            history.rename(columns={"lr": "learning_rate"}).drop(columns="seconds").assign(**names)
-        )
+        histories.append(history.drop(columns="seconds").assign(**names))
         usages.append(usage.assign(**names))
         results.append(names | _result(model, examples))
         networks[repetition] = tensorfile.state_of(model)

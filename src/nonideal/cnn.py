@@ -97,9 +97,7 @@ def train_width(
             model, examples, settings_of(config), seed=child, checkpoint=folder / f"seed-{repetition}.pt"
         )
         names = labels(config, channels) | {"seed": repetition}
-        histories.append(
-            history.rename(columns={"lr": "learning_rate"}).drop(columns="seconds").assign(**names)
-        )
+        histories.append(history.drop(columns="seconds").assign(**names))
         results.append(names | _result(model, examples))
         networks[repetition] = tensorfile.state_of(model)
     return networks, pd.concat(histories, ignore_index=True), pd.DataFrame(results)

@@ -56,16 +56,15 @@ def tradeoff(
 def _cnn_row(group: pd.DataFrame, kernels: pd.DataFrame) -> dict[str, Any]:
     first = group.iloc[0]
     programs = kernels[kernels["channels"] == first["channels"]].set_index("kernel")
-    summary = stats.summarise(group, ["dataset"], "test_accuracy").iloc[0]
-    low, high = stats.interval(summary["mean"], summary["sem"], summary["count"], share=True)
+    low, high = stats.ends(group["test_accuracy"], share=True)
     return {
         "family": "cnn",
         "network": f"{first['channels']} channels",
         "dataset": first["dataset"],
         "channels": int(first["channels"]),
-        "test_accuracy": float(summary["mean"]),
-        "low": float(low),
-        "high": float(high),
+        "test_accuracy": group["test_accuracy"].mean(),
+        "low": low,
+        "high": high,
         "seeds": len(group),
         "integer_accuracy": group["integer_accuracy"].mean(),
         "weight_bits": float(first["weight_bits"]),

@@ -68,11 +68,13 @@ def summarise(networks: pd.DataFrame) -> pd.DataFrame:
     rows, samples = [], []
     for key, part in networks.groupby(keys, dropna=False, sort=True):
         row = dict(zip(keys, key, strict=True))
-        for name, column in (("accuracy", "test_accuracy"), ("train_loss", "train_loss")):
-            row |= _interval(name, part[column])
-        row["accuracy_low"] = max(row["accuracy_low"], 0.0)
-        row["accuracy_high"] = min(row["accuracy_high"], 1.0)
-        row |= _interval("entropy", part["entropy"])
+        for name, column in (
+            ("accuracy", "test_accuracy"),
+            ("train_loss", "train_loss"),
+            ("entropy", "entropy"),
+        ):
+            low, high = stats.ends(part[column], share=name == "accuracy")
+            row |= {name: part[column].mean(), f"{name}_low": low, f"{name}_high": high}
         row["size"] = row["entropy"] / get_format(row["format"]).bits
         rows.append(row | {"seeds": len(part)})
         samples.append(part.sort_values("seed")["test_accuracy"].to_numpy())
@@ -80,12 +82,6 @@ def summarise(networks: pd.DataFrame) -> pd.DataFrame:
     as_good = _as_good(np.array(samples))
     result["suffices"] = result.index == result.loc[as_good, "entropy"].idxmin()
     return result[[*result.columns.drop("seeds"), "seeds"]]
-
-
-def _interval(name: str, values: pd.Series) -> dict[str, float]:
-    """Mean and the ends of its interval; NaN ends for a single value."""
-    low, high = map(float, stats.interval(values.mean(), values.sem(), len(values)))
-    return {name: values.mean(), f"{name}_low": low, f"{name}_high": high}
 
 
 def _as_good(accuracies: np.ndarray) -> np.ndarray:

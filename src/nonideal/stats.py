@@ -45,6 +45,12 @@ def interval(
     return (np.clip(low, 0, 1), np.clip(high, 0, 1)) if share else (low, high)
 
 
+def ends(values: pd.Series, *, share: bool = False) -> tuple[float, float]:
+    """Ends of the 95 % interval of the mean of `values`, NaN for fewer than two; `share` as in `interval`."""
+    low, high = interval(values.mean(), values.sem(), len(values), share=share)
+    return float(low), float(high)
+
+
 def t_quantile(dof: np.ndarray | float) -> np.ndarray:
     """Half width of the 95 % interval in standard errors, by Student's t; NaN without degrees of freedom."""
     return special.stdtrit(dof, 0.5 + CONFIDENCE / 2)  # scipy.stats takes half a second to import

@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from nonideal import rng, tables, training
-from nonideal.data import prepare
 from nonideal.pcm import network_analysis, network_options, network_training, networks, noise_training
 from nonideal.pcm.slicing import ternarise
 from nonideal.schemas import networks as schemas
@@ -44,13 +43,6 @@ CONFIG = {
         "ablation_chips": 2, "dac_bits": None, "adc_bits": None, "converter_quantile": 1,
     },
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("digits")
-    prepare("digits", folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

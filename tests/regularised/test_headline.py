@@ -22,15 +22,12 @@ HEADLINE = {
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("digits")
-    data.prepare("digits", folder)
+def started(digits, tmp_path_factory):
+    progress = tmp_path_factory.mktemp("progress")
     config = CONFIG | {"train_images": 128, "seeds": 2, "headline": HEADLINE, "networks": NETWORKS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(headline, "WATCHED", 40)  # fewer than there are
-        run = headline.HeadlineRun.start(
-            config, folder, seed=1, progress=folder / "progress", fingerprint="a" * 64
-        )
+        run = headline.HeadlineRun.start(config, digits, seed=1, progress=progress, fingerprint="a" * 64)
     state = network_training.architecture(NETWORKS, 1, 10, seed=5).state_dict()
     return run, state
 
@@ -61,9 +58,9 @@ def test_epochs_and_rate_are_its_own_or_those_of_the_studies():
     assert course(epochs=7, learning_rate=0.5) == {(7, 0.5)}
 
 
-def test_few_test_images_are_watched_and_all_of_them_count(started):
+def test_few_test_images_are_watched_and_all_of_them_count(digits, started):
     run, _ = started
-    examples, whole = run.examples, data.load(run.folder.parents[1])
+    examples, whole = run.examples, data.load(digits)
     assert len(examples.tensors.test_images) == len(examples.tensors.test_labels) == 40
     assert len(examples.test_images) == len(whole.test_labels) > 40
     assert examples.test_labels.tolist() == whole.test_labels.tolist()

@@ -101,18 +101,15 @@ def test_checkpoints_of_other_code_are_discarded(tmp_path):
     assert (tmp_path / "notes.txt").exists() and (tmp_path / "kept").is_dir()
 
 
-def test_held_out_images_are_neither_trained_on_nor_the_test_images(tmp_path):
-    from nonideal import data
-
-    data.prepare("digits", tmp_path)
-    whole = job.examples(CONFIG, tmp_path, seed=1)
-    part = job.examples(CONFIG | {"holdout": 200}, tmp_path, seed=1)
+def test_held_out_images_are_neither_trained_on_nor_the_test_images(digits):
+    whole = job.examples(CONFIG, digits, seed=1)
+    part = job.examples(CONFIG | {"holdout": 200}, digits, seed=1)
     assert len(part.tensors.train_labels) + 200 == len(whole.tensors.train_labels)
     assert len(part.tensors.test_labels) == 200
     assert torch.equal(part.test_labels, whole.test_labels)
     assert torch.equal(whole.tensors.test_images, whole.test_images)
     assert abs(float(part.tensors.train_images.mean())) < 1e-4
-    few = job.examples(CONFIG | {"holdout": 200, "train_images": 100}, tmp_path, seed=1)
+    few = job.examples(CONFIG | {"holdout": 200, "train_images": 100}, digits, seed=1)
     assert len(few.tensors.train_labels) == 100
     assert torch.equal(few.tensors.test_labels, part.tensors.test_labels)
     assert abs(float(few.tensors.train_images.mean())) < 1e-4

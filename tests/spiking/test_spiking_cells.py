@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from nonideal import data, faults, tables
+from nonideal import faults, tables
 from nonideal.quantize import attach
 from nonideal.quantize.learned import LearnedQuantiser
 from nonideal.regularised import cell_study, networks, study
@@ -28,13 +28,6 @@ CONFIG = {
         },
     },
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("digits")
-    data.prepare("digits", folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

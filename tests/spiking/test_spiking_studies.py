@@ -30,13 +30,6 @@ EVENTS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("digits")
-    data.prepare("digits", folder)
-    return folder
-
-
 def make(name: str, **settings) -> nn.Module:
     return build(name, generator=torch_stream(0, "init"), **settings)
 

@@ -50,5 +50,5 @@ def format_table(
 
 
 def _accuracy(method: str, values: pd.Series) -> dict[str, float]:
-    low, high = map(float, stats.interval(values.mean(), values.sem(), len(values), share=True))
+    low, high = stats.ends(values, share=True)
     return {f"{method}_mean": values.mean(), f"{method}_low": low, f"{method}_high": high}

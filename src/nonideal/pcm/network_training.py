@@ -189,7 +189,7 @@ def train_network(
         )  # fmt: skip
         history = pd.concat([history, more.assign(epoch=more["epoch"] + len(history))], ignore_index=True)
     state = noise_training.bake(model).state_dict()
-    rows = history.rename(columns={"lr": "learning_rate"}).assign(
+    rows = history.assign(
         network=network,
         architecture=config["architecture"] + (f"-w{config['width']}" if network == "teacher" else ""),
         dataset=config["dataset"],

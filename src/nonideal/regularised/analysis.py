@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import pandas as pd
 
 from nonideal import stats
@@ -28,11 +27,8 @@ def difference(first: pd.Series, second: pd.Series) -> tuple[float, float, float
         Mean, low and high in percentage points (NaN ends below two seeds), count.
     """
     points = PERCENT * (first - second).dropna()
-    count = len(points)
-    mean = float(points.mean()) if count else np.nan
-    sem = points.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
-    low, high = map(float, stats.interval(mean, sem, count))
-    return mean, low, high, count
+    low, high = stats.ends(points)
+    return float(points.mean()), low, high, len(points)
 
 
 def summary(networks: pd.DataFrame, floats: pd.DataFrame, keys: Iterable[str]) -> pd.DataFrame:

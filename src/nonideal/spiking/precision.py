@@ -220,4 +220,4 @@ def labels(config: Mapping[str, Any], weight_format: str, method: str, repetitio
 
 
 def _history(history: pd.DataFrame, names: Mapping[str, Any]) -> pd.DataFrame:
-    return history.rename(columns={"lr": "learning_rate"}).drop(columns="seconds").assign(**names)
+    return history.drop(columns="seconds").assign(**names)

@@ -115,5 +115,5 @@ def cells(
 
 
 def _ends(prefix: str, values: pd.Series, *, share: bool = False) -> dict[str, float]:
-    low, high = stats.interval(values.mean(), values.sem(), len(values), share=share)
-    return {f"{prefix}low": float(low), f"{prefix}high": float(high)}
+    low, high = stats.ends(values, share=share)
+    return {f"{prefix}low": low, f"{prefix}high": high}

@@ -184,7 +184,7 @@ class _Run:
         attach.update_scales(self.model)
         row = {
             "epoch": self.epoch + 1,
-            "lr": self.settings.rate(self.epoch),
+            "learning_rate": self.settings.rate(self.epoch),
             "train_loss": loss,
             "train_accuracy": accuracy,
         }
