@@ -14,6 +14,7 @@ rows = study.run_format(
     snakemake.params.dataset,
     load(snakemake.input.exported),
     snakemake.output.files,
+    seed=snakemake.params.seed,
 )
 provenance |= {"tools": tools.versions()}
 tables.write(rows, snakemake.output.designs, fpga.DESIGNS, provenance=provenance)

@@ -330,6 +330,7 @@ def test_post_training_quantisation_wants_a_float_network():
         ({"augmented_copies": -1}, "augmented_copies must be a whole number from 0"),
         ({"batch_size": 25}, r"batch_size must be a multiple of 1 \+ augmented_copies = 2, got 25"),
         ({"lr": math.nan}, "lr must be positive"),
+        ({"evaluation_batch": -1}, "evaluation_batch must be a whole number from 0"),
         ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), got 1.0"),
         ({"freeze_scale": 0.0}, r"freeze_scale must lie in \(0, 1\]"),
         ({"elastic": -0.1}, "elastic must be a number of pixels from 0, got -0.1"),

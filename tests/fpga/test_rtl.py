@@ -66,7 +66,7 @@ def test_cycles_follow_from_the_sizes():
     neurons, inputs = SHAPE
 
     def cycles(made, lanes):
-        return simulate.verify(TimeMultiplexed(made, lanes=lanes), samples(made), STEPS)
+        return simulate.verify(TimeMultiplexed(made, lanes=lanes), samples(made), STEPS).cycles
 
     # One more lane pass costs its inputs; lanes share the writing of the inputs and the neurons' steps.
     assert cycles(spiking, 1) - cycles(spiking, 5) == STEPS * (neurons - 1) * (inputs + 2)

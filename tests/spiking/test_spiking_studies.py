@@ -66,6 +66,33 @@ def test_published_networks_have_their_published_layers():
         assert not any(isinstance(m, nn.MaxPool2d) for m in model.modules())
 
 
+@pytest.mark.parametrize(
+    ("name", "channels", "sides"),
+    [
+        # Simonyan and Zisserman, configuration A; Zheng et al.: 3, 3 and 2 blocks.
+        (
+            "spiking_vgg11",
+            [64, 128, 256, 256, 512, 512, 512, 512],
+            [48, 24, 12, 12, 6, 6, 3, 3],
+        ),
+        (
+            "spiking_resnet19",
+            [128, *[128] * 6, *[256] * 6, *[512] * 4],
+            [48, *[48] * 6, *[24] * 6, *[12] * 4],
+        ),
+    ],
+)
+def test_published_networks_have_their_published_sizes(name, channels, sides):
+    model, seen = make(name, steps=1), []
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+            layer.register_forward_hook(lambda layer, _, y: seen.append((layer.out_channels, y.shape[-1])))
+    with torch.no_grad():
+        model.eval()(torch.zeros(1, 2, 48, 48))
+    assert [c for c, _ in seen] == channels
+    assert [side for _, side in seen] == sides
+
+
 def test_constant_current_is_the_same_as_its_frames():
     model, frames = (
         make("spiking_mlp", widths=(9,), steps=4),
@@ -195,6 +222,28 @@ def test_qat_starts_from_the_float_network(study, digits):
     assert 0 < moved.abs().mean() < networks[0]["body.1.weight"].abs().mean()
 
 
+def test_repetitions_start_from_other_weights(study):
+    networks, _, _, rows = study
+    assert not torch.equal(networks[0]["body.1.weight"], networks[1]["body.1.weight"])
+    full = rows[rows["method"] == "float"]
+    assert full["test_loss"].nunique() == len(full) == 2
+
+
+def test_networks_quantised_after_training_have_the_scale_of_least_error(study, digits):
+    """Scales of formats that have one are chosen for trained weights, by their squared error."""
+    networks = study[0]
+    folder = {"seed": 1, "progress": digits.parent / "scaled", "fingerprint": "d" * 20}
+    _, _, rows = precision.quantise_format(CONFIG, "4bit", {0: networks[0]}, digits, **folder)
+    examples, classes = precision.tensors(digits)
+    losses = {}
+    for trained in (True, False):
+        model = precision.network(CONFIG, examples, classes, seed=0)
+        model.load_state_dict(networks[0])
+        convert.quantise(model, "4bit", trained=trained)
+        losses[trained] = precision.measure(model, examples)["test_loss"]
+    assert rows[rows["method"] == "ptq"]["test_loss"].item() == losses[True] != losses[False]
+
+
 def test_exported_format_is_verified(study, digits, tmp_path):
     row = run_formats(CONFIG, {"q4.4": study[1]}, digits, tmp_path, seed=2)
     tables.check(row, schemas.VERIFIED)
@@ -228,6 +277,43 @@ def test_folds_hold_equal_shares_of_every_class():
         recordings.folds(labels, 52, generator=stream(0, "folds"))
 
 
+def test_what_is_tested_is_not_trained_on():
+    labels = np.arange(20) % 2
+    marked = np.arange(20, dtype=np.uint16)[:, None, None, None] + np.zeros((1, 6, 2, 2), np.uint16)
+    fold = torch.from_numpy(recordings.folds(labels, 5, generator=stream(0, "folds")))
+    tested = []
+    for index in range(5):
+        parts = crossvalidation.fold_tensors(recordings.Frames(marked, labels), fold, index)
+        train, test = (p[:, 0, 0, 0].long() for p in (parts.train_images, parts.test_images))
+        assert not set(train.tolist()) & set(test.tolist()) and len(train) + len(test) == 20
+        assert torch.equal(parts.train_labels, train % 2) and torch.equal(parts.test_labels, test % 2)
+        tested += test.tolist()
+    assert sorted(tested) == list(range(20))
+
+
+def test_formats_differ_in_their_quantiser_alone(digits, tmp_path, monkeypatch):
+    """Folds, initial weights, batches and settings of a fold are the same in every format."""
+    path = tmp_path / "frames.npz"
+    recordings.save(recordings.prepare(EVENTS, digits, seed=4), path)
+    seen = {}
+
+    def watch(model, examples, settings, *, seed, checkpoint):
+        weights = [p.detach().clone() for name, p in model.named_parameters() if "body" in name]
+        seen.setdefault(name, []).append((seed, settings, examples.train_images.sum(), weights))
+
+    monkeypatch.setattr(training, "train", watch)
+    for name in ("float", "4bit"):
+        crossvalidation.run_format(
+            EVENTS, name, path, threads=1, device="cpu", seed=4,
+            progress=tmp_path / name, fingerprint="c" * 20,
+        )  # fmt: skip
+    assert len({seed for seed, *_ in seen["float"]}) == EVENTS["folds"] == len(seen["float"])
+    for one, other in zip(seen["float"], seen["4bit"], strict=True):
+        assert one[:2] == other[:2] and torch.equal(one[2], other[2])
+        assert {w.sum().item() for w in one[3]} == {w.sum().item() for w in other[3]}
+    assert {settings.evaluation_batch for _, settings, *_ in seen["4bit"]} == {100}
+
+
 def test_cross_validation_tests_every_recording_once(digits, tmp_path):
     path = tmp_path / "frames.npz"
     recordings.save(recordings.prepare(EVENTS, digits, seed=4), path)
@@ -251,6 +337,13 @@ def test_cross_validation_tests_every_recording_once(digits, tmp_path):
     gap = full["test_accuracy"].to_numpy() - four["test_accuracy"].to_numpy()
     assert summary.loc["4bit", "gap"] == pytest.approx(gap.mean())
     assert summary.loc["4bit", "mean"] == pytest.approx(four["correct"].sum() / 24)
+    # Student's t of the folds, in standard errors of their mean.
+    quantile = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}[EVENTS["folds"]]
+    half = quantile * gap.std(ddof=1) / EVENTS["folds"] ** 0.5
+    assert summary.loc["4bit", "gap_high"] == pytest.approx(gap.mean() + half, rel=1e-3)
+    half = quantile * four["test_accuracy"].std() / EVENTS["folds"] ** 0.5
+    low = max(four["correct"].sum() / 24 - half, 0)
+    assert summary.loc["4bit", "low"] == pytest.approx(low, rel=1e-3)
 
 
 def test_an_interrupted_run_resumes_bit_for_bit(digits, tmp_path):

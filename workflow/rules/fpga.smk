@@ -45,6 +45,7 @@ rule fpga_format:
         mem_mb=3000,
         runtime=120,
     params:
+        seed=config["seed"],
         settings={key: value for key, value in FPGA.items() if key != "formats"},
         dataset=config["spiking"]["dataset"],
     message:

@@ -1,4 +1,5 @@
 # What jobs read and how they are set: input functions and parameters of the studies.
+SYNTHETIC_RECORDINGS = 1797  # one of each of the digits, if all are asked for
 
 
 def accelerator(section):
@@ -14,6 +15,18 @@ def trials_mb():
 def images_mb(name, usual):
     """Memory, in MB, of a job with a data set: `usual`, but ImageNet's million images are read as one array."""
     return 100_000 if name == "imagenet64" else usual
+
+
+def events_mb(bytes_of_value, usual):
+    """Memory, in MB, of a job with the frames of every recording at so many bytes a value, as an input function."""
+    events = config["spiking"]["events"]
+    values = 2 * events["steps"] * events["size"] ** 2
+
+    def memory(wildcards):
+        count = events["recordings"] or len(event_files(wildcards)) or SYNTHETIC_RECORDINGS
+        return usual + count * values * bytes_of_value // 10**6
+
+    return memory
 
 
 def event_files(wildcards):

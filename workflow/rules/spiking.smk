@@ -145,7 +145,7 @@ rule spiking_recordings:
         timing_of("spiking_recordings")
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=events_mb(3, 1000),
         runtime=60,
     params:
         seed=config["seed"],
@@ -172,7 +172,7 @@ rule spiking_events_format:
     threads: SPIKING["threads"]
     resources:
         **accelerator(SPIKING),
-        mem_mb=6000,
+        mem_mb=events_mb(16, 5000),
         runtime=480,
     params:
         seed=config["seed"],

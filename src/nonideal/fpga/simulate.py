@@ -136,8 +136,16 @@ def simulate(design: Design, inputs: np.ndarray, steps: int) -> Simulated:
     return Simulated(spikes, cycles)
 
 
-def verify(design: Design, inputs: np.ndarray, steps: int) -> int:
-    """Require that the RTL gives every spike of the integers; return the cycles of an inference.
+class Verified(NamedTuple):
+    """Clock cycles of an inference; spikes compared, 0 or 1, and how many of them were 1."""
+
+    cycles: int
+    compared: int
+    fired: int
+
+
+def verify(design: Design, inputs: np.ndarray, steps: int) -> Verified:
+    """Require that the RTL gives every spike of the integers.
 
     Parameters
     ----------
@@ -162,4 +170,4 @@ def verify(design: Design, inputs: np.ndarray, steps: int) -> int:
         )
     if len(set(cycles.tolist())) > 1:
         raise MismatchError(f"inferences took different numbers of cycles: {sorted(set(cycles.tolist()))}")
-    return int(cycles[0])
+    return Verified(int(cycles[0]), wanted.size, int(wanted.sum()))

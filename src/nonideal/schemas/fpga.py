@@ -50,5 +50,6 @@ DESIGNS = table(
             "spikes (0 or 1) of the simulated RTL that were as the integers say, all of them",
             at_least(1),
         ),
+        "fired": column("int64", "how many of the verified spikes were 1", at_least(0)),
     },
 )

@@ -208,7 +208,8 @@ class _Run:
             self.model if self.average is None else self.average.module,
             self._laid_out(self.tensors.test_images),
             self.tensors.test_labels,
-            batch=CONVOLUTION_BATCH if convolutional else EVALUATION_BATCH,
+            batch=self.settings.evaluation_batch
+            or (CONVOLUTION_BATCH if convolutional else EVALUATION_BATCH),
             precision=self.settings.precision,
         )
         return {"test_loss": test.loss, "test_accuracy": test.accuracy}

@@ -80,6 +80,8 @@ class Settings:
         the processor computes in it, and float32 elsewhere.
     channels_last
         Store images and filters with the channels innermost, which suits convolutions on most processors.
+    evaluation_batch
+        Images at once after each epoch, which bounds the memory; 0: what is fastest for most networks.
     threads
         CPU threads; part of the settings because it decides the last bits.
     device
@@ -121,6 +123,7 @@ class Settings:
     freeze_scale: float = 1.0
     precision: str = "float32"
     channels_last: bool = False
+    evaluation_batch: int = 0
     threads: int = 1
     device: str = "auto"
 
@@ -147,8 +150,9 @@ class Settings:
         for key in ("epochs", "batch_size", "step_epochs", "small_pixels", "threads"):
             if not isinstance(getattr(self, key), int) or getattr(self, key) < 1:
                 raise ValueError(f"{key} must be a whole number of at least 1, got {getattr(self, key)!r}")
-        if not isinstance(self.augmented_copies, int) or self.augmented_copies < 0:
-            raise ValueError(f"augmented_copies must be a whole number from 0, got {self.augmented_copies!r}")
+        for key in ("augmented_copies", "evaluation_batch"):
+            if not isinstance(getattr(self, key), int) or getattr(self, key) < 0:
+                raise ValueError(f"{key} must be a whole number from 0, got {getattr(self, key)!r}")
         if self.batch_size % (1 + self.copies):
             raise ValueError(
                 f"batch_size must be a multiple of 1 + augmented_copies = {1 + self.copies}, "
