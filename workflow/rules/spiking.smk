@@ -38,7 +38,7 @@ rule spiking_float:
         runtime=240,
     params:
         seed=config["seed"],
-        settings=DENSE,
+        settings={key: value for key, value in DENSE.items() if key != "qat"},
         # Not an output: Snakemake deletes outputs before a job starts, and this is what a killed job resumes from.
         progress=result("spiking/float/progress"),
     message:
