@@ -10,7 +10,7 @@ from test_event_files import recording
 
 from nonideal import events
 from nonideal.data import DataError
-from nonideal.events import atis, datasets, saccades
+from nonideal.events import aedat, atis, datasets, saccades
 from nonideal.spiking.recordings import Frames, prepare, recorded_files, save, source_files
 
 
@@ -209,3 +209,30 @@ def test_a_source_without_files_is_named_where_it_is_needed(tmp_path):
     assert source_files("nmnist", tmp_path / "empty") == []
     with pytest.raises(DataError, match="the recordings of nmnist"):
         source_files("nmnist", tmp_path / "empty", required=True)
+
+
+@pytest.mark.parametrize("split", ["count", "time"])
+@pytest.mark.parametrize(
+    ("source", "folder", "suffix", "write", "size"),
+    [
+        ("nmnist", "N-MNIST/Train", "bin", atis.write, (34, 34)),
+        ("n_caltech101", "N-Caltech101", "bin", atis.write, (240, 180)),
+        ("cifar10_dvs", "CIFAR10-DVS", "aedat", aedat.write, (128, 128)),
+    ],
+)
+def test_every_source_is_cut_into_frames_by_count_and_by_time(
+    tmp_path, source, folder, suffix, write, size, split
+):
+    wanted = [recording(k, *size) for k in range(2)]
+    for label, made in zip("ab", wanted, strict=True):
+        write(tmp_path / folder / label / f"1.{suffix}", made)
+    config = {"source": source, "recordings": 0, "split": split, "steps": 3, "size": 17}
+    frames, labels = prepare(config, None, seed=0, root=tmp_path)
+    assert frames.shape == (2, 6, 17, 17) and labels.tolist() == [0, 1]
+    for frame, made in zip(frames.reshape(2, 3, 2, -1).sum(axis=3, dtype=int), wanted, strict=True):
+        assert frame.sum() == len(made) == 50
+        if split == "count":
+            assert (np.ptp(frame.sum(axis=1))) <= 1
+        else:
+            part = np.minimum((made.t - made.t[0]) * 3 // (made.t[-1] - made.t[0] + 1), 2)
+            assert frame.sum(axis=1).tolist() == np.bincount(part, minlength=3).tolist()

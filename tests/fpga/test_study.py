@@ -24,7 +24,7 @@ def made():
     """A network whose inputs are dark but for 3, 8, 9 and 11, as those of images are at their border."""
     generator = rng.stream(0, "test", "fpga")
     weights = [generator.integers(-1, 2, shape).astype(np.int16) for shape in ((6, 12), (2, 6))]
-    layers = (SpikingLayer("ternary", weights[0], 0.5, 8), SpikingLayer("ternary", weights[1], 0.5))
+    layers = (SpikingLayer("ternary", weights[0], 2.0, 8), SpikingLayer("ternary", weights[1], 8.0))
     inputs = np.zeros((5, 12), np.uint8)
     inputs[:, [3, 8, 9, 11]] = generator.integers(100, 256, (5, 4))
     return export(SpikingNetwork(layers, STEPS), inputs)
@@ -39,7 +39,7 @@ def test_the_part_with_constant_weights_has_something_to_do(made):
         spikes = SpikingNetwork((layer,), STEPS).run(made.inputs[:, chosen]).spikes[0]
         return np.abs(spikes.mean(axis=(0, 1)) - 0.5)
 
-    every = SpikingLayer("ternary", np.ascontiguousarray(first.weights[:, chosen]), 0.5, 8)
+    every = SpikingLayer("ternary", np.ascontiguousarray(first.weights[:, chosen]), 2.0, 8)
     assert sorted(off_half(part)) == sorted(off_half(every))[:2]
     whole, chosen = study.liveliest(first, made.inputs, STEPS, sources=99, neurons=99)
     assert np.array_equal(whole.weights, first.weights) and len(chosen) == 12
