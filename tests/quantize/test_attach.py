@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import prune
+from torch.nn.utils import parametrizations, prune
 
 from nonideal.models import build
 from nonideal.quantize import attach
@@ -139,6 +139,57 @@ def test_a_weight_that_a_hook_makes_is_refused():
 def test_tables_that_are_looked_up_are_not_weighted():
     model = nn.ModuleDict({"table": nn.Embedding(5, 4), "lstm": nn.LSTM(4, 4), "out": nn.Linear(4, 2)})
     assert attach.attach(model, ternary) == ["out"]
+
+
+class Remembering(nn.Module):
+    """Keeps what it computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)))
+        self.seen = None
+
+    def forward(self, x):
+        self.seen = self.body(x)
+        return self.seen
+
+
+def test_looking_for_the_order_leaves_nothing_in_the_model():
+    model = Remembering()
+    model(torch.ones(1, 4))
+    before = model.seen
+    assert attach.attach(model, ternary, select=attach.inner(model)) == ["body.1"]
+    assert model.seen is before
+
+
+@pytest.mark.parametrize("other", [parametrizations.spectral_norm, parametrizations.weight_norm])
+def test_parametrisations_of_the_user_are_no_quantisers(other):
+    model = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3)))
+    other(model[0])
+    model.eval()
+    assert attach.attach(model, ternary, select=attach.inner(model)) == ["1"]
+    assert list(attach.attached(model)) == list(attach.original(model)) == ["1"]
+    attach.update_scales(model)
+    with pytest.raises(ValueError, match=r"layer '0': a parametrisation .* make it permanent first"):
+        attach.attach(model, ternary, select=lambda name, layer: name == "0")
+    wanted = model[0].weight.detach().clone()
+    attach.detach(model, select=attach.quantised)
+    assert not attach.attached(model) and hasattr(model[0], "parametrizations")
+    attach.detach(model)
+    assert not hasattr(model[0], "parametrizations") and torch.equal(model[0].weight, wanted)
+
+
+def test_a_weight_that_layers_shared_becomes_one_of_each():
+    model = nn.Sequential(*(nn.Linear(5, 5) for _ in range(2)))
+    model[1].weight = model[0].weight
+    scales = iter((1.0, 4.0))
+    attach.attach(model, ternary)
+    for quantiser, scale in zip(attach.attached(model).values(), scales, strict=True):
+        quantiser.scale.fill_(scale * float(quantiser.scale))
+    wanted = [layer.weight.detach().clone() for layer in model.eval()]
+    attach.detach(model)
+    assert all(torch.equal(layer.weight, weight) for layer, weight in zip(model, wanted, strict=True))
+    assert not torch.equal(*wanted)
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -7,6 +7,7 @@ convolutional and spiking layers alike need no change, and a checkpoint holds th
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -129,9 +130,12 @@ def inner(model: nn.Module) -> Select:
 
 
 def _in_order(model: nn.Module) -> list[str]:
-    """Names of the layers that a trace shows, in the order of their first call."""
+    """Names of the layers that a trace shows, in the order of their first call.
+
+    A copy is traced: what a forward pass keeps in the model would be symbols of the trace.
+    """
     try:
-        graph = fx.Tracer().trace(model)
+        graph = fx.Tracer().trace(copy.deepcopy(model))
     except Exception:  # tracing runs the model's own code, which may fail in any way on symbols
         return []
     return list(dict.fromkeys(node.target for node in graph.nodes if node.op == "call_module"))
@@ -172,14 +176,20 @@ def attach(model: nn.Module, factory: Factory, *, select: Select = weighted) -> 
     Raises
     ------
     ValueError
-        If no layer is selected, or one has a quantiser already.
+        If no layer is selected, or the weight of one has a quantiser or another parametrisation already.
     """
     chosen = [(name, layer) for name, layer in list(model.named_modules()) if select(name, layer)]
     if not chosen:
         raise ValueError(f"no layer of {type(model).__name__} is selected: there is nothing to quantise")
     for name, layer in chosen:
-        if parametrize.is_parametrized(layer, "weight"):
+        if quantised(name, layer):
             raise ValueError(f"layer {name!r} has a quantiser already; detach it first")
+        if parametrize.is_parametrized(layer, "weight"):
+            makers = ", ".join(type(step).__name__ for step in layer.parametrizations.weight)
+            raise ValueError(
+                f"layer {name!r}: a parametrisation makes its weight ({makers}); make it permanent first, by "
+                "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')"
+            )
         check_weight(name, layer)
     # All are made before one is attached: a refusal leaves the model as it was.
     made = []
@@ -190,7 +200,15 @@ def attach(model: nn.Module, factory: Factory, *, select: Select = weighted) -> 
             raise ValueError(f"layer {name!r}: {error}") from error
     for (_, layer), quantiser in zip(chosen, made, strict=True):
         parametrize.register_parametrization(layer, "weight", quantiser)
+        layer.parametrizations.weight.quantises = True  # tells it from a parametrisation of the user's
     return [name for name, _ in chosen]
+
+
+def quantised(name: str, layer: nn.Module) -> bool:
+    """Whether `attach` put a quantiser on a layer, as a selection; other parametrisations are none."""
+    return parametrize.is_parametrized(layer, "weight") and getattr(
+        layer.parametrizations.weight, "quantises", False
+    )
 
 
 def attached(model: nn.Module) -> dict[str, nn.Module]:
@@ -204,7 +222,7 @@ def original(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def detach(model: nn.Module, *, select: Select = lambda name, layer: True) -> nn.Module:
-    """Remove all quantisers in place; the weights keep their quantised values. Returns the model.
+    """Remove parametrisations of weights in place; the weights keep their values. Returns the model.
 
     A weight that several layers shared becomes a weight of each: their quantisers differ.
 
@@ -213,11 +231,15 @@ def detach(model: nn.Module, *, select: Select = lambda name, layer: True) -> nn
     model
         Network with attached quantisers, or without any.
     select
-        Called with the name of a layer with a quantiser and the layer; which layers are meant.
+        Called with the name of a layer with a parametrised weight and the layer; which layers are meant.
+        `quantised` leaves other parametrisations than quantisers where they are.
     """
     uses = Counter(id(values) for _, values in model.named_parameters(remove_duplicate=False))
-    layers = [layer for name, layer in _layers(model) if select(name, layer)]
-    shared = [layer for layer in layers if uses[id(layer.parametrizations.weight.original)] > 1]
+    made = [(name, m) for name, m in model.named_modules() if parametrize.is_parametrized(m, "weight")]
+    layers = [layer for name, layer in made if select(name, layer)]
+    # Weight normalisation makes a weight of two tensors, and writes to neither of them here.
+    single = [layer for layer in layers if hasattr(layer.parametrizations.weight, "original")]
+    shared = [layer for layer in single if uses[id(layer.parametrizations.weight.original)] > 1]
     values = [layer.weight.detach().clone() for layer in shared]  # before one of them is written to
     for layer in layers:
         if layer not in shared:
@@ -247,9 +269,7 @@ def remove(layer: nn.Module, *, leave: bool) -> None:
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    for name, layer in model.named_modules():
-        if parametrize.is_parametrized(layer, "weight"):
-            yield name, layer
+    return ((name, layer) for name, layer in model.named_modules() if quantised(name, layer))
 
 
 def update_scales(model: nn.Module, *, frozen: bool | None = None) -> None:
