@@ -44,6 +44,14 @@ def test_groups_hold_every_trained_parameter_once_and_multipliers_apart():
     assert len(networks.parameter_groups(0.01, 1e-6)(networks.quantise(resnet(), "fixed", 3))) == 1
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_exchanged_quantisers_are_in_the_mode_of_those_before(training):
+    model = networks.quantise(resnet(), "multiplier", 3).train(training)
+    maps = {n: faults.draw(s, 3, 0.3, seed=1, layer=n) for n, s in networks.shapes(model).items()}
+    networks.exchange(model, lambda name, q: faults.FaultyQuantiser(q, maps[name], "passive"))
+    assert {q.training for q in attach.attached(model).values()} == {training}
+
+
 def test_remaps_come_every_so_many_epochs():
     model = networks.quantise(resnet(), "multiplier", 3)
     maps = {n: faults.draw(s, 3, 0.3, seed=1, layer=n) for n, s in networks.shapes(model).items()}

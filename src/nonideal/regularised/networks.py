@@ -97,10 +97,13 @@ def quantise(
 
 
 def exchange(model: nn.Module, make: Callable[[str, nn.Module], nn.Module]) -> nn.Module:
-    """Replace every quantiser by `make(layer's name, quantiser)`, in place; returns the model."""
+    """Replace every quantiser by `make(layer's name, quantiser)`, in place; returns the model.
+
+    The new one is in training or in evaluation mode as the old one was.
+    """
     for name in attach.attached(model):
         layers = model.get_submodule(name).parametrizations.weight
-        layers[0] = make(name, layers[0])
+        layers[0] = make(name, layers[0]).train(layers[0].training)
     return model
 
 
