@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import parametrizations
 
+from nonideal import faults, variability
 from nonideal.models.registry import build
 from nonideal.quantize import attach
 from nonideal.regularised import bitserial, networks
@@ -59,6 +61,55 @@ def test_a_dense_layer_with_bias_agrees():
     model.double().eval()
     x = images(7, 6).double()
     assert torch.allclose(bitserial.convert(model)(x), model(x), rtol=1e-10)
+
+
+def dense():
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3))
+    networks.quantise(model, "multiplier", 4, activation_bits=4)
+    model(images(4, 6))
+    return model
+
+
+@pytest.mark.parametrize("mode", faults.MODES)
+def test_codes_are_those_that_stuck_cells_hold(mode):
+    model, x = dense(), images(7, 6).double()
+    sound = bitserial.convert(model)(x)
+    fault = faults.draw((4, 5), 4, 0.4, p_stuck1=0.5, seed=1, layer="2")
+    networks.exchange(model, lambda name, q: faults.FaultyQuantiser(q, fault, mode))
+    model.double().eval()
+    assert torch.allclose(bitserial.convert(model)(x), model(x), rtol=1e-10)
+    assert not torch.allclose(sound, model(x), rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 6), (6,)])
+def test_a_dense_layer_takes_the_last_axis(shape):
+    model, x = dense().double().eval(), images(*shape).double()
+    assert torch.allclose(bitserial.convert(model)(x), model(x), rtol=1e-10)
+
+
+def test_parametrisations_of_the_user_stay():
+    model = dense()
+    parametrizations.weight_norm(model[0])
+    model.double().eval()
+    x = images(7, 6).double()
+    assert torch.allclose(bitserial.convert(model)(x), model(x), rtol=1e-10)
+
+
+def test_what_would_be_another_network_is_refused():
+    model = dense()
+    factors = variability.draw((4, 5), 4, 0.2, seed=1, layer="2")
+    networks.exchange(model, lambda name, q: variability.VariableQuantiser(q, factors))
+    with pytest.raises(ValueError, match="variable cells"):
+        bitserial.convert(model)
+    padded = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular"))
+    networks.quantise(padded, "step", 4, activation_bits=4, policy="all")
+    padded(images(2, 1, 5, 5))
+    with pytest.raises(ValueError, match="pads by zeros"):
+        bitserial.convert(padded)
+    fresh = nn.Sequential(nn.Linear(4, 4))
+    networks.quantise(fresh, "step", 4, activation_bits=4, policy="all")
+    with pytest.raises(ValueError, match="has no step yet"):
+        bitserial.convert(fresh)
 
 
 def test_what_cannot_be_converted_is_named():

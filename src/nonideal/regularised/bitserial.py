@@ -7,7 +7,8 @@ With x the integers of the input and B_k the k-th bits of the codes, a layer is
 where every product in brackets is made of additions of integers alone; input bits enter one after the other
 and are shifted. The multipliers, whatever their values, appear once per output in the final scaling, which
 any quantised network has. Accumulators are whole numbers carried in float64, exact below 2^53; a larger one
-is refused.
+is refused. Codes of layers with stuck cells are those the array holds. Cells that all conduct differently
+have no r_k of their layer, and are refused.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import copy
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import parametrize
 
+from nonideal.faults import StuckCells
 from nonideal.quantize import attach
 from nonideal.quantize.learned import LearnedQuantiser
+from nonideal.variability import VariableQuantiser
 
 EXACT = 2**53  # float64 holds every whole number below
 
@@ -31,7 +33,8 @@ class BitSerial(nn.Module):
     Parameters
     ----------
     layer
-        `Linear` or `Conv2d` (ungrouped) whose weight has a `LearnedQuantiser` and whose input is quantised.
+        `Linear` or `Conv2d` (ungrouped, padded by zeros) whose weight has a `LearnedQuantiser` and whose
+        input is quantised.
 
     Attributes
     ----------
@@ -43,7 +46,7 @@ class BitSerial(nn.Module):
     Raises
     ------
     ValueError
-        If the layer is of another kind, or has no such quantisers.
+        If the layer is of another kind, has no such quantisers, its cells vary, or its input has no step.
     """
 
     planes: Tensor
@@ -52,10 +55,22 @@ class BitSerial(nn.Module):
         super().__init__()
         if not isinstance(layer, nn.Linear | nn.Conv2d) or getattr(layer, "groups", 1) != 1:
             raise ValueError(f"bit-serial inference knows Linear and ungrouped Conv2d, not {layer}")
+        if getattr(layer, "padding_mode", "zeros") != "zeros":
+            raise ValueError(
+                f"bit-serial inference pads by zeros, not {layer}; train it with padding of zeros"
+            )
         quantiser = attach.attached(layer).get("")
         if not isinstance(quantiser, LearnedQuantiser) or not hasattr(layer, "input_quantiser"):
             raise ValueError(f"{layer} needs a learned quantiser on its weight and a quantised input")
-        codes = quantiser.encode(attach.original(layer)[""])
+        if isinstance(quantiser, VariableQuantiser):
+            raise ValueError(
+                f"{layer} has variable cells, and so no multipliers that all its weights share; convert the "
+                "network as it was before it met them"
+            )
+        if not layer.input_quantiser.started:
+            raise ValueError(f"the input of {layer} has no step yet; run the network on a batch first")
+        weight = attach.original(layer)[""].detach()
+        codes = quantiser.written(weight) if isinstance(quantiser, StuckCells) else quantiser.encode(weight)
         bits = [(codes >> k & 1).double() for k in range(quantiser.bits)]
         self.register_buffer("planes", torch.cat([*bits, torch.ones_like(bits[0][:1])]))
         self.register_buffer("multipliers", quantiser.multipliers().detach().double())
@@ -84,6 +99,8 @@ class BitSerial(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Layer on float inputs, as the network passes them."""
+        if self.operate is functional.linear and x.ndim != 2:  # the last axis is that of the inputs
+            return self(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
         sums = self.accumulate(self.input.integers(x.double()))
         parts = sums[:, :-1].unflatten(1, (len(self.multipliers), -1))  # [n, N, out, ...]
         y = torch.einsum("nk...,k->n...", parts, self.multipliers) + self.offset * sums[:, -1:]
@@ -102,7 +119,7 @@ def convert(model: nn.Module) -> nn.Module:
         If the network has no quantised layer, or one that cannot be converted.
     """
     result = copy.deepcopy(model).double().eval()
-    names = [name for name, layer in result.named_modules() if parametrize.is_parametrized(layer, "weight")]
+    names = list(attach.attached(result))
     if not names:
         raise ValueError("the network has no quantised layer; quantise it first")
     for name in names:
