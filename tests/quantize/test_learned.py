@@ -6,6 +6,7 @@ import torch
 
 from nonideal.quantize import attach
 from nonideal.quantize.learned import MODES, WIDTHS, LearnedQuantiser, code_bits, nearest_sorted, qp
+from nonideal.quantize.losses import penalty
 from nonideal.rng import torch_stream
 
 every_width = pytest.mark.parametrize("bits", WIDTHS)
@@ -117,6 +118,24 @@ def test_any_layer_computes_with_float_or_quantised_weights(layer, straight):
     layer.eval()
     attach.detach(layer)
     assert torch.equal(layer[0].weight, quantised)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("where", ["weight", "c"])
+def test_what_is_not_a_number_has_a_code_and_its_penalty_none(mode, where):
+    weight = torch.nn.Parameter(random(6, 5))
+    q = LearnedQuantiser(3, mode).initialise(weight)
+    finite = q.encode(weight)
+    with torch.no_grad():
+        (weight[2] if where == "weight" else q.c).fill_(torch.nan)
+    codes = q.encode(weight)
+    assert codes.min() >= 0 and codes.max() < 8
+    if where == "weight":
+        others = torch.arange(6) != 2
+        assert torch.equal(codes[others], finite[others])
+    found = penalty(weight, q)
+    found.backward()  # the loop says what happened: it looks at the loss after the step
+    assert found.isnan()
 
 
 @pytest.mark.parametrize("arguments", [(0,), (9,), (2.5,), (4, "learned")])

@@ -166,7 +166,8 @@ class LearnedQuantiser(nn.Module):
         """Code of the nearest level, int32, shape of `weight`."""
         if self.mode != "multiplier":  # uniform: rounding, without a search
             codes = ((weight - self.c) / self.r).add_(0.5).floor_()
-            return codes.clamp_(0, 2**self.bits - 1).to(torch.int32)
+            # What is not a number gets a code that exists; the penalty of its weight is none either.
+            return codes.nan_to_num_(0).clamp_(0, 2**self.bits - 1).to(torch.int32)
         ascending, order = self.levels().sort(stable=True)
         position = nearest_sorted(weight, ascending)
         return order.to(torch.int32)[position]
