@@ -291,7 +291,8 @@ class FaultyQuantiser(StuckCells, LearnedQuantiser):
     Parameters
     ----------
     quantiser
-        Quantiser the layer was trained with; its r, c and settings are taken over.
+        Quantiser the layer was trained with; its r, c, width and mode are taken over. What the layer
+        computes with in training follows from the fault mode alone.
     fault
         Map of the layer.
     mode

@@ -181,7 +181,8 @@ class VariableQuantiser(LearnedQuantiser):
     Parameters
     ----------
     quantiser
-        Quantiser the layer was trained with; r, frozen from here on, c and settings are taken over.
+        Quantiser the layer was trained with; r, frozen from here on, c, width and mode are taken over. In
+        training the layer computes with float weights, also where it was trained straight through.
     low
         Factors of the low-resistance state, [*weight shape, N].
     high

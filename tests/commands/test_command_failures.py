@@ -136,14 +136,3 @@ def test_an_empty_field_of_a_map_is_nothing(tmp_path):
     (tmp_path / "m.csv").write_text("layer,row,column,bit,stuck\n0,0,0,,1\n")
     with pytest.raises(cellmaps.CellMapError, match="bit must be a number, found nothing"):
         cellmaps.read(tmp_path / "m.csv", "stuck", {"0": (2, 2)}, 4)
-
-
-def test_layers_that_shared_a_weight_hold_what_their_cells_can():
-    torch.manual_seed(0)
-    model = nn.Sequential(*(nn.Linear(9, 9, bias=False) for _ in range(4)))
-    model[2].weight = model[1].weight
-    hardened = nonideal.harden(model, faults=0.3, layers="inner")
-    x = torch.randn(5, 9)
-    chip = hardened.finish()
-    assert torch.equal(chip(x), hardened.model.eval()(x))
-    assert not torch.equal(chip[1].weight, chip[2].weight)

@@ -83,7 +83,9 @@ def test_inputs_of_a_layer_are_quantised_also_in_a_copy():
         quantise_input(model[0], 2)
 
 
-@pytest.mark.parametrize("arguments", [{"bits": 0}, {"bits": 1, "signed": True}, {"bits": 17}])
+@pytest.mark.parametrize(
+    "arguments", [{"bits": 0}, {"bits": 1, "signed": True}, {"bits": 17}, {"bits": True}, {"bits": 4.0}]
+)
 def test_bad_widths_are_refused(arguments):
-    with pytest.raises(ValueError, match="bits must be"):
+    with pytest.raises(ValueError, match="bits must be a whole number"):
         LSQ(**arguments)

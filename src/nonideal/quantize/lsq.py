@@ -62,8 +62,9 @@ class LSQ(nn.Module):
 
     def __init__(self, bits: int, *, signed: bool = False) -> None:
         super().__init__()
-        if bits not in range(2 if signed else 1, 17):
-            raise ValueError(f"bits must be {2 if signed else 1} .. 16, got {bits!r}")
+        least = 2 if signed else 1
+        if isinstance(bits, bool) or not isinstance(bits, int) or bits not in range(least, 17):
+            raise ValueError(f"bits must be a whole number of {least} .. 16, got {bits!r}")
         self.bits, self.signed = bits, signed
         self.low, self.high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
         self.step = nn.Parameter(torch.tensor(1.0))

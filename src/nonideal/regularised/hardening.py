@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 import torch
@@ -16,10 +14,9 @@ from torch import Tensor, nn
 from nonideal import faults as stuck
 from nonideal import variability as variable
 from nonideal.quantize import attach
-from nonideal.quantize.learned import MODES
-from nonideal.quantize.losses import ALPHAS
-from nonideal.quantize.lsq import LSQ, quantise_input
-from nonideal.regularised.networks import Remap, exchange, parameter_groups, quantise, shapes
+from nonideal.quantize.lsq import quantise_input
+from nonideal.regularised import given
+from nonideal.regularised.networks import Remap, exchange, parameter_groups, quantise
 from nonideal.regularised.penalty import FLOAT_FORWARD, QUANTISER_LR, Course, Penalty
 from nonideal.training import Hook, Settings, Tensors, train
 
@@ -33,8 +30,6 @@ class Hardened:
     ----------
     model
         The network, with quantisers on its weights.
-    cells
-        Faulty or variable cells it is hardened for, as a map (`nonideal.cellmaps`); None for ideal ones.
     """
 
     def __init__(
@@ -43,10 +38,19 @@ class Hardened:
         penalty: Penalty,
         epochs: int,
         remap_epochs: int,
-        cells: pd.DataFrame | None = None,
+        cells: Callable[[], pd.DataFrame] | None = None,
     ) -> None:
-        self.model, self.epochs, self.cells = model, epochs, cells
+        self.model, self.epochs, self._cells = model, epochs, cells
         self._penalty, self._remap, self._epoch = penalty, Remap(remap_epochs), 0
+
+    @functools.cached_property
+    def cells(self) -> pd.DataFrame | None:
+        """Cells it is hardened for, as a map (`nonideal.cellmaps`); None for ideal ones.
+
+        Made when it is first asked for: a row for every variable cell takes ten times the memory of the
+        factors.
+        """
+        return None if self._cells is None else self._cells()
 
     def parameters(self) -> list[dict]:
         """Groups for an optimiser: weights at your rate, r and c of the quantisers at the paper's.
@@ -115,6 +119,8 @@ class Hardened:
             If the epochs differ.
         nonideal.regularised.penalty.UnstableError
             If the penalty is too strong for the learning rate.
+        FloatingPointError
+            If the loss, or a weight behind a quantiser, is no longer finite.
         """
         if settings.epochs != self.epochs:
             raise ValueError(
@@ -135,9 +141,10 @@ class Hardened:
     def finish(self) -> nn.Module:
         """Copy of the network, in evaluation mode and without quantisers, with the weights the chip holds.
 
-        Layers that shared a weight have one each: every layer has cells of its own.
+        Other parametrisations of weights stay. Quantisers of inputs (`activation_bits`) stay too: before the
+        network has seen a batch they have no step yet, and the first batch that the copy evaluates sets it.
         """
-        return attach.detach(copy.deepcopy(self.model).eval())
+        return attach.detach(copy.deepcopy(self.model).eval(), select=attach.quantised)
 
 
 class _Begin(Hook):
@@ -148,6 +155,14 @@ class _Begin(Hook):
 
     def before_epoch(self, model: nn.Module, epoch: int) -> None:
         self._hardened.begin(epoch)
+
+    def after_epoch(self, model: nn.Module, epoch: int) -> None:
+        # A level stands for any weight, so that the loss stays finite where weights do not.
+        for name, weight in attach.original(model).items():
+            if not bool(torch.isfinite(weight).all()):
+                raise FloatingPointError(
+                    f"weights of layer {name!r} are not finite in epoch {epoch + 1}: lower the learning rate"
+                )
 
 
 def harden(
@@ -198,7 +213,8 @@ def harden(
     Raises
     ------
     ValueError
-        If a setting is not allowed, faults and variability are both given, or a map does not fit.
+        If a setting is not allowed, faults and variability are both given, a map does not fit, or a layer to
+        be quantised shares its weight with another; the network is then as it was.
 
     Examples
     --------
@@ -211,42 +227,31 @@ def harden(
     >>> loss.backward(); optimiser.step()
     >>> chip = hardened.finish()
     """
-    if faults is not None and variability is not None:
-        raise ValueError("give faults or variability, not both: a cell that is stuck has no factor")
-    if quantiser not in MODES:
-        raise ValueError(f"quantiser must be one of {', '.join(MODES)}, got {quantiser!r}")
-    if alpha not in ALPHAS:
-        raise ValueError(f"alpha must be one of {', '.join(ALPHAS)}, got {alpha!r}")
-    if mode not in stuck.MODES:
-        raise ValueError(f"mode must be one of {', '.join(stuck.MODES)}, got {mode!r}")
-    for name, epochs_given in (("epochs", epochs), ("remap_epochs", remap_epochs)):
-        if isinstance(epochs_given, bool) or not isinstance(epochs_given, int) or epochs_given < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {epochs_given!r}")
-    for name, given in (("faults", faults), ("variability", variability)):
-        if isinstance(given, bool) or not isinstance(given, Real | str | os.PathLike | Mapping | None):
-            raise ValueError(f"{name} must be a number, a map's file or maps by layer, got {given!r}")
-    if wrong := sorted({str(value.dtype) for value in model.parameters()} - {"torch.float32"}):
-        raise ValueError(f"the network has weights of {', '.join(wrong)}; call model.float() first")
-    for name, value in model.named_parameters():
-        if value.is_meta:
-            raise ValueError(f"the network's {name!r} has no values (device meta); load its weights first")
-        if not bool(torch.isfinite(value).all()):
-            raise ValueError(
-                f"the network's {name!r} holds values that are not finite; did its training diverge?"
-            )
-    if activation_bits is not None:
-        LSQ(activation_bits)  # refuses what is no width
+    settings = {
+        "faults": faults,
+        "variability": variability,
+        "mode": mode,
+        "quantiser": quantiser,
+        "activation_bits": activation_bits,
+        "epochs": epochs,
+        "remap_epochs": remap_epochs,
+        "alpha": alpha,
+        "seed": seed,
+    }
+    given.check_settings(settings)
+    given.check_weights(model)
     quantise(model, quantiser, bits, policy=layers)
     device = next(model.parameters()).device
     cells = None
     try:
+        given.check_shared(model)
         if faults is not None:
-            maps = _fault_maps(model, faults, bits, p_stuck1, seed)
-            cells = stuck.to_frame(maps)
+            maps = given.fault_maps(model, faults, bits, p_stuck1, seed)
+            cells = functools.partial(stuck.to_frame, maps)
             exchange(model, lambda name, q: stuck.FaultyQuantiser(q, maps[name], mode))
         elif variability is not None:
-            factors = _factors(model, variability, bits, seed)
-            cells = variable.to_frame(factors)
+            factors = given.factors(model, variability, bits, seed)
+            cells = functools.partial(variable.to_frame, factors)
             exchange(model, lambda name, q: variable.VariableQuantiser(q, factors[name]))
         if activation_bits is not None:
             _quantise_inputs(model, activation_bits)
@@ -262,10 +267,9 @@ def harden(
 
 
 def _quantise_inputs(model: nn.Module, bits: int) -> None:
-    layers = {name: model.get_submodule(name) for name in attach.attached(model)}
-    if taken := [name for name, layer in layers.items() if hasattr(layer, "input_quantiser")]:
-        raise ValueError(f"the inputs of {', '.join(map(repr, taken))} are quantised already")
-    for name, layer in layers.items():
+    given.check_inputs(model)
+    for name in attach.attached(model):
+        layer = model.get_submodule(name)
         quantise_input(layer, bits).register_forward_pre_hook(functools.partial(_refuse_negative, name))
 
 
@@ -276,50 +280,3 @@ def _refuse_negative(name: str, quantiser: nn.Module, inputs: tuple[Tensor, ...]
             f"layer {name!r} has negative inputs, which unsigned activations of few bits would cut off: "
             "leave activation_bits out, or put a ReLU before the layer"
         )
-
-
-def _fault_maps(
-    model: nn.Module, given: object, bits: int, p_stuck1: float, seed: int
-) -> Mapping[str, stuck.FaultMap]:
-    if isinstance(given, Mapping):
-        return _fitting(given, model, stuck.FaultMap, lambda shape: shape)
-    if isinstance(given, str | os.PathLike):
-        return stuck.read_map(given, shapes(model), bits)
-    return {
-        name: stuck.draw(shape, bits, given, p_stuck1=p_stuck1, seed=seed, layer=name)
-        for name, shape in shapes(model).items()
-    }
-
-
-def _factors(model: nn.Module, given: object, bits: int, seed: int) -> Mapping[str, Tensor]:
-    if isinstance(given, Mapping):
-        return _fitting(given, model, Tensor, lambda shape: (*shape, bits))
-    if isinstance(given, str | os.PathLike):
-        return variable.read_map(given, shapes(model), bits)
-    return {
-        name: variable.draw(shape, bits, given, seed=seed, layer=name)
-        for name, shape in shapes(model).items()
-    }
-
-
-def _fitting(
-    given: Mapping[str, Any], model: nn.Module, kind: type, expected: Callable[[torch.Size], Sequence[int]]
-) -> Mapping[str, Any]:
-    """Refuse maps that leave a quantised layer out, name another, or have another shape than `expected`."""
-    layers = shapes(model)
-    if missing := sorted(set(layers) - set(given)):
-        raise ValueError(f"no map is given for the quantised layers {', '.join(missing)}")
-    if unknown := sorted(set(given) - set(layers)):
-        raise ValueError(
-            f"maps are given for {', '.join(unknown)}; the quantised layers are {', '.join(layers)}"
-        )
-    for name, shape in layers.items():
-        if not isinstance(given[name], kind):
-            raise ValueError(f"the map of layer {name!r} must be a {kind.__name__}, got {given[name]!r}")
-        values = given[name].stuck0 if isinstance(given[name], stuck.FaultMap) else given[name]
-        found, fitting = tuple(values.shape), tuple(expected(shape))
-        if found != fitting:
-            raise ValueError(f"the map of layer {name!r} has the shape {found}, not {fitting}")
-        if not bool(torch.isfinite(values).all()):
-            raise ValueError(f"the map of layer {name!r} holds values that are not finite")
-    return given
