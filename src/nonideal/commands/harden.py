@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 import nonideal
 from nonideal import cellmaps, faults, tensorfile, training
-from nonideal.commands import UsageError, images, networks, writing
+from nonideal.commands import UsageError, images, networks, trainable, writing
 from nonideal.commands.arguments import add_count
 from nonideal.models import saved
 from nonideal.quantize import attach
@@ -115,14 +116,16 @@ def run(arguments: argparse.Namespace) -> int:
     writing.check_table_path(arguments.map_output)
     writing.check_outputs(arguments.output, arguments.map_output, arguments.table)
     network = networks.unquantised(networks.load(arguments))
-    refuse_tied(network.model)
-    tensors = images.load(arguments, network.model) if arguments.data else None
-    accuracies = [] if tensors is None else [measured(network.model, tensors, STAGES[0])]
     hardened = prepared(network.model, arguments)
+    tensors = images.load(arguments, network.model) if arguments.data else None
     print(selected(hardened), file=sys.stderr)
+    accuracies = []
     if tensors is not None:
+        settings = settings_of(arguments)
+        trainable.check(hardened.model, tensors, settings)
+        accuracies.append(measured(network.model, tensors, STAGES[0]))
         accuracies.append(measured(hardened.finish(), tensors, STAGES[1]))
-        fine_tune(hardened, tensors, arguments)
+        fine_tune(hardened, tensors, settings, seed=arguments.seed)
     chip = hardened.finish()
     if tensors is not None:
         accuracies.append(measured(chip, tensors, STAGES[2]))
@@ -143,38 +146,39 @@ def run(arguments: argparse.Namespace) -> int:
 def selected(hardened: Hardened) -> str:
     """Line on the layers that are quantised, and on those that are not."""
     weights = attach.original(hardened.model)
-    names = [name for name, layer in hardened.model.named_modules() if attach.weighted(name, layer)]
-    sizes = {name: hardened.model.get_submodule(name).weight.numel() for name in names}
+    layers = {name: m for name, m in hardened.model.named_modules() if attach.weighted(name, m)}
+    names = list(layers)
+    sizes = {name: layer.weight.numel() for name, layer in layers.items()}
     others = [name or "the layer" for name in names if name not in weights]
-    # Matrices by other names than weight, such as those of recurrent layers and of attention.
+    # What these weights are made of, and gains, are no more weights.
+    gains = [module for module in hardened.model.modules() if isinstance(module, attach.NORMALISATIONS)]
+    counted = {id(values) for layer in layers.values() for values in _made_of(layer)}
+    counted |= {id(values) for module in gains for values in module.parameters()}
+    # Tables, and matrices by other names than weight, such as those of recurrent layers and of attention.
     for name, values in hardened.model.named_parameters():
-        own = name.rpartition(".")[2]
-        if values.ndim > 1 and own not in ("weight", "original"):
-            sizes[name] = values.numel()
-            others.append(name)
+        if values.ndim > 1 and id(values) not in counted:
+            own = name.removesuffix(".weight")
+            sizes[own] = values.numel()
+            others.append(own)
     share = 100 * sum(weight.numel() for weight in weights.values()) / sum(sizes.values())
     kept = f"; {', '.join(others)} stay in full precision, on no cells" if others else ""
     return f"quantised: {len(weights)} of {len(names)} layers, {share:.0f} % of the weights{kept}"
 
 
-def refuse_tied(model: nn.Module) -> None:
-    """Refuse layers with one weight: cells differ from layer to layer, and a state_dict would hold one."""
-    owners: dict[int, str] = {}
-    for name, layer in model.named_modules():
-        for key, values in layer.named_parameters(recurse=False):
-            other = owners.setdefault(id(values), name)
-            if other != name and attach.weighted(name, layer) and key == "weight":
-                raise UsageError(
-                    f"layers {other!r} and {name!r} share one weight, but each has cells of its own on a "
-                    "chip: give the second a copy, "
-                    "layer.weight = torch.nn.Parameter(layer.weight.detach().clone())"
-                )
+def _made_of(layer: nn.Module) -> list[Tensor]:
+    """What the weight of a layer is made of: itself, or what its parametrisation starts from."""
+    if parametrize.is_parametrized(layer, "weight"):
+        return list(layer.parametrizations.weight.parameters(recurse=False))
+    return [layer.weight]
 
 
 def prepared(model: nn.Module, arguments: argparse.Namespace) -> Hardened:
     """Copy of the network with its quantisers."""
     if arguments.epochs < 1:
         raise UsageError(f"--epochs {arguments.epochs}: must be at least 1")
+    for name, layer in model.named_modules():
+        if attach.weighted(name, layer):
+            attach.check_weight(name, layer)  # PyTorch does not copy weights that a hook makes
     return nonideal.harden(
         copy.deepcopy(model),
         bits=arguments.bits,
@@ -189,9 +193,9 @@ def prepared(model: nn.Module, arguments: argparse.Namespace) -> Hardened:
     )
 
 
-def fine_tune(hardened: Hardened, tensors: training.Tensors, arguments: argparse.Namespace) -> None:
-    """Train in place, with the penalty, rewriting the array every few epochs."""
-    settings = training.Settings(
+def settings_of(arguments: argparse.Namespace) -> training.Settings:
+    """Settings of the fine-tuning."""
+    return training.Settings(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
         optimiser="sgd",
@@ -200,20 +204,17 @@ def fine_tune(hardened: Hardened, tensors: training.Tensors, arguments: argparse
         threads=arguments.threads,
         device="cpu",
     )
-    single = len(tensors.train_labels) % arguments.batch_size == 1
-    if single and any(
-        isinstance(module, nn.modules.batchnorm._BatchNorm) for module in hardened.model.modules()
-    ):
-        raise UsageError(
-            f"--batch-size {arguments.batch_size}: leaves a last batch of one image of "
-            f"{len(tensors.train_labels)}, which batch normalisation cannot train on; choose another"
-        )
+
+
+def fine_tune(
+    hardened: Hardened, tensors: training.Tensors, settings: training.Settings, *, seed: int
+) -> None:
+    """Train in place, with the penalty, rewriting the array every few epochs."""
     try:
-        hardened.fine_tune(tensors, settings, seed=arguments.seed)
+        hardened.fine_tune(tensors, settings, seed=seed)
     except FloatingPointError as error:
         raise UsageError(
-            f"the training diverged ({str(error).split(':')[0]}); "
-            f"lower --learning-rate {arguments.learning_rate:g}"
+            f"the training diverged ({str(error).split(':')[0]}); lower --learning-rate {settings.lr:g}"
         ) from error
 
 
