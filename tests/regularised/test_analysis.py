@@ -86,6 +86,29 @@ def test_what_is_tolerated_ends_at_the_first_loss():
     assert value == pytest.approx(10) and math.isnan(low) and math.isnan(high)
 
 
+@pytest.mark.parametrize(
+    ("loss", "values", "verdict"),
+    [(0.5, (0, 0), "fails"), (1.5, (10, 20), "fails"), (4.0, (20, 40), "holds")],
+)
+def test_claims_depend_on_the_loss_that_is_tolerated(loss, values, verdict):
+    floats = accuracies(float={32: [0.9, 0.8]})
+    labels = {"dataset": "d", "model": "m", "bits": 3}
+    stuck = [
+        labels | {"mode": "active+passive", "p_stuck1": 0.5, "rate": rate, "seed": seed,
+         "test_accuracy": value - lost / 100}
+        for rate, lost in ((0.1, 1.0), (0.2, 3.0)) for seed, value in enumerate((0.9, 0.8))
+    ]  # fmt: skip
+    varied = [
+        labels | {"method": "regularised", "sigma": sigma, "seed": seed, "test_accuracy": value - lost / 100}
+        for sigma, lost in ((0.2, 1.0), (0.4, 3.0))
+        for seed, value in enumerate((0.9, 0.8))
+    ]
+    found = verdicts.claims(floats, pd.DataFrame(stuck), pd.DataFrame(varied), loss).set_index("name")
+    for name, value in zip(("fault_rate_tolerated", "variability_tolerated"), values, strict=True):
+        assert found.loc[name, "value"] == pytest.approx(value)
+        assert found.loc[name, "verdict"] == verdict
+
+
 @pytest.mark.parametrize(("claimed", "end"), [(0.3, 30.0), (0.4, math.inf)])
 def test_what_was_not_run_is_not_known_to_fail(claimed, end):
     rows = pd.DataFrame(

@@ -3,7 +3,7 @@ import pytest
 import torch
 from regularised_study import CONFIG
 
-from nonideal import faults, tables
+from nonideal import faults, tables, variability
 from nonideal.models.registry import build
 from nonideal.quantize import attach
 from nonideal.regularised import analysis, cell_study, inspection, job, networks, study, verdicts
@@ -69,6 +69,34 @@ def test_rows_of_variability_fit_their_table_and_hold_the_control(run, states):
     assert table.groupby("method").size().to_dict() == {"chip_in_loop": 2, "regularised": 2, "unseen_map": 2}
     losses = table.set_index(["method", "seed"])["test_loss"]
     assert losses.groupby("seed").nunique().tolist() == [3, 3]
+
+
+def test_the_distribution_of_the_cells_is_that_of_the_configuration(run, states, tmp_path):
+    config = CONFIG | {"seeds": 1, "variability": CONFIG["variability"] | {"distribution": "lognormal"}}
+    other = job.Run(config, run.examples, run.seed, tmp_path / "lognormal")
+    model = study.trained(run, states[1], 3, 0)
+    low, high = cell_study.factor_maps(other, model, 3, 0.4, 0)["blocks.0.conv1"]
+    named = {"seed": run.child(0), "layer": "blocks.0.conv1", "distribution": "lognormal"}
+    assert torch.equal(low, variability.draw(low.shape[:-1], 3, 0.4, **named))
+    assert torch.equal(high, variability.draw(low.shape[:-1], 3, 0.4, state="high", **named))
+    rows = list(cell_study.with_variability(other, states[1], "regularised"))
+    table = tables.check(pd.DataFrame(rows), regularised.VARIABILITY_RUNS)
+    plain = job.Run(CONFIG | {"seeds": 1}, run.examples, run.seed, tmp_path / "normal")
+    normal = pd.DataFrame(list(cell_study.with_variability(plain, states[1], "regularised")))
+    assert table["method"].tolist() == normal["method"].tolist() == ["regularised", "unseen_map"]
+    assert (table["test_loss"] != normal["test_loss"]).all()
+
+
+def test_all_layers_are_quantised_if_the_configuration_says_so(run, states, tmp_path):
+    every = job.Run(CONFIG | {"layers": "all", "seeds": 1}, run.examples, run.seed, tmp_path / "all")
+    ((bits, repetition, state, row),) = study.qat(every, {0: states[0][0]}, "multiplier")
+    tables.check(pd.DataFrame([row]), regularised.QAT)
+    model = study.trained(every, {(bits, repetition): state}, bits, repetition).eval()
+    inner = list(attach.attached(study.trained(run, states[1], 3, 0)))
+    assert list(attach.attached(model)) == ["conv", *inner, "classifier"]
+    assert all(len(model.get_submodule(name).weight.unique()) <= 8 for name in ("conv", "classifier"))
+    kept = cell_study.stored_maps(every, {(bits, repetition): state}, bits, 0.5)
+    assert set(kept["layer"]) == set(attach.attached(model))
 
 
 def test_an_interrupted_job_resumes_bit_for_bit(run, states, examples, tmp_path, monkeypatch):
