@@ -80,7 +80,7 @@ def test_parametrisations_of_float_layers_are_kept_in_the_file(command, module, 
 def test_a_training_that_diverges_ends_in_a_line(command, taught, images, tmp_path, quantiser):
     place, state = taught
     given = ("--faults", 0.1, "--mode", "trained", "--quantiser", quantiser, "--learning-rate", 1e30)
-    end = ("--data", images, "--output", "h.pt", "--epochs", 1)
+    end = ("--data", images, "--output", "h.pt", "--epochs", 1, "--batch-size", 16)
     status, out, err = command("harden", place, "--state", state, *given, *end)
     said = err.splitlines()[-1]
     assert status == 2 and not out and "the training diverged" in said

@@ -146,7 +146,7 @@ def data():
 
 
 def settings(lr=0.01):
-    return Settings(epochs=2, optimiser="sgd", lr=lr, batch_size=16, augmentation="none", schedule="constant")
+    return Settings(epochs=2, optimiser="sgd", lr=lr, batch_size=4, augmentation="none", schedule="constant")
 
 
 @pytest.mark.parametrize("quantiser", ["fixed", "step", "multiplier"])
