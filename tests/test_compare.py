@@ -368,11 +368,17 @@ def test_scale_is_that_of_the_study(listed, ours):
 
 
 @pytest.mark.parametrize(
-    "change", [EMPTY, {"where": "name == 'z'"}, {"over": "name == 'z'"}, {"table": "u.parquet"}]
+    ("change", "verdict"),
+    [
+        ({"where": "name == 'z'"}, "not run"),
+        ({"over": "name == 'z'"}, "not run"),
+        ({"table": "u.parquet"}, "not run"),
+        (EMPTY, "not compared"),  # no table: no run can answer it
+    ],
 )
-def test_what_no_run_answers_is_not_run(listed, ours, change):
+def test_values_without_one_of_ours(listed, ours, change, verdict):
     row = only(listed, ours, **change)
-    assert row["verdict"] == "not run" and row["scale"] == ""
+    assert row["verdict"] == verdict and row["scale"] == "" and not row["same_scale"]
     assert row[["ours", "interval", "difference"]].isna().all()
     assert row["published"] == 0.1 and row["published_scale"] == "100 trials"
 

@@ -79,7 +79,10 @@ def test_a_claim_with_its_numbers_verdict_and_evidence(parts):
 
 def test_claims_without_a_value(parts):
     nothing = {"ours": float("nan"), "interval": float("nan"), "verdict": "not run", "scale": ""}
-    html = made(parts, [ROW, ROW | nothing | {"quantity": "other", "figure": "Table 9"}])
+    other = ROW | nothing | {"quantity": "other", "figure": "Table 9"}
+    html = made(parts, [ROW, other | {"verdict": "not compared"}])
+    assert 'class="verdict not-compared"' in html and "<option>not compared</option>" in html
+    html = made(parts, [ROW, other])
     first, second = html.split("<tbody>")[1].split("</tbody>")[0].split("</tr>")[:2]
     assert "not-run" in second and "–" in second and "ours:" not in second and "Evidence" not in second
     assert "reproduced" in first and "<option>not run</option>" in html and "not reproduced" not in html
@@ -128,8 +131,9 @@ def test_scales(ours, published, same):
         assert page.verdict_of(row) == (shown if same else "scale differs")
         said = page.verdict_of(row | {"by_construction": True})
         assert (said == "met by construction") == (verdict == "inside")
-    row = {"verdict": "not run", "same_scale": False, "by_construction": True}
-    assert page.verdict_of(row) == "not run"
+    for verdict in ("not run", "not compared"):
+        row = {"verdict": verdict, "same_scale": False, "by_construction": True}
+        assert page.verdict_of(row) == verdict
 
 
 def test_scale_of_regularised_runs_has_all_epochs(root):

@@ -2,6 +2,7 @@
 
 import re
 
+import pandas as pd
 import pytest
 
 from nonideal import readme
@@ -39,6 +40,14 @@ def test_files_of_the_readme_exist(root):
     readme = (root / "README.md").read_text()
     for path in re.findall(r"!\[.*?\]\((.*?)\)", readme):
         assert (root / path).is_file(), path
+
+
+def test_values_that_no_run_answers_are_not_said_to_wait():
+    row = {"same_scale": True, "by_construction": False}
+    verdicts = ["inside", *["not run"] * 2, *["not compared"] * 3]
+    text = readme._published(pd.DataFrame([row | {"verdict": verdict} for verdict in verdicts]))
+    assert "holds 6 published values" in text and "answers 1 of them" in text
+    assert "3 stand there as context" in text and "2 wait for data sets or settings" in text
 
 
 def test_numbers_are_those_of_the_reference_run(root):

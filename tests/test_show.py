@@ -60,6 +60,14 @@ def test_page_explains_its_columns(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("verdict", "marked"),
+    [("not compared", ' class="not-compared"'), ("inside", ' class="inside"'), ("holds", "")],
+)
+def test_rows_are_coloured_by_their_verdict(verdict, marked):
+    assert show._row({"verdict": verdict}, {"verdict": ""}) == f"<tr{marked}><td>{verdict}</td></tr>"
+
+
 def test_csv_keeps_every_digit(tmp_path):
     frame = pd.DataFrame({"x": [1 / 3, None]})
     show.to_csv(frame, tmp_path / "t.csv")

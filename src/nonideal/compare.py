@@ -40,7 +40,7 @@ def compare(
     quadrature, as if they were independent; for values with common random numbers that is too wide.
 
     The verdict of a found value is that of `verdict`; it is `not run` where the table does not exist or
-    holds no such row.
+    holds no such row, and `not compared` where the list names no table, so that no run can answer.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def compare(
                 "ours": ours,
                 "interval": (high - low) / 2 if math.isfinite(high - low) else math.nan,
                 "difference": ours - row["published"],
-                "verdict": "not run" if found is None else verdict(ours, low, high, **_bound(row)),
+                "verdict": _missing(row) if found is None else verdict(ours, low, high, **_bound(row)),
                 "scale": ran,
                 "published_scale": row["scale"],
                 "same_scale": found is not None and scales.same(ran, row["scale"]),
@@ -115,6 +115,11 @@ def verdict(ours: float, low: float, high: float, *, kind: str, published: float
     if lowest <= low and high <= highest:
         return "inside"
     return "undecided" if low <= highest and high >= lowest else "outside"
+
+
+def _missing(row: Mapping[str, Any]) -> str:
+    """Verdict of a line without a value of ours."""
+    return "not run" if row["table"] else "not compared"
 
 
 def _place(row: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from nonideal.files import write_text
+from nonideal.schemas.published import ANSWERED
 from nonideal.show import ours_text, published_text, text
 from nonideal.targets import TARGETS
 
@@ -45,6 +46,7 @@ VERDICTS = {
     "scale differs": "scale differs",
     "undecided": "undecided",
     "not run": "not run",
+    "not compared": "not compared",
 }
 SVG_SIZE = re.compile(r'<svg[^>]*?viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', re.DOTALL)
 PIXELS_PER_POINT = 4 / 3  # CSS: 96 pixels and 72 points an inch
@@ -155,7 +157,7 @@ def verdict_of(row: Mapping[str, Any]) -> str:
     """
     if row["verdict"] == "inside" and row["by_construction"]:
         return VERDICTS["by construction"]
-    if row["verdict"] != "not run" and not row["same_scale"]:
+    if row["verdict"] in ANSWERED and not row["same_scale"]:
         return VERDICTS["scale differs"]
     return VERDICTS[row["verdict"]]
 

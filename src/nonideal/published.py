@@ -3,7 +3,8 @@
 Besides the value, its unit, its source and the difference that still counts as a reproduction, a line says
 how ours is found: the row that the query `where` selects in the file `table` of a run, divided by the row
 that the query `over` selects if there is one, times `factor`. `interval` names the column of half the
-interval, or those of both ends. Lines whose study does not exist yet leave these columns empty.
+interval, or those of both ends. Lines that no table of ours can answer, such as methods of others quoted for
+context, leave these columns empty.
 `by_construction` marks what any working implementation meets, such as a number of levels.
 """
 

@@ -15,6 +15,7 @@ import pandas as pd
 from nonideal import code_map, readme_speed
 from nonideal.files import write_text
 from nonideal.page import verdict_of
+from nonideal.schemas.published import ANSWERED
 from nonideal.show import ours_text, published_text
 from nonideal.tables import facts
 from nonideal.targets import TARGETS, Target
@@ -67,7 +68,7 @@ def _targets(compared: pd.DataFrame, seconds: dict[str, dict[str, float]]) -> st
     ]
     for target in TARGETS:
         rows = compared[target.published(compared)]
-        answered = rows[(rows["verdict"] != "not run") & ~rows["by_construction"]]
+        answered = rows[rows["verdict"].isin(ANSWERED) & ~rows["by_construction"]]
         deciding = answered[answered["same_scale"]]
         count = "other scale" if len(answered) else "–"
         if len(deciding):
@@ -89,7 +90,7 @@ def _example(target: Target, rows: pd.DataFrame) -> tuple[str, str, str]:
         return "–", "–", "–"
     row = rows.set_index("quantity").loc[target.example]
     published = published_text(row)
-    if row["verdict"] != "not run" and not row["same_scale"]:
+    if row["verdict"] in ANSWERED and not row["same_scale"]:
         published += f" ({row['published_scale'].split('; ')[0]})"
     return target.example, published, ours_text(row)
 
@@ -99,6 +100,7 @@ def _published(compared: pd.DataFrame) -> str:
     inside, outside, undecided = (verdicts.get(name, 0) for name in ("inside", "outside", "undecided"))
     shown = pd.Series([verdict_of(row) for row in compared.to_dict("records")]).value_counts()
     decided = [shown.get(name, 0) for name in ("reproduced", "not reproduced", "undecided")]
+    waiting, context = (verdicts.get(name, 0) for name in ("not run", "not compared"))
     return (
         f"`compare_published` holds {len(compared)} published values with their sources. The reference run "
         f"answers {inside + outside + undecided} of them: {inside} inside the stated tolerance, {outside} "
@@ -107,8 +109,9 @@ def _published(compared: pd.DataFrame) -> str:
         f"{shown.get('met by construction', 0)} are met by any working implementation, such as numbers of "
         "levels, which the table above leaves out; neither group decides anything. That leaves "
         f"{decided[0]} reproduced, {decided[1]} not reproduced and {decided[2]} undecided; a quantity "
-        "published more than once, as in a log and in a text, counts each time. The others wait "
-        "for tracks, data sets or settings that are not part of it."
+        f"published more than once, as in a log and in a text, counts each time. Of the others, {context} "
+        "stand there as context: methods of others and quantities that no table of ours holds, so that no "
+        f"run answers them; {waiting} wait for data sets or settings that are not part of this run."
     )
 
 

@@ -14,6 +14,7 @@ import pandera.pandas as pa
 
 from nonideal import tables
 from nonideal.files import write_text
+from nonideal.schemas.published import VERDICTS
 
 PAGE = """\
 <!doctype html>
@@ -37,7 +38,7 @@ td.number, th.number {{ text-align: right; white-space: nowrap; }}
 tr.inside td {{ background: #eaf5ea; }}
 tr.outside td {{ background: #fbeeea; }}
 tr.undecided td {{ background: #faf6e0; }}
-tr.not-run td {{ color: #666; }}
+tr.not-run td, tr.not-compared td {{ color: #666; }}
 </style>
 </head>
 <body>
@@ -123,8 +124,8 @@ def to_html(
 
 
 def _row(row: dict[str, object], kinds: dict[str, str]) -> str:
-    verdict = str(row.get("verdict", "")).replace(" ", "-")
-    colour = f' class="{verdict}"' if verdict in ("inside", "outside", "undecided", "not-run") else ""
+    verdict = row.get("verdict", "")
+    colour = f' class="{verdict.replace(" ", "-")}"' if verdict in VERDICTS else ""
     cells = "".join(f"<td{kinds[column]}>{text(value)}</td>" for column, value in row.items())
     return f"<tr{colour}>{cells}</tr>"
 

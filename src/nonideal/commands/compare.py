@@ -9,7 +9,7 @@ import pandas as pd
 
 from nonideal import tables
 from nonideal.commands import UsageError, writing
-from nonideal.schemas.published import COMPARISON, TRACKS, VERDICTS
+from nonideal.schemas.published import ANSWERED, COMPARISON, TRACKS, VERDICTS
 from nonideal.show import text
 
 EXAMPLE = "nonideal compare results/reference --track crossbar"
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     frame = read(arguments.run_folder)
     if arguments.track:
         frame = frame[frame["track"] == arguments.track]
-    answered = frame[frame["verdict"] != "not run"]
+    answered = frame[frame["verdict"].isin(ANSWERED)]
     shown = frame if arguments.all else answered
     if arguments.verdict:
         shown = frame[frame["verdict"].isin(arguments.verdict)]
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if len(shown):
         print(layout(shown))
     counts = answered["verdict"].value_counts()
-    parts = ", ".join(f"{counts.get(name, 0)} {name}" for name in VERDICTS[:-1])
+    parts = ", ".join(f"{counts.get(name, 0)} {name}" for name in ANSWERED)
     print(f"{arguments.run_folder}: {len(frame)} published values, {len(answered)} answered: {parts}")
     alike = answered[answered["same_scale"]]
     if others := len(answered) - len(alike):

@@ -6,7 +6,8 @@ from nonideal.schemas.columns import at_least, column, one_of, table
 
 TRACKS = ("crossbar", "fpga", "microcontroller", "pcm_networks", "regularised", "spiking", "training")
 KINDS = ("value", "range", "at_most", "at_least")
-VERDICTS = ("inside", "undecided", "outside", "not run")
+ANSWERED = ("inside", "undecided", "outside")
+VERDICTS = (*ANSWERED, "not run", "not compared")
 
 COMPARISON = table(
     "compare_published",
@@ -26,13 +27,18 @@ COMPARISON = table(
         "ours": column("float64", "our value", nullable=True),
         "interval": column("float64", "half width of our 95 % interval", nullable=True),
         "difference": column("float64", "ours - published", nullable=True),
-        "verdict": column("str", "verdict", one_of(VERDICTS)),
-        "scale": column("str", "scale of our run; empty where not run"),
+        "verdict": column(
+            "str",
+            "verdict; not run: this run has no such row; not compared: no table of ours holds the quantity, "
+            "as with methods of others",
+            one_of(VERDICTS),
+        ),
+        "scale": column("str", "scale of our run; empty where there is no value of ours"),
         "published_scale": column("str", "scale of the published run"),
         "same_scale": column(
             "bool",
             "whether ours has the data set, network, widths and array that the published scale names; "
-            "not where not run",
+            "not where there is no value of ours",
         ),
         "by_construction": column(
             "bool", "whether any working implementation meets it, such as a number of levels; decides nothing"
