@@ -85,6 +85,15 @@ def test_value_is_judged_by_its_tolerance(listed, ours, published, tolerance, ex
     assert (row["scale"], row["published_scale"]) == ("300 trials", "100 trials")
 
 
+def test_value_may_be_arithmetic_on_columns(listed, ours):
+    row = only(listed, ours, value="2 * mean / half", factor="0.001", published="0.11", tolerance="0.001")
+    assert row["ours"] == pytest.approx(0.002 * 0.108 / 0.00196) and row["verdict"] == "inside"
+    with pytest.raises(PublishedError, match=r"line 2: value \(2 \* typo\) fails: .*columns are name, mean"):
+        only(listed, ours, value="2 * typo")
+    with pytest.raises(PublishedError, match="is arithmetic, so no interval is known; leave interval empty"):
+        listed({"value": "2 * mean", "interval": "half"})
+
+
 @pytest.mark.parametrize(
     ("kind", "bound", "expected"),
     [

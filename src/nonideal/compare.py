@@ -203,15 +203,8 @@ def _select(line: int, row: Mapping[str, Any], which: str, frame: pd.DataFrame) 
 
 def _value(line: int, row: Mapping[str, Any], found: pd.DataFrame) -> tuple[float, float, float]:
     """Value and the ends of its interval in the row `found`; NaN for ends that it does not have."""
-    values, names = [], [part.strip() for part in row["interval"].split(",") if part.strip()]
-    for name in (row["value"], *names):
-        if name not in found.columns:
-            problem = f"column {name!r} does not exist; columns are {', '.join(found.columns)}"
-            fail(_place(row), line, problem)
-        if not pd.api.types.is_numeric_dtype(found[name]):
-            fail(_place(row), line, f"column {name!r} must hold numbers, it holds {found[name].dtype}")
-        values.append(float(found[name].iloc[0]))
-    value, *ends = values
+    names = [part.strip() for part in row["interval"].split(",") if part.strip()]
+    value, *ends = (_number(line, row, found, name) for name in (row["value"], *names))
     if len(ends) == 2:
         # One end missing, or any of the time of a crossover: the interval is not bounded there. Both of
         # anything else: a single seed has no interval.
@@ -221,3 +214,20 @@ def _value(line: int, row: Mapping[str, Any], found: pd.DataFrame) -> tuple[floa
         return value, *ends
     half = ends[0] if ends else math.nan
     return value, value - half, value + half
+
+
+def _number(line: int, row: Mapping[str, Any], found: pd.DataFrame, name: str) -> float:
+    """Column of the row `found`, or arithmetic on its columns such as ``2 * weights / cycles``."""
+    if not name.isidentifier():
+        try:
+            made = found.eval(name, engine="python", local_dict={}, global_dict={})
+        except QUERY_ERRORS as error:
+            problem = f"value ({name}) fails: {error}; columns are {', '.join(found.columns)}"
+            fail(_place(row), line, problem)
+        found = found.assign(**{name: made})
+    elif name not in found.columns:
+        problem = f"column {name!r} does not exist; columns are {', '.join(found.columns)}"
+        fail(_place(row), line, problem)
+    if not pd.api.types.is_numeric_dtype(found[name]):
+        fail(_place(row), line, f"column {name!r} must hold numbers, it holds {found[name].dtype}")
+    return float(found[name].iloc[0])

@@ -2,7 +2,8 @@
 
 Besides the value, its unit, its source and the difference that still counts as a reproduction, a line says
 how ours is found: the row that the query `where` selects in the file `table` of a run, divided by the row
-that the query `over` selects if there is one, times `factor`. `interval` names the column of half the
+that the query `over` selects if there is one, times `factor`. `value` names a column, or is arithmetic on
+columns such as ``2 * weights / cycles``, which has no interval. `interval` names the column of half the
 interval, or those of both ends. Lines that no table of ours can answer, such as methods of others quoted for
 context, leave these columns empty.
 `by_construction` marks what any working implementation meets, such as a number of levels.
@@ -134,5 +135,8 @@ def _check_wiring(path: str | os.PathLike[str], line: int, row: Mapping[str, Any
     if stray or 0 < len(filled) < 3:
         found = [name for name in ("table", "where", "value", "interval", "over") if row[name]]
         fail(path, line, f"only {', '.join(found)} given; fill table, where and value or none of them")
+    if row["interval"] and not row["value"].isidentifier():
+        problem = f"value ({row['value']}) is arithmetic, so no interval is known; leave interval empty"
+        fail(path, line, problem)
     if row["interval"].count(",") > 1:
         fail(path, line, f"interval must name a half width or 'low,high', got {row['interval']!r}")
