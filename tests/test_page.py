@@ -68,6 +68,10 @@ def test_when_and_from_what_tables_were_made(parts):
         page.made_text(one) == "Tables made on 2026-01-02 at commit c0ffee; provenance.json has each of them."
     )
     assert page.made_text({}) == ""
+    one["t"]["processor"] = "Some CPU 9000"
+    assert "at commit c0ffee on Some CPU 9000; " in page.made_text(one)
+    other = one["t"] | {"processor": "Another"}
+    assert "on 2 kinds of processor; " in page.made_text(one | {"u": other, "v": other | {"processor": None}})
 
 
 def test_a_claim_with_its_numbers_verdict_and_evidence(parts):

@@ -1,7 +1,14 @@
 import json
+import os
+import platform
 import subprocess
+import sys
 
-from nonideal import provenance
+import pandas as pd
+import torch
+
+from nonideal import provenance, tables
+from nonideal.schemas.crossbar import TERNARISATION_SUMMARY
 
 CONFIG = {"run": "r", "seed": 3, "b": {"x": 1, "y": [1, 2]}}
 
@@ -50,3 +57,46 @@ def test_edits_of_sources_make_a_checkout_dirty_and_new_results_do_not(tmp_path,
     assert commit() == f"{clean}-dirty"  # staged is not committed
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path.parent)
     assert commit() == "unknown"
+
+
+def test_processor_is_named_and_the_computer_is_not(tmp_path, monkeypatch):
+    lines = [
+        "processor\t: 0",
+        "model name\t: Some CPU 9000 @ 2 GHz",
+        "flags\t\t: fpu avx2 avx512f avx512_bf16",
+    ]
+    (tmp_path / "cpuinfo").write_text("\n".join(lines + lines) + "\n")
+    monkeypatch.setattr(provenance, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(provenance, "_chip", provenance._chip.__wrapped__)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    found = provenance.collect(config=CONFIG, rule="a")["processor"]
+    assert found == {
+        "model": "Some CPU 9000 @ 2 GHz",
+        "instruction_sets": ["avx2", "avx512f", "avx512_bf16"],
+        "cores": os.cpu_count(),
+    }
+    assert "torch" not in sys.modules  # not imported for this
+    monkeypatch.setattr(provenance, "CPUINFO", tmp_path / "missing")
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    assert provenance.processor() | {"cores": 1} == {"model": "unknown", "instruction_sets": [], "cores": 1}
+
+
+def test_a_table_says_how_pytorch_computed_when_it_was_written(tmp_path):
+    frame = pd.DataFrame(
+        {"weights": ["ternary"], "mean": [0.4], "std": [0.1], "sem": [0.01], "trials": [100]}
+    )
+    early = provenance.collect(config=CONFIG, rule="a", code=[]) | {"processor": {"model": "collected early"}}
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        tables.write(frame, tmp_path / "t.parquet", TERNARISATION_SUMMARY, provenance=early)
+    finally:
+        torch.set_num_threads(before)
+    found = tables.facts(tmp_path / "t.parquet")["processor"]
+    assert found["torch_threads"] == 1
+    assert found["torch_capability"] == torch.backends.cpu.get_cpu_capability()
+    assert tables.entry(tmp_path / "t.parquet")["processor"] == found["model"]
+    # Tables of earlier versions do not name it.
+    early.pop("processor")
+    tables.write(frame, tmp_path / "t.parquet", TERNARISATION_SUMMARY, provenance=early)
+    assert tables.entry(tmp_path / "t.parquet")["processor"] is None

@@ -136,7 +136,7 @@ def write(
 
 
 def made_text(made: Mapping[str, Mapping[str, Any]]) -> str:
-    """When and at which commits tables were made, in a sentence."""
+    """When, at which commits and on what processors tables were made, in a sentence."""
     entries = sorted(made.values(), key=lambda entry: entry["time_utc"])
     if not entries:
         return ""
@@ -146,7 +146,15 @@ def made_text(made: Mapping[str, Mapping[str, Any]]) -> str:
     when = f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
     where = f"commit {commits[0]}" if len(commits) == 1 else f"{len(commits)} commits, the last {commits[-1]}"
     but = f"; {edited} with edits not committed then" if edited else ""
-    return f"Tables made {when} at {where}{but}; provenance.json has each of them."
+    models = list(dict.fromkeys(entry["processor"] for entry in entries if entry.get("processor")))
+    on = (
+        ""
+        if not models
+        else f" on {models[0]}"
+        if len(models) == 1
+        else f" on {len(models)} kinds of processor"
+    )
+    return f"Tables made {when} at {where}{on}{but}; provenance.json has each of them."
 
 
 def verdict_of(row: Mapping[str, Any]) -> str:

@@ -8,7 +8,9 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -17,6 +19,9 @@ from typing import Any
 import nonideal
 from nonideal.files import sha256
 
+CPUINFO = Path("/proc/cpuinfo")
+# Instruction sets by which libraries choose other kernels, so that last digits are rounded otherwise.
+INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 SHORT = 16  # hexadecimal digits of a hash kept for each source file
 PACKAGE = Path(__file__).parent
 # Packages whose version can change a number or a figure.
@@ -67,6 +72,34 @@ def _git(*arguments: str) -> str:
     ).stdout.strip()
 
 
+@cache
+def _chip() -> tuple[str, tuple[str, ...]]:
+    """Model of the processor, and which of `INSTRUCTION_SETS` it has, as far as the system says."""
+    try:
+        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    flags = re.search(r"^flags\s*:\s*(.+)$", text, re.MULTILINE)
+    known = set(flags[1].split()) if flags else set()
+    model = named[1].strip() if named else platform.processor() or "unknown"
+    return model, tuple(name for name in INSTRUCTION_SETS if name in known)
+
+
+def processor() -> dict[str, Any]:
+    """What computes: model, instruction sets that decide on rounding, cores; of PyTorch, threads and kernels.
+
+    No name of the computer. PyTorch is asked if it is imported already, and not imported for this.
+    """
+    model, sets = _chip()
+    found: dict[str, Any] = {"model": model, "instruction_sets": list(sets), "cores": os.cpu_count()}
+    torch = sys.modules.get("torch")
+    if hasattr(torch, "get_num_threads") and hasattr(torch, "backends"):  # whole, not half imported
+        found["torch_threads"] = torch.get_num_threads()
+        found["torch_capability"] = torch.backends.cpu.get_cpu_capability()
+    return found
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
     """SHA-256 of a configuration; independent of the order of its keys."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
@@ -110,5 +143,6 @@ def collect(
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "time_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

@@ -21,6 +21,7 @@ import pyarrow
 import pyarrow.parquet
 
 from nonideal.files import atomic
+from nonideal.provenance import processor
 
 METADATA_KEY = b"nonideal"
 
@@ -92,6 +93,8 @@ def write(
     facts = {"table": declared.name, "rows": len(frame), "content_sha256": content_hash(frame)} | dict(
         provenance
     )
+    if "processor" in facts:  # once more: a job collects before it imports PyTorch and sets its threads
+        facts["processor"] = processor()
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     metadata = (table.schema.metadata or {}) | {METADATA_KEY: json.dumps(facts, sort_keys=True).encode()}
     with atomic(path) as temporary:
@@ -171,9 +174,13 @@ def _unreadable(path: str | os.PathLike[str], error: Exception) -> TableError:
 
 
 def entry(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a run's provenance records of a table: its name, rows, content hash, commit and time."""
+    """What a run's provenance records of a table: name, rows, content hash, commit, time, processor.
+
+    The processor is None where the table does not name it, as tables of earlier versions do not.
+    """
     found = facts(path)
-    return {key: found.get(key) for key in ("table", "rows", "content_sha256", "commit", "time_utc")}
+    kept = {key: found.get(key) for key in ("table", "rows", "content_sha256", "commit", "time_utc")}
+    return kept | {"processor": (found.get("processor") or {}).get("model")}
 
 
 def facts(path: str | os.PathLike[str]) -> dict[str, Any]:
