@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from nonideal import readme
+from nonideal.targets import Target
 
 FENCE = re.compile(r"```python\n(.*?)```", re.S)
 
@@ -40,6 +41,18 @@ def test_files_of_the_readme_exist(root):
     readme = (root / "README.md").read_text()
     for path in re.findall(r"!\[.*?\]\((.*?)\)", readme):
         assert (root / path).is_file(), path
+
+
+def test_minutes_on_two_cores():
+    target = Target("table_x", "shows", "", ("many", "one"))
+    took = {
+        "many": {"processor_s": 240.0, "wall_s": 480.0, "longest_s": 120.0},  # two at a time: half
+        "one": {"processor_s": 60.0, "wall_s": 90.0, "longest_s": 90.0},  # a single job: all of it
+    }
+    assert target.two_cores(took) == pytest.approx(3) and target.minutes(took) == pytest.approx(5)
+    took["many"]["longest_s"] = 360.0  # one job takes most of the rule's time
+    assert target.two_cores(took) == pytest.approx(4)
+    assert target.two_cores({"many": took["many"]}) is None
 
 
 def test_values_that_no_run_answers_are_not_said_to_wait():

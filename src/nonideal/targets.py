@@ -43,11 +43,31 @@ class Target(NamedTuple):
         seconds
             What each rule took, as `nonideal.reference.timings` returns.
         """
+        spent = self._spent(seconds)
+        return None if spent is None else sum(took["processor_s"] for took in spent) / 60
+
+    def two_cores(self, seconds: Mapping[str, Mapping[str, float]]) -> float | None:
+        """Estimated minutes on two free cores; None if a rule was not measured.
+
+        Rules one after the other, the jobs of each two at a time, but none faster than its longest job. What
+        the longest takes of the rule's processor time is taken from its share of the wall time, since jobs of
+        the run measured shared their cores with others.
+
+        Parameters
+        ----------
+        seconds
+            As for `minutes`.
+        """
+        spent = self._spent(seconds)
+        if spent is None:
+            return None
+        shares = (max(0.5, took["longest_s"] / took["wall_s"] if took["wall_s"] else 1.0) for took in spent)
+        return sum(took["processor_s"] * share for took, share in zip(spent, shares, strict=True)) / 60
+
+    def _spent(self, seconds: Mapping[str, Mapping[str, float]]) -> list[Mapping[str, float]] | None:
         # A table is written by the job that makes it.
         rules = (*self.rules, *([self.name] if self.name.startswith("figure") else []))
-        if not all(rule in seconds for rule in rules):
-            return None
-        return sum(seconds[rule]["processor_s"] for rule in rules) / 60
+        return [seconds[rule] for rule in rules] if all(rule in seconds for rule in rules) else None
 
 
 CROSSBAR = ("crossbar_trials", "crossbar_summary")
