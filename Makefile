@@ -80,7 +80,7 @@ results/default/report.zip: results/default/paper.pdf
 reference: setup  ## commit the reduced run and the benchmarks as reference, their numbers to the README
 	snakemake --configfile config/reduced.yaml --report results/reduced/report.zip
 	python -m nonideal.reference results/reduced results/reference
-	mkdir -p benchmarks/reference && cp benchmarks/out/*.csv benchmarks/reference/
+	python benchmarks/run.py --keep
 	python -m nonideal.readme
 
 lock:  ## resolve pyproject.toml again into requirements.lock (needs the network); requirements-kubernetes.lock by hand

@@ -1,6 +1,7 @@
 """Where the time of the default artefact goes, and how much of a job is importing.
 
-Run `python benchmarks/workflow.py [--results FOLDER] [--output PATH]` after `make`. A row is a rule: its jobs
+Run `python benchmarks/run.py workflow` after `make`, which records processor, day and commit as well, or this
+script alone (`[--results FOLDER] [--output PATH]`). A row is a rule: its jobs
 in the run, the processor seconds of all of them (Snakemake's benchmark files), and the processor seconds
 to start Python and to import what the rule's adapter imports, in a fresh process now (least of
 two), for all jobs together; for a figure its notebook's process as well. The last row is the sum. Snakemake

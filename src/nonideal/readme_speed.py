@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
+DEFAULT_RUN = ("workflow", "fresh")  # tables about `make`; the others are of the library
 LONGEST = 10  # rules of the default run shown by name
 OBVIOUS = "multiplier, all distances"  # the penalty as the publication writes it
 
@@ -16,7 +18,39 @@ def speed(benchmarks: Path) -> str:
     lines = ["| what | time | ratio inside one run |", "|---|---|---|"]
     for part in (_crossbar_speed, _training_speed, _cells_speed, _spiking_speed, _chips_speed):
         lines += [f"| {' | '.join(row)} |" for row in part(benchmarks)]
+    names = sorted({path.stem for path in benchmarks.glob("*.csv")} - {*DEFAULT_RUN})
+    lines += ["", measured(benchmarks, names)]
+    data = sorted(set(pd.read_csv(benchmarks / "mcu.csv")["data"]))
+    if "mnist" not in data:
+        lines[-1] += (
+            f" `mcu` is of {' and '.join(data)}, which have fewer empty pixels than MNIST: its targets of "
+            "cycles are meant for MNIST, and judged by no row of it. The modelled cycles on MNIST are those "
+            "of the reference run, above."
+        )
     return "\n".join(lines)
+
+
+def measured(benchmarks: Path, names: list[str]) -> str:
+    """When, at which commit and on what the tables named were measured, a sentence for each such occasion."""
+    made = json.loads((benchmarks / "made.json").read_text(encoding="utf-8"))
+    if missing := sorted(set(names) - set(made)):
+        raise ValueError(
+            f"{benchmarks / 'made.json'}: no entry for {', '.join(missing)}; measure with benchmarks/run.py, "
+            "and copy with its option --keep"
+        )
+    occasions: dict[str, list[str]] = {}
+    for name in names:
+        occasions.setdefault(_occasion(made[name]), []).append(f"`{name}`")
+    return " ".join(
+        f"Measured {occasion}{': ' + ', '.join(found) if len(names) > 1 else ''}."
+        for occasion, found in occasions.items()
+    )
+
+
+def _occasion(entry: dict) -> str:
+    sets = f" with {', '.join(entry['instruction_sets'])}" if entry["instruction_sets"] else ""
+    cores = "" if entry["cores"] is None else f", {entry['cores']} cores"
+    return f"on {entry['date']} at commit `{entry['commit']}`, {entry['processor']}{sets}{cores}"
 
 
 def _crossbar_speed(benchmarks: Path) -> Iterator[tuple[str, str, str]]:
@@ -78,6 +112,7 @@ def _chips_speed(benchmarks: Path) -> Iterator[tuple[str, str, str]]:
 def time_spent(benchmarks: Path) -> str:
     """Where the time of the default run goes: the longest rules, the others in one row, the sum."""
     rules = pd.read_csv(benchmarks / "workflow.csv")
+    fresh = pd.read_csv(benchmarks / "fresh.csv").set_index("command")["minutes"]
     total, rules = rules[rules["rule"] == "all"], rules[rules["rule"] != "all"]
     shown, rest = rules.head(LONGEST), rules.iloc[LONGEST:]
     others = rest.drop(columns="rule").sum().to_frame().T.assign(rule=f"{len(rest)} other rules")
@@ -85,4 +120,16 @@ def time_spent(benchmarks: Path) -> str:
     for row in pd.concat([shown, others, total.assign(rule="all")]).itertuples():
         name = row.rule if " " in row.rule or row.rule == "all" else f"`{row.rule}`"
         lines.append(f"| {name} | {row.jobs:.0f} | {row.processor_s:.0f} | {row.import_s:.0f} |")
-    return "\n".join(lines)
+    short = rules[rules["import_s"] > rules["processor_s"] / 2]
+    longest = (short["processor_s"] / short["jobs"]).max()
+    took = " and ".join(f"`{command}` took {minutes:.3g} minutes" for command, minutes in fresh.items())
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Of these jobs {short['jobs'].sum()}, none above {longest:.1f} s, import longer than they work: "
+            "they only join the tables of other jobs, or look at networks once. In a fresh clone, with "
+            f"setting up, {took}. {measured(benchmarks, list(DEFAULT_RUN))} The default run of the commit at "
+            "hand may have other jobs.",
+        ]
+    )

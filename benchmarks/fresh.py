@@ -1,0 +1,50 @@
+"""Minutes that `make` and `make test` take in a fresh clone, setting up the environment included.
+
+Run `python benchmarks/run.py fresh` (it is run if named only). Each command gets a clone of this checkout's
+last commit in a folder of its own; packages are downloaded, or come from the installer's cache. Rows: the
+command, its wall-clock minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from nonideal import files
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = ("make", "make test")
+# Of the environment this script runs in, which the clones must not see.
+OWN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+
+
+def minutes(command: str, checkout: Path) -> float:
+    """Wall-clock minutes of a command in a fresh clone."""
+    outside = {name: value for name, value in os.environ.items() if name not in OWN}
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        subprocess.run(["git", "clone", "--quiet", checkout, clone], check=True)
+        start = time.monotonic()
+        subprocess.run(shlex.split(command), cwd=clone, env=outside, check=True)
+        return (time.monotonic() - start) / 60
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", help="CSV file for the table")
+    arguments = parser.parse_args()
+    table = pd.DataFrame([{"command": command, "minutes": minutes(command, ROOT)} for command in COMMANDS])
+    print(table.round(1).to_string(index=False))
+    if arguments.output:
+        files.write_text(arguments.output, table.round(1).to_csv(index=False))
+
+
+if __name__ == "__main__":
+    main()
