@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from nonideal import readme
+from nonideal.mcu.build import WARNINGS
 from nonideal.targets import Target
 
 FENCE = re.compile(r"```python\n(.*?)```", re.S)
@@ -26,6 +27,13 @@ def test_examples_run(root, index, capsys, tmp_path, monkeypatch):
     assert printed
 
 
+def test_the_engine_is_of_the_language_said(root):
+    said = re.search(
+        r"engine in `firmware/` of this repository, which is (C\d+) ", (root / "README.md").read_text()
+    )
+    assert f"-std={said[1].lower()}" in WARNINGS
+
+
 def test_every_example_is_tested(root):
     assert len(blocks(root)) == 6
 
@@ -35,6 +43,14 @@ def test_targets_of_the_readme_exist(root):
     rules = "".join(path.read_text() for path in (root / "workflow/rules").glob("*.smk"))
     for target in re.findall(r"`((?:figure|table)_\w+)`", readme):
         assert f'"{target}"' in rules, target
+
+
+def test_tests_of_the_readme_exist(root):
+    named = re.findall(r"`(test_\w+)`", (root / "README.md").read_text())
+    tests = "".join(path.read_text() for path in (root / "tests").rglob("test_*.py"))
+    assert len(named) > 2
+    for name in named:
+        assert f"def {name}(" in tests, name
 
 
 def test_files_of_the_readme_exist(root):
