@@ -26,7 +26,7 @@ from nonideal import compare, imports, manifest, provenance, scales, show, table
 from nonideal.files import atomic, sha256, write_text
 from nonideal.published import read_published
 from nonideal.schemas.crossbar import TRIALS
-from nonideal.schemas.published import COMPARISON
+from nonideal.schemas.published import ANSWERED, COMPARISON
 from nonideal.schemas.registry import declared
 
 ROOT = Path(__file__).parents[2]
@@ -176,7 +176,8 @@ def _record(run: Path, reference: Path, added: Sequence[Path]) -> None:
 def _as_before(frame: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     """Comparison with the crossbar's values and verdicts of an earlier one, where that has them."""
     key, values = ["track", "figure", "quantity"], ["ours", "interval", "difference", "verdict"]
-    crossbar = before.loc[before["track"] == "crossbar"].set_index(key)[values]
+    crossbar = before.loc[(before["track"] == "crossbar") & before["verdict"].isin(ANSWERED)]
+    crossbar = crossbar.set_index(key)[values]
     frame = frame.set_index(key)
     frame.update(crossbar)
     return frame.reset_index()[list(before.columns)]
