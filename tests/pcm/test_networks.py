@@ -78,6 +78,16 @@ def test_plans_cover_the_figures():
     assert all({20.0, networks.MONTH_S} <= set(plan.times_s) for plan in plans)
 
 
+@pytest.mark.parametrize("slices", [[2], [1, 2], [8, 1, 4]])
+@pytest.mark.parametrize("network", network_training.NETWORKS)
+def test_no_configuration_is_planned_twice(network, slices):
+    """One number of slices is the smallest and the largest at once."""
+    found = networks.plans({"n_slices": slices, "last_s": 31536000, "points": 2}, network)
+    names = [(plan.mapping, plan.base, plan.n_slices) for plan in found]
+    assert len(set(names)) == len(names)
+    assert {n for *_, n in names} == ({*slices} if network == "noise_aware" else {min(slices), max(slices)})
+
+
 def test_rows_do_not_depend_on_shards(digits, states, chips):
     parts = [
         networks.run(CONFIG, "noise_aware", states[0]["noise_aware"], digits, part, seed=3)

@@ -68,7 +68,7 @@ def plans(settings: Mapping[str, Any], network: str) -> tuple[Plan, ...]:
     every = times(settings)
     fewer = (T0_S, MONTH_S)
     if network != "noise_aware":
-        shown = [("max_fill", slices[0]), ("max_fill", slices[-1])]
+        shown = [("max_fill", n) for n in sorted({slices[0], slices[-1]})]
         shown += [("equal_fill", slices[-1])] if network == "ternary" else []
         return tuple(Plan(mapping, 1, n, every) for mapping, n in shown)
     found = []
