@@ -7,7 +7,10 @@ import yaml
 from snakemake.utils import update_config
 
 from nonideal.config import ConfigError, validate
-from nonideal.conflicts import NOT_CLIPPED
+from nonideal.conflicts import NOT_CLIPPED, SENSOR_PIXELS, TRAINING_IMAGES
+from nonideal.data import load as load_data
+from nonideal.events import aedat, saccades
+from nonideal.mcu.limits import MAX_INPUTS
 from nonideal.pcm.networks import GROUP
 from nonideal.quantize.clipping import CLIPPINGS
 from nonideal.quantize.formats import FORMATS
@@ -223,6 +226,32 @@ def test_shipped_runs_have_names_of_their_own(root):
             {"model": "vgg13", "dataset": "mnist"},
             r"regularised.model = vgg13: needs images of 32 pixels, not those of mnist",
         ),
+        (
+            "regularised.holdout",
+            1437,
+            r"regularised.holdout = 1437: must be less than the 1437 training images of digits",
+        ),
+        (
+            "regularised.train_images",
+            1238,
+            r"regularised.train_images = 1238: 1237 training images of digits are not held out; 0 takes",
+        ),
+        (
+            "spiking.events.size",
+            35,
+            r"spiking.events.size = 35: the sensor of synthetic has 34 pixels a side",
+        ),
+        (
+            "spiking.events",
+            {"source": "nmnist", "size": 48},
+            r"spiking.events.size = 48: the sensor of nmnist has 34 pixels a side",
+        ),
+        (
+            "spiking.events",
+            {"source": "cifar10_dvs", "size": 129},
+            r"spiking.events.size = 129: the sensor of cifar10_dvs has 128 pixels a side",
+        ),
+        ("spiking.widths", [MAX_INPUTS + 1], r"spiking.widths.0 = 65536: maximum 65535"),
         ("regularised.methods", ["multiplier"], r"regularised.methods = .*: contains .*fixed"),
         ("regularised.methods", ["fixed"], r"regularised.methods = .*: contains .*multiplier"),
         (
@@ -344,6 +373,11 @@ def test_clippings_that_a_configuration_refuses_are_those_that_fail():
                     CLIPPINGS[clipping](weights, fmt)
             else:
                 assert CLIPPINGS[clipping](weights, fmt) > 0
+
+
+def test_what_a_configuration_knows_of_data_is_so(digits):
+    assert len(load_data(digits).train_labels) == TRAINING_IMAGES["digits"]
+    assert SENSOR_PIXELS["synthetic"] == saccades.SIZE and SENSOR_PIXELS["cifar10_dvs"] == aedat.SIZE
 
 
 def test_a_network_continued_by_a_shallower_one_is_named(root):

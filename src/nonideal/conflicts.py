@@ -19,6 +19,19 @@ NOT_CLIPPED = {
     "mean": ("4bitsym", "4bit", "8bit", "fp130", "nf4"),
 }
 FITTED = 3  # networks that `capacity.fit` needs of each format
+# Training images of data sets that are the same everywhere; of ImageNet the folders decide. Sources: LeCun et
+# al. (MNIST), Cohen et al. 2017 (EMNIST), Krizhevsky 2009 (CIFAR-10); of scikit-learn's digits `data` takes four
+# fifths.
+TRAINING_IMAGES = {
+    "digits": 1437,
+    "mnist": 60_000,
+    "emnist_balanced": 112_800,
+    "emnist_letters": 124_800,
+    "cifar10": 50_000,
+}
+# Pixels a side of event cameras, by `spiking.events.source`: `events.saccades`, `events.datasets`,
+# `events.aedat`. Recordings of N-Caltech101 differ in size.
+SENSOR_PIXELS = {"synthetic": 34, "nmnist": 34, "cifar10_dvs": 128}
 
 
 def conflicts(config: Mapping[str, Any]) -> Iterator[str]:
@@ -215,6 +228,11 @@ def _spiking_conflicts(spiking: Mapping[str, Any]) -> Iterator[str]:
     events, regularised = spiking["events"], spiking["regularised"]
     if events["network"] == "spiking_vgg11" and events["size"] < VGG_PIXELS:
         yield f"spiking.events.size = {events['size']}: spiking_vgg11 needs at least {VGG_PIXELS} pixels"
+    if events["size"] > SENSOR_PIXELS.get(events["source"], events["size"]):
+        yield (
+            f"spiking.events.size = {events['size']}: the sensor of {events['source']} has "
+            f"{SENSOR_PIXELS[events['source']]} pixels a side, and larger frames would have empty stripes"
+        )
     copies = 1 + events["augmented_copies"]
     if events["batch_size"] % copies:
         yield (
@@ -251,6 +269,18 @@ def _regularised_conflicts(where: str, regularised: Mapping[str, Any]) -> Iterat
 
 def _regularised_model_conflicts(regularised: Mapping[str, Any]) -> Iterator[str]:
     model, width = regularised["model"], regularised["width"]
+    if total := TRAINING_IMAGES.get(regularised["dataset"]):
+        left = total - regularised["holdout"]
+        if left < 1:
+            yield (
+                f"regularised.holdout = {regularised['holdout']}: must be less than the {total} training images "
+                f"of {regularised['dataset']}"
+            )
+        elif left < regularised["train_images"]:
+            yield (
+                f"regularised.train_images = {regularised['train_images']}: {left} training images of "
+                f"{regularised['dataset']} are not held out; 0 takes all of them"
+            )
     if model in ("resnet18", "resnet50") and width != TORCHVISION_WIDTH:
         yield f"regularised.width = {width}: {model} has {TORCHVISION_WIDTH} channels in its first stage"
     if model == "vgg13" and regularised["dataset"] not in LARGE_IMAGES:

@@ -43,6 +43,12 @@ def test_settings_take_the_one_rate_and_the_network_of_the_crossbars(started):
     assert len(run.examples.tensors.train_labels) == 128
 
 
+def test_of_a_smaller_data_set_than_that_of_the_studies_all_images_are_taken(digits):
+    config = CONFIG | {"train_images": 20_000, "headline": HEADLINE, "networks": NETWORKS}
+    _, examples = headline.HeadlineRun.prepared(config, digits, seed=1)
+    assert len(examples.tensors.train_labels) == len(data.load(digits).train_labels) == 1437
+
+
 def test_epochs_and_rate_are_its_own_or_those_of_the_studies():
     def course(**changes):
         config = CONFIG | {"headline": HEADLINE | changes, "networks": NETWORKS}

@@ -141,6 +141,13 @@ def test_held_out_images_are_neither_trained_on_nor_the_test_images(digits):
     assert len(few.tensors.train_labels) == 100
     assert torch.equal(few.tensors.test_labels, part.tensors.test_labels)
     assert abs(float(few.tensors.train_images.mean())) < 1e-4
+    everything = {"holdout": 437, "train_images": 1000}
+    assert len(job.examples(CONFIG | everything, digits, seed=1).tensors.train_labels) == 1000
+    for more in ({"holdout": 1437}, {"holdout": 438, "train_images": 1000}, {"train_images": 20_000}):
+        with pytest.raises(
+            ValueError, match=r"regularised.train_images = .*: digits has 1437 training images"
+        ):
+            job.examples(CONFIG | more, digits, seed=1)
 
 
 def test_curves_and_multipliers_fit_their_tables_and_integers_agree(run, states):

@@ -44,7 +44,10 @@ class HeadlineRun(job.Run):
         settings = settings_of(config)
         whole = data.load(arrays)
         watched = min(WATCHED, len(whole.test_labels))
-        part = data.subset(whole, train=settings["train_images"] or None, test=watched, seed=seed)
+        # Chosen for the data set of section `regularised`; this one may have fewer.
+        wanted = settings["train_images"]
+        train = wanted if 0 < wanted < len(whole.train_labels) else None
+        part = data.subset(whole, train=train, test=watched, seed=seed)
         # Normalised as the float network was: by the moments of the whole set.
         mean, std = moments(torch.from_numpy(whole.train_images))
         normalised = {"size": config["networks"]["pixels"], "mean": mean, "std": std}

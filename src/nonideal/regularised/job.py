@@ -48,8 +48,21 @@ class Examples:
 
 
 def examples(config: Mapping[str, Any], folder: str | os.PathLike[str], *, seed: int) -> Examples:
-    """Prepared data set, normalised by the moments of what is trained on."""
+    """Prepared data set, normalised by the moments of what is trained on.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer training images than the configuration asks for.
+    """
     whole = data.load(folder)
+    total, wanted = len(whole.train_labels), max(1, config["train_images"])
+    if config["holdout"] + wanted > total:
+        raise ValueError(
+            f"regularised.holdout = {config['holdout']} and regularised.train_images = "
+            f"{config['train_images']}: {whole.name} has {total} training images; lower one of them, or set "
+            "train_images to 0 for all that are not held out"
+        )
     part = data.hold_out(whole, config["holdout"], seed=seed) if config["holdout"] else whole
     if config["train_images"]:
         part = data.subset(part, train=config["train_images"], seed=seed)
