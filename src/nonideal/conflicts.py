@@ -273,8 +273,8 @@ def _regularised_model_conflicts(regularised: Mapping[str, Any]) -> Iterator[str
         left = total - regularised["holdout"]
         if left < 1:
             yield (
-                f"regularised.holdout = {regularised['holdout']}: must be less than the {total} training images "
-                f"of {regularised['dataset']}"
+                f"regularised.holdout = {regularised['holdout']}: must be less than the {total} training "
+                f"images of {regularised['dataset']}"
             )
         elif left < regularised["train_images"]:
             yield (

@@ -1,7 +1,9 @@
 """Shipped configurations and mistakes in them, without running anything."""
 
 import re
+from types import SimpleNamespace
 
+import jinja2
 import pytest
 import yaml
 from snakemake_project import FEWER
@@ -50,6 +52,20 @@ def test_a_small_share_of_cells_stuck_at_one_is_planned(tiny, tmp_path):
     (tmp_path / "few.yaml").write_text(yaml.safe_dump(few))
     output = tiny.snakemake("table_faults", options=("--dry-run",), config=str(tmp_path / "few.yaml"))
     assert "faults/3-1e-05/accuracy.parquet" in output
+
+
+@pytest.mark.parametrize(
+    "figure", ["figure_bits", "figure_ptq_qat", "figure_quantscale", "figure_first_layer"]
+)
+def test_captions_call_no_other_widths_published(root, figure):
+    text = (root / f"workflow/report/{figure}.rst").read_text(encoding="utf-8")
+    config = yaml.safe_load((root / "config/config.yaml").read_text(encoding="utf-8"))
+    said = []
+    for widths in ([64, 64, 64], [32, 16]):
+        config["training"]["widths"] = widths
+        said.append(jinja2.Template(text).render(snakemake=SimpleNamespace(config=config)))
+    assert "(published: 64" not in said[0] and ", as published." in said[0]
+    assert "(published: 64" in said[1] and "neurons, as published" not in said[1]
 
 
 def test_typo_is_an_error_before_any_job(tiny):
