@@ -72,6 +72,31 @@ def test_a_snakemake_at_work_here_is_seen(tmp_path):
             process.communicate()
 
 
+def test_a_snakemake_at_work_on_another_run_is_not_at_work_on_this(run, tmp_path):
+    """Two commands in one checkout: the dead job of the one does not run because the other does."""
+    code = "import sys; log = open(sys.argv[1]); print('up', flush=True); sys.stdin.read()"
+    script = tmp_path / "snakemake"
+    script.write_text(code)
+    log = tmp_path / ".snakemake/log/1.snakemake.log"
+    write(log, "output: results/other/x\n1 of 9 steps (11%) done\n", 60)
+    write(log.with_name("2.snakemake.log"), "output: results/r/x\n3 of 7 steps (43%) done\n", 5)
+    (tmp_path / ".snakemake/locks").mkdir()
+    (tmp_path / ".snakemake/locks/0.output.lock").write_text("")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, script, log], cwd=tmp_path, **pipes) as process:
+        try:
+            process.stdout.readline()
+            assert status.active(tmp_path) and status.active(tmp_path, "other")
+            assert not status.active(tmp_path, "r")
+            lines = list(status.report(run, tmp_path))
+            assert "1 done, 0 running, 2 interrupted, 1 failed; last command: 3 of 7 steps" in lines[0]
+            assert not any("--unlock" in line for line in lines)  # the lock is the other's
+            log.write_text("output: results/r/x\n")
+            assert "2 running" in next(status.report(run, tmp_path))
+        finally:
+            process.communicate()
+
+
 def test_command(run, capsys, monkeypatch):
     assert main(["status", str(run)]) == 1
     assert "firmware" in capsys.readouterr().out

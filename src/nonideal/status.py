@@ -27,6 +27,7 @@ SAME_S = 0.5
 BAR = re.compile(r"(\d+%)\|.*?\| *(\S+ \[.*\])")
 FAILED = re.compile(r"^(Traceback \(most recent call last\)|\w*(Error|Exception)\b)", re.M)
 STEPS = re.compile(r"(\d+) of (\d+) steps")
+LOGS = Path(".snakemake/log")  # Snakemake's own, one for each of its invocations
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,17 @@ def _measured(benchmark: Path) -> float:
         return 0.0
 
 
-def active(folder: str | os.PathLike[str]) -> bool:
+def active(folder: str | os.PathLike[str], run: str | None = None) -> bool:
     """Whether a Snakemake process of this computer works in a folder.
 
     Its lock files alone do not tell: a killed process leaves them behind.
+
+    Parameters
+    ----------
+    folder
+        Where Snakemake was started.
+    run
+        Count only processes at work on the run of this name; None: on any.
     """
     import psutil
 
@@ -112,8 +120,26 @@ def active(folder: str | os.PathLike[str]) -> bool:
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command, place = process.info["cmdline"] or [], process.info["cwd"]
         if place and Path(place) == folder and any("snakemake" in part for part in command[:3]):
-            return True
+            if run is None:
+                return True
+            try:  # it keeps its log open
+                held = [Path(file.path) for file in process.open_files()]
+            except psutil.Error:
+                held = []
+            logs = [path for path in held if path.parent == folder / LOGS] or _newest_log(folder)
+            if any(_mentions(path, run) for path in logs):
+                return True
     return False
+
+
+def _newest_log(folder: Path) -> list[Path]:
+    """Log of the newest invocation of Snakemake, if there was one."""
+    logs = sorted((folder / LOGS).glob("*.snakemake.log"), key=lambda path: path.stat().st_mtime)
+    return logs[-1:]
+
+
+def _mentions(log: Path, run: str) -> bool:
+    return f"results/{run}/" in log.read_text(encoding="utf-8", errors="replace")
 
 
 def locked(folder: str | os.PathLike[str]) -> bool:
@@ -123,25 +149,21 @@ def locked(folder: str | os.PathLike[str]) -> bool:
 
 def steps(folder: str | os.PathLike[str], run: str) -> tuple[int, int] | None:
     """Steps done and planned by the newest invocation of Snakemake, if it was of this run."""
-    logs = sorted(
-        (Path(folder) / ".snakemake/log").glob("*.snakemake.log"), key=lambda path: path.stat().st_mtime
-    )
-    if not logs:
-        return None
-    text = logs[-1].read_text(encoding="utf-8", errors="replace")
-    found = STEPS.findall(text)
-    return (int(found[-1][0]), int(found[-1][1])) if found and f"results/{run}/" in text else None
+    for log in _newest_log(Path(folder)):
+        found = STEPS.findall(log.read_text(encoding="utf-8", errors="replace"))
+        if found and _mentions(log, run):
+            return int(found[-1][0]), int(found[-1][1])
+    return None
 
 
 def report(run: str | os.PathLike[str], folder: str | os.PathLike[str] = ".") -> Iterator[str]:
     """Lines of the status of a run; `folder` is where Snakemake was started."""
     run = Path(run)
-    at_work = active(folder)
-    found = jobs(run, active=at_work)
+    found = jobs(run, active=active(folder, run.name))
     counts = ", ".join(f"{sum(job.state == state for job in found)} {state}" for state in reversed(STATES))
     done = steps(folder, run.name)
     yield f"{run}: {counts}" + (f"; last command: {done[0]} of {done[1]} steps" if done else "")
-    if locked(folder) and not at_work:
+    if locked(folder) and not active(folder):  # the lock may be that of another run
         yield "no Snakemake is at work here but its lock is: snakemake --unlock, then the same command again"
     for state in STATES[:-1]:
         for job in found:
