@@ -161,6 +161,16 @@ def test_a_folder_that_is_no_run_is_refused_before_it_is_searched(root, capsys):
     assert "other: no run of this workflow: it has neither manifest.json nor" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("made", ["logs/crossbar_trials/0000.log", "tables/table_crossbar.csv"])
+def test_a_run_of_a_single_target_is_told_what_makes_it_whole(tmp_path, capsys, made):
+    (tmp_path / "r" / made).parent.mkdir(parents=True)
+    (tmp_path / "r" / made).write_text("made by one target")
+    assert main(["verify", str(tmp_path / "r")]) == 1
+    said = capsys.readouterr().out
+    assert "r: not a whole run yet, it has no manifest.json; `snakemake --cores all`" in said
+    assert "no run of this workflow" not in said
+
+
 def test_a_checkout_with_edits_is_noted(root, monkeypatch):
     monkeypatch.setattr(provenance, "commit", lambda: "0123456789ab-dirty")
     write_table(root)

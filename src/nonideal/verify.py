@@ -211,6 +211,12 @@ def show(folder: str | os.PathLike[str], *, strict: bool = False, verbose: bool 
         print(f"PROBLEM {folder}: no such folder; build the run with snakemake")
         return 1
     if not any((Path(folder) / name).exists() for name in (manifest.NAME, "provenance.json")):
+        if any((Path(folder) / name).is_dir() for name in ("logs", "tables")):
+            print(
+                f"PROBLEM {folder}: not a whole run yet, it has no {manifest.NAME}; `snakemake --cores all`, "
+                "with the --configfile of this run, makes it"
+            )
+            return 1
         print(
             f"PROBLEM {folder}: no run of this workflow: it has neither {manifest.NAME} nor provenance.json"
         )
