@@ -73,8 +73,9 @@ format: setup  ## rewrite the sources in the house style
 bench: setup  ## speed, as ratios inside one run
 	python benchmarks/run.py
 
-# The paper is the last thing a run makes: the page is as new as the run.
-results/default/report.zip: results/default/paper.pdf
+# The manifest is the last file a run makes, after the paper and the page with its captions: the report is as new
+# as the run.
+results/default/report.zip: results/default/manifest.json
 	snakemake --report $@
 
 reference: setup  ## commit the reduced run and the benchmarks as reference, their numbers to the README

@@ -20,8 +20,8 @@ NOT_CLIPPED = {
 }
 FITTED = 3  # networks that `capacity.fit` needs of each format
 # Training images of data sets that are the same everywhere; of ImageNet the folders decide. Sources: LeCun et
-# al. (MNIST), Cohen et al. 2017 (EMNIST), Krizhevsky 2009 (CIFAR-10); of scikit-learn's digits `data` takes four
-# fifths.
+# al. (MNIST), Cohen et al. 2017 (EMNIST), Krizhevsky 2009 (CIFAR-10); of scikit-learn's digits `data` takes
+# four fifths.
 TRAINING_IMAGES = {
     "digits": 1437,
     "mnist": 60_000,

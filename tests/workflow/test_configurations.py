@@ -1,6 +1,9 @@
 """Shipped configurations and mistakes in them, without running anything."""
 
+import os
 import re
+import shutil
+import subprocess
 from types import SimpleNamespace
 
 import jinja2
@@ -66,6 +69,33 @@ def test_captions_call_no_other_widths_published(root, figure):
         said.append(jinja2.Template(text).render(snakemake=SimpleNamespace(config=config)))
     assert "(published: 64" not in said[0] and ", as published." in said[0]
     assert "(published: 64" in said[1] and "neurons, as published" not in said[1]
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+def test_the_report_is_made_anew_after_a_caption_was_edited(root, tmp_path):
+    """A caption is an input of the page, not of the paper."""
+    folder = tmp_path / "results/default"
+    folder.mkdir(parents=True)
+
+    def age(name, seconds):
+        (folder / name).touch()
+        os.utime(folder / name, (1e9 - seconds, 1e9 - seconds))
+
+    def due():
+        command = ["make", "-q", "-f", root / "Makefile", "results/default/report.zip"]
+        return subprocess.run(command, cwd=tmp_path, check=False).returncode == 1
+
+    for name, seconds in (
+        ("paper.pdf", 300),
+        ("index.html", 250),
+        ("manifest.json", 200),
+        ("report.zip", 100),
+    ):
+        age(name, seconds)
+    assert not due()
+    age("index.html", 50)
+    age("manifest.json", 40)
+    assert due()
 
 
 def test_typo_is_an_error_before_any_job(tiny):
