@@ -27,6 +27,7 @@ CONFIG = {
     "width": 2,
     "pixels": 8,
     "threads": 1,
+    "device": "cpu",
     "float": {
         "epochs": 1, "threads": None, "batch_size": 128, "optimiser": "sgd", "learning_rate": 0.1,
         "warmup_epochs": 0, "weight_decay": 5e-4, "augmentation": "none", "cutout": 0, "still_share": 0,
@@ -364,6 +365,22 @@ def test_sharpness_and_still_images_are_of_full_precision_alone():
         assert (made.sharpness, made.sharpness_share, made.still_share) == (0.1, 0.25, 0.5)
     fine_tuning = network_training.noise_settings(config)
     assert (fine_tuning.sharpness, fine_tuning.still_share) == (0.0, 0.0)
+
+
+def test_the_device_of_the_configuration_is_taken(digits, states):
+    on_any = CONFIG | {
+        "device": "auto",
+        "float": CONFIG["float"] | {"averaging": {"epochs": 1, "learning_rate": 1, "decay": 0.9}},
+    }
+    for made in ("float_settings", "averaging_settings", "noise_settings"):
+        assert getattr(network_training, made)(on_any).device == "auto"
+        assert getattr(network_training, made)(on_any | {"device": "cpu"}).device == "cpu"
+    on_gpu = CONFIG | {"device": "cuda"}
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no CUDA device here"):
+            networks.run(on_gpu, "ternary", states[0]["ternary"], digits, range(1), seed=3)
+    found = networks.references(on_gpu, {"float": states[0]["float"]}, digits, seed=3)
+    assert len(found) == 1  # without hardware, on the processor
 
 
 def test_fine_tuning_needs_the_float_network(digits, tmp_path):

@@ -20,6 +20,7 @@ def config(root):
     section = config["networks"]
     section["float"] |= {"epochs": 1, "warmup_epochs": 0}
     section["noise"] |= {"epochs": 1}
+    section["device"] = "auto"  # the publication's is a GPU
     section["deployment"] |= {"images": 4, "calibration_images": 2}
     return section
 

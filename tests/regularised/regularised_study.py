@@ -16,6 +16,7 @@ CONFIG = {
     "augmentation": "none",
     "precision": "float32",
     "threads": 1,
+    "device": "cpu",
     "alpha": "mean",
     "quantiser_weight_decay": 0.0,
     "float": {"epochs": 2, "learning_rate": 0.05, "weight_decay": 5e-4},

@@ -150,6 +150,12 @@ def test_held_out_images_are_neither_trained_on_nor_the_test_images(digits):
             job.examples(CONFIG | more, digits, seed=1)
 
 
+def test_the_device_of_the_configuration_is_taken(examples, tmp_path):
+    for device in ("auto", "cpu"):
+        made = job.Run(CONFIG | {"device": device}, examples, 1, tmp_path).settings(3, 0.1)
+        assert (made.device, made.epochs) == (device, 3)
+
+
 def test_curves_and_multipliers_fit_their_tables_and_integers_agree(run, states):
     trained = states[1]
     curves, levels = inspection.curves(study.trained(run, trained, 3, 0), 3, seed=1)

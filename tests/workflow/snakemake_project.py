@@ -1,5 +1,6 @@
 """A copy of the project, and Snakemake run on it."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -120,6 +121,20 @@ FEWER = {key: TINY[key] for key in ("run", "data", "crossbar")} | {
 }
 
 
+# Prints all jobs of a configuration, done or not, with their parameters and resources; runs nothing.
+PLAN = """
+import json, sys
+from nonideal import planned
+
+def described(job):
+    parts = ("params", "resources", "wildcards")
+    return {"rule": job.rule.name} | {part: dict(getattr(job, part).items()) for part in parts}
+
+planned._planned = described
+print("JOBS" + json.dumps(planned._plan(sys.argv[1:], set())[1], default=str))
+"""
+
+
 class Project:
     """A copy of the project's files and the means to run Snakemake on it."""
 
@@ -157,6 +172,18 @@ class Project:
             return set()
         table = output.split("Job stats:")[1].split("total")[0]
         return {line.split()[0] for line in table.splitlines()[3:] if line.strip()}
+
+    def jobs(self, *configs, environment=None):
+        """Parameters and resources of every job under configurations on top of each other, by its name."""
+        variables = {key: value for key, value in os.environ.items() if key != "NONIDEAL_DATA"}
+        variables |= {"PYTHONPATH": str(self.folder / "src")} | (environment or {})
+        command = [sys.executable, "-c", PLAN, *map(str, configs)]
+        done = subprocess.run(
+            command, cwd=self.folder, env=variables, text=True, capture_output=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        jobs = json.loads(done.stdout.split("JOBS")[1])
+        return {"/".join([job["rule"], *map(str, job["wildcards"].values())]): job for job in jobs}
 
     def result(self, path):
         return self.folder / "results/tiny" / path

@@ -33,7 +33,9 @@ rule capacity:
         runtime=240,
     params:
         seed=config["seed"],
-        settings=NETWORK_SETTINGS,
+        # Its networks have as many hidden layers as those of section training, with widths of its own.
+        settings=study_settings(CAPACITY)
+        | {"clipping": clippings(CAPACITY["formats"]), "widths": [None] * len(TRAINING["widths"])},
         capacity=CAPACITY,
         # Not an output: what a killed job resumes from.
         progress=result("capacity/progress"),
@@ -62,7 +64,7 @@ rule quantscale:
         runtime=240,
     params:
         seed=config["seed"],
-        settings=NETWORK_SETTINGS,
+        settings=study_settings(SCAN),
         scan=SCAN,
         progress=result("quantscale/progress"),
     message:

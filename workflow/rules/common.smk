@@ -2,6 +2,7 @@
 import csv
 import difflib
 import json
+import math
 import os
 import shlex
 import sys

@@ -21,11 +21,15 @@ rule regularised_faults:
         p_stuck1=r"[\d.]+(e-\d+)?",
     threads: REGULARISED["threads"]
     resources:
+        **accelerator(REGULARISED),
         mem_mb=images_mb(REGULARISED["dataset"], 4000),
-        runtime=2400,
+        # Without faults one penalty stands for all.
+        runtime=regularised_minutes(
+            2400, ("faults", sum(FAULT_MODES if rate else 2 for rate in REGULARISED["faults"]["rates"]))
+        ),
     params:
         seed=config["seed"],
-        settings=QAT_SETTINGS | {"faults": REGULARISED["faults"]},
+        settings=QAT_SETTINGS | {"faults": of_one_map(REGULARISED["faults"])},
         progress=result("regularised/faults/{bits}-{p_stuck1}/progress"),
     message:
         "regularised: faults at {wildcards.bits} bits, {wildcards.p_stuck1} of them stuck at 1"

@@ -3,7 +3,13 @@
 
 PROGRAMS = config["firmware"]["formats"]
 WIDTHS = config["firmware"]["widths"]
-OTHER_WIDTHS = [name for name in PROGRAMS if WIDTHS.get(name, TRAINING["widths"]) != TRAINING["widths"]]
+# Trained once more at widths that fit the flash: formats of programs here, and of the study of stuck bits.
+OTHER_WIDTHS = [
+    name
+    for name in dict.fromkeys([*PROGRAMS, *config["flash"]["formats"]])
+    if WIDTHS.get(name, TRAINING["widths"]) != TRAINING["widths"]
+]
+OTHER_PROGRAMS = [name for name in PROGRAMS if name in OTHER_WIDTHS]
 
 TABLES |= {
     "table_formats": "firmware/formats.parquet",
@@ -77,7 +83,7 @@ rule firmware_tables:
         kernels=expand(result("firmware/{format}/kernels.parquet"), format=PROGRAMS),
         cycles=expand(result("firmware/{format}/cycles.parquet"), format=PROGRAMS),
         accuracy=rules.accuracy.output.accuracy,
-        others=expand(result("firmware/training/{format}/accuracy.parquet"), format=OTHER_WIDTHS),
+        others=expand(result("firmware/training/{format}/accuracy.parquet"), format=OTHER_PROGRAMS),
         code=code("firmware_tables"),
     output:
         **shown(kernels="table_kernels", cycles="table_cycles", formats="table_formats"),
@@ -93,7 +99,7 @@ rule firmware_tables:
         mem_mb=1500,
         runtime=10,
     params:
-        others=OTHER_WIDTHS,
+        others=OTHER_PROGRAMS,
     message:
         "firmware: accuracy and costs of every format"
     script:

@@ -1,6 +1,10 @@
 # What jobs read and how they are set: input functions and parameters of the studies.
 SYNTHETIC_RECORDINGS = 1797  # one of each of the digits, if all are asked for
 
+# Minutes of an epoch of ResNet-18: on CIFAR-10 in float32, and on ImageNet at 64 pixels in bfloat16.
+EPOCH_MIN = {"cifar10": 0.75, "imagenet64": 8}
+RESNET50 = 2.5  # multiplications over those of ResNet-18, for images as small
+
 
 def accelerator(section):
     """Resources that ask a cluster for a GPU (Slurm: gres, PBS: ngpus), where a section of the configuration names one."""
@@ -10,6 +14,43 @@ def accelerator(section):
 def trials_mb():
     """Memory, in MB, of a job that reads all trials of the crossbar."""
     return 1000 + config["crossbar"]["trials"] // 2
+
+
+def training_minutes(usual, name, model, epochs):
+    """Minutes that a cluster grants a job: `usual`, but at least those of so many epochs on a data set.
+
+    Estimated for networks of the published size on one GPU, not measured.
+    """
+    epoch = EPOCH_MIN.get(name, EPOCH_MIN["cifar10"]) * (RESNET50 if model == "resnet50" else 1)
+    return max(usual, math.ceil(epochs * epoch))
+
+
+def regularised_minutes(usual, *sections):
+    """Minutes of a job of the study of regularised training, see `training_minutes`.
+
+    Each section of the study comes with how many networks are trained by it for each seed.
+    """
+    epochs = sum(count * REGULARISED[name]["epochs"] for name, count in sections)
+    return training_minutes(
+        usual, REGULARISED["dataset"], REGULARISED["model"], REGULARISED["seeds"] * epochs
+    )
+
+
+def headline_minutes(usual):
+    """Minutes of the headline study, see `training_minutes`."""
+    own = REGULARISED["headline"]
+    counts = {"qat": len(own["methods"]), "faults": FAULT_MODES, "variability": VARIABILITY_METHODS}
+    epochs = sum(count * (own["epochs"] or REGULARISED[name]["epochs"]) for name, count in counts.items())
+    epochs *= REGULARISED["seeds"] * len(own["bits"])
+    return training_minutes(usual, NETWORKS["dataset"], NETWORKS["architecture"], epochs)
+
+
+def network_minutes(wildcards):
+    """Minutes of the training of a network for the crossbars, or of one beside it, see `training_minutes`."""
+    recipe = recipe_of(wildcards)
+    course = recipe["noise"] if wildcards.get("network", "float") != "float" else recipe["float"]
+    epochs = course["epochs"] + course.get("averaging", {"epochs": 0})["epochs"]
+    return training_minutes(600, NETWORKS["dataset"], recipe["architecture"], epochs)
 
 
 def images_mb(name, usual):
@@ -132,12 +173,39 @@ def in_full_precision(file):
 def chip_settings(without=("chips", "shards")):
     """Settings that the simulation of one chip depends on."""
     deployment = {key: value for key, value in CHIPS.items() if key not in without}
-    return {key: NETWORKS[key] for key in DESCRIBED_BY} | {"deployment": deployment}
+    return {key: NETWORKS[key] for key in DESCRIBED_BY if key not in without} | {"deployment": deployment}
+
+
+def clippings(formats):
+    """Clippings chosen for these formats."""
+    return {name: choice for name, choice in TRAINING["clipping"].items() if name in formats}
+
+
+def format_settings(wildcards):
+    """Training settings of a format."""
+    return NETWORK_SETTINGS | {"clipping": clippings([wildcards.format])}
 
 
 def settings_for(wildcards):
     """Training settings of a format's program."""
-    return NETWORK_SETTINGS | {"widths": WIDTHS.get(wildcards.format, TRAINING["widths"])}
+    return format_settings(wildcards) | {"widths": WIDTHS.get(wildcards.format, TRAINING["widths"])}
+
+
+def study_settings(study):
+    """Training settings of a study, with what its own section says otherwise."""
+    return {key: study.get(key, value) for key, value in NETWORK_SETTINGS.items()}
+
+
+def of_one_map(section):
+    """Settings of the jobs on stuck cells: each is of one width and one share of cells stuck at 1."""
+    return {key: value for key, value in section.items() if key not in ("bits", "p_stuck1")}
+
+
+def besides_headline(section):
+    """What the headline study takes from the section of another study: what it does not say itself."""
+    said = {key for key in ("epochs", "learning_rate") if REGULARISED["headline"][key] is not None}
+    said |= {"bits", "rates", "p_stuck1", "sigmas"}
+    return {key: value for key, value in REGULARISED[section].items() if key not in said}
 
 
 def no_such_target(wildcards):

@@ -5,7 +5,7 @@ OTHERS = {other["name"]: other for other in NETWORKS["others"]}
 NETWORK_NAMES = list(ON_CHIPS)
 CHIPS = NETWORKS["deployment"]
 # Keys that every network of this section depends on.
-DESCRIBED_BY = ("dataset", "architecture", "width", "pixels", "threads")
+DESCRIBED_BY = ("dataset", "architecture", "width", "pixels", "threads", "device")
 FLOAT_RECIPE = {key: NETWORKS[key] for key in (*DESCRIBED_BY, "float")}
 # Each teacher's own section of the configuration.
 TEACHERS = {teacher["name"]: teacher_section(FLOAT_RECIPE, teacher) for teacher in NETWORKS["teachers"]}
@@ -69,8 +69,9 @@ rule train_network:
         network="|".join(NETWORK_NAMES),
     threads: lambda wildcards: threads_of(FLOAT_RECIPE) if wildcards.network == "float" else NETWORKS["threads"]
     resources:
+        **accelerator(NETWORKS),
         mem_mb=4000,
-        runtime=600,
+        runtime=network_minutes,
     params:
         seed=config["seed"],
         network="{network}",
@@ -142,6 +143,7 @@ rule teacher_lessons:
         timing_of("teacher_lessons")
     threads: max(map(threads_of, [*TEACHERS.values(), *OWN.values()]), default=1)
     resources:
+        **accelerator(NETWORKS),
         mem_mb=4000,
         runtime=600,
     params:
@@ -170,6 +172,7 @@ rule network_chips:
         shard=r"\d{4}",
     threads: NETWORKS["threads"]
     resources:
+        **accelerator(NETWORKS),
         mem_mb=4000,
         runtime=600,
     params:
@@ -203,7 +206,7 @@ rule network_references:
     params:
         seed=config["seed"],
         networks=NETWORK_NAMES,
-        settings=chip_settings(("chips", "shards", "ablation_chips", *CONVERTERS)),
+        settings=chip_settings(("chips", "shards", "ablation_chips", "device", *CONVERTERS)),
     message:
         "networks: accuracy without hardware"
     script:
@@ -284,6 +287,7 @@ rule network_options:
         timing_of("network_options")
     threads: NETWORKS["threads"]
     resources:
+        **accelerator(NETWORKS),
         mem_mb=4000,
         runtime=600,
     params:

@@ -1,15 +1,17 @@
 # Regularised training: networks in full precision, and quantised by every method; what they learned; the claims.
 
 REGULARISED = config["regularised"]
-# What every training job depends on; the sections of faults and variability are of their own jobs.
-REGULARISED_COMMON = {
-    key: value
-    for key, value in REGULARISED.items()
-    if key not in ("qat", "methods", "faults", "variability", "pcm", "headline", "tolerated_loss")
-}
-QAT_SETTINGS = REGULARISED_COMMON | {"qat": REGULARISED["qat"]}
-HEADLINE_SETTINGS = QAT_SETTINGS | {
-    **{key: REGULARISED[key] for key in ("faults", "variability", "headline")},
+# Trainings of a network: faults.MODES, and variability.METHODS.
+FAULT_MODES, VARIABILITY_METHODS = 5, 2
+# What every training job depends on; other sections are of their own jobs.
+TRAINED_BY = ("seeds", "train_images", "batch_size", "augmentation", "precision", "threads", "device")
+QUANTISED_BY = ("layers", "alpha", "quantiser_weight_decay")
+REGULARISED_COMMON = {key: REGULARISED[key] for key in ("dataset", "model", "width", "holdout", *TRAINED_BY)}
+QAT_SETTINGS = REGULARISED_COMMON | {key: REGULARISED[key] for key in (*QUANTISED_BY, "qat")}
+# It starts from the float network of the crossbars, and holds no images out.
+HEADLINE_SETTINGS = {
+    **{key: REGULARISED[key] for key in (*TRAINED_BY, *QUANTISED_BY, "headline")},
+    **{section: besides_headline(section) for section in ("qat", "faults", "variability")},
     "networks": {key: NETWORKS[key] for key in ("dataset", "architecture", "width", "pixels")},
 }
 FIGURES |= {
@@ -41,11 +43,12 @@ rule regularised_float:
         timing_of("regularised_float")
     threads: REGULARISED["threads"]
     resources:
+        **accelerator(REGULARISED),
         mem_mb=images_mb(REGULARISED["dataset"], 4000),
-        runtime=600,
+        runtime=regularised_minutes(600, ("float", 1)),
     params:
         seed=config["seed"],
-        settings=REGULARISED_COMMON,
+        settings=REGULARISED_COMMON | {"float": REGULARISED["float"]},
         progress=result("regularised/float/progress"),
     message:
         "regularised: full precision, every seed"
@@ -69,8 +72,9 @@ rule regularised_qat:
         method="|".join(REGULARISED["methods"]),
     threads: REGULARISED["threads"]
     resources:
+        **accelerator(REGULARISED),
         mem_mb=images_mb(REGULARISED["dataset"], 4000),
-        runtime=1200,
+        runtime=regularised_minutes(1200, ("qat", len(REGULARISED["qat"]["bits"]))),
     params:
         seed=config["seed"],
         settings=QAT_SETTINGS,
@@ -96,8 +100,9 @@ rule regularised_headline:
         timing_of("regularised_headline")
     threads: REGULARISED["threads"]
     resources:
-        mem_mb=images_mb(REGULARISED["dataset"], 4000),
-        runtime=1200,
+        **accelerator(REGULARISED),
+        mem_mb=images_mb(NETWORKS["dataset"], 4000),
+        runtime=headline_minutes(1200),
     params:
         seed=config["seed"],
         settings=HEADLINE_SETTINGS,

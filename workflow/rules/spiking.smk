@@ -5,7 +5,10 @@ from nonideal.spiking.recordings import SYNTHETIC
 
 SPIKING = config["spiking"]
 EVENTS = SPIKING["events"]
-DENSE = {key: value for key, value in SPIKING.items() if key not in ("formats", "regularised", "events")}
+# What all jobs of the dense network depend on; each phase of training is of its own jobs.
+DENSE = {
+    key: SPIKING[key] for key in ("dataset", "widths", "steps", "seeds", "batch_size", "threads", "device")
+}
 SPIKING_FORMATS = "|".join(map(re.escape, SPIKING["formats"]))
 EVENT_FORMATS = "|".join(map(re.escape, ["float", *EVENTS["formats"]]))
 
@@ -38,7 +41,7 @@ rule spiking_float:
         runtime=240,
     params:
         seed=config["seed"],
-        settings={key: value for key, value in DENSE.items() if key != "qat"},
+        settings=DENSE | {"float": SPIKING["float"]},
         # Not an output: Snakemake deletes outputs before a job starts, and this is what a killed job resumes from.
         progress=result("spiking/float/progress"),
     message:
@@ -70,7 +73,7 @@ rule spiking_format:
         runtime=240,
     params:
         seed=config["seed"],
-        settings=DENSE,
+        settings=DENSE | {"qat": SPIKING["qat"]},
         progress=result("spiking/{format}/progress"),
     message:
         "spiking: {wildcards.format} after training and in training, every seed"

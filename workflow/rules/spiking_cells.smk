@@ -69,7 +69,7 @@ rule spiking_faults:
         runtime=240,
     params:
         seed=config["seed"],
-        settings=CELLS_NETWORK | {"regularised": CELLS_COMMON | {"faults": CELLS["faults"]}},
+        settings=CELLS_NETWORK | {"regularised": CELLS_COMMON | {"faults": of_one_map(CELLS["faults"])}},
         progress=result("spiking/faults/{bits}-{p_stuck1}/progress"),
     message:
         "spiking: faults at {wildcards.bits} bits, {wildcards.p_stuck1} of them stuck at 1"

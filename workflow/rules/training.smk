@@ -1,8 +1,8 @@
 # Fully connected networks: full precision, quantisation-aware training, post-training quantisation.
 
 TRAINING = config["training"]
-# What the networks depend on; which formats there are is not part of it.
-NETWORK_SETTINGS = {key: value for key, value in TRAINING.items() if key != "formats"}
+# What the networks of all formats depend on; which formats there are is not part of it.
+NETWORK_SETTINGS = {key: value for key, value in TRAINING.items() if key not in ("formats", "clipping")}
 NEURONS_SHOWN = 16  # of the first layer, in figure_first_layer
 
 FIGURES |= {
@@ -36,7 +36,7 @@ rule train:
         runtime=240,
     params:
         seed=config["seed"],
-        settings=NETWORK_SETTINGS,
+        settings=format_settings,
         # Not an output: Snakemake deletes outputs before a job starts, and this is what a killed job resumes from.
         progress=result("training/{format}/progress"),
     message:
@@ -56,7 +56,7 @@ use rule train as train_float with:
         timing_of("train_float")
     params:
         seed=config["seed"],
-        settings=NETWORK_SETTINGS,
+        settings={key: value for key, value in NETWORK_SETTINGS.items() if key != "per_channel"},
         progress=result("training/float/progress"),
     message:
         "training: full precision, every seed"
@@ -78,7 +78,7 @@ rule post_training:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=TRAINING,
+        settings={key: TRAINING[key] for key in ("dataset", "formats", "per_channel")},
     message:
         "training: post-training quantisation of the float networks"
     script:
@@ -126,7 +126,7 @@ rule weights:
         mem_mb=2000,
         runtime=10,
     params:
-        settings=TRAINING,
+        settings={key: TRAINING[key] for key in ("dataset", "formats", "clipping", "per_channel")},
         neurons=NEURONS_SHOWN,
     message:
         "training: entropy of the codes, first layers"

@@ -24,8 +24,15 @@ rule regularised_variability:
         method="chip_in_loop|regularised",
     threads: REGULARISED["threads"]
     resources:
+        **accelerator(REGULARISED),
         mem_mb=images_mb(REGULARISED["dataset"], 4000),
-        runtime=1200,
+        runtime=regularised_minutes(
+            1200,
+            (
+                "variability",
+                len(REGULARISED["variability"]["bits"]) * len(REGULARISED["variability"]["sigmas"]),
+            ),
+        ),
     params:
         seed=config["seed"],
         settings=QAT_SETTINGS | {"variability": REGULARISED["variability"]},
@@ -51,8 +58,9 @@ rule regularised_pcm:
         levels="fixed|multiplier",
     threads: REGULARISED["threads"]
     resources:
+        **accelerator(REGULARISED),
         mem_mb=images_mb(REGULARISED["dataset"], 4000),
-        runtime=1200,
+        runtime=regularised_minutes(1200, ("pcm", VARIABILITY_METHODS * len(REGULARISED["pcm"]["bits"]))),
     params:
         seed=config["seed"],
         settings=QAT_SETTINGS | {"pcm": REGULARISED["pcm"]},

@@ -64,7 +64,7 @@ def compare_options(
     with threads_set(config["threads"]):
         images, channels, classes = networks.choose_images(config, data, seed=seed)
         model = networks.restore(config, state, channels, classes)
-        images = networks.on_device(images)
+        images = networks.on_device(images, config)
         reference = networks.reference_logits(model, images)
 
         def simulated(plan: networks.Plan, hardware: Hardware) -> pd.DataFrame:

@@ -58,6 +58,7 @@ def float_settings(config: Mapping[str, Any]) -> training.Settings:
         precision=recipe["precision"],
         channels_last=recipe["channels_last"],
         threads=recipe["threads"] or config["threads"],
+        device=config["device"],
     )
 
 

@@ -24,7 +24,7 @@ from nonideal.pcm.deployed import DeployedNetwork
 from nonideal.pcm.device import T0_S
 from nonideal.pcm.hardware import Hardware
 from nonideal.training import evaluate
-from nonideal.training.evaluation import CONVOLUTION_BATCH, threads_set
+from nonideal.training.evaluation import CONVOLUTION_BATCH, device_of, threads_set
 
 MONTH_S = 30 * 24 * 3600.0
 """One month of 30 days, seconds: the second time of Fig. 5c."""
@@ -98,10 +98,10 @@ def choose_images(config: Mapping[str, Any], data: str, *, seed: int) -> tuple[I
 
 
 def restore(config: Mapping[str, Any], state: Mapping[str, Tensor], channels: int, classes: int) -> nn.Module:
-    """Trained network from its state, in evaluation mode, on a GPU if there is one."""
+    """Trained network from its state, in evaluation mode, on the device of the configuration."""
     model = network_training.architecture(config, channels, classes, seed=0)
     model.load_state_dict(state)
-    return model.eval().to(_device())
+    return model.eval().to(device_of(config["device"]))
 
 
 def simulate(
@@ -182,7 +182,7 @@ def run(
     with threads_set(config["threads"]):
         images, channels, classes = choose_images(config, data, seed=seed)
         model = restore(config, state, channels, classes)
-        images = on_device(images)
+        images = on_device(images, config)
         reference = reference_logits(model, images)
         hardware = converters_of(config["deployment"])
         rows = []
@@ -197,9 +197,10 @@ def run(
     return pd.DataFrame(rows)
 
 
-def on_device(images: Images) -> Images:
-    """Images where networks are restored to: on a GPU if there is one."""
-    return Images(*(part.to(_device()) for part in (images.test, images.labels, images.calibration)))
+def on_device(images: Images, config: Mapping[str, Any]) -> Images:
+    """Images where networks are restored to."""
+    device = device_of(config["device"])
+    return Images(*(part.to(device) for part in (images.test, images.labels, images.calibration)))
 
 
 def converters_of(settings: Mapping[str, Any]) -> Hardware:
@@ -222,7 +223,7 @@ def references(
         everything, _ = network_training.tensors(data, config["pixels"])
         rows = []
         for network, state in states.items():
-            model = restore(config, state, channels, classes).cpu()
+            model = restore(config | {"device": "cpu"}, state, channels, classes)
             parts = {
                 "accuracy": (model, images.test, images.labels),
                 "accuracy_quantised": (quantised(model), images.test, images.labels),
@@ -232,7 +233,3 @@ def references(
             counts = {"images": len(images.labels), "all_images": len(everything.test_labels)}
             rows.append({"network": network, "dataset": config["dataset"]} | row | counts)
     return pd.DataFrame(rows)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

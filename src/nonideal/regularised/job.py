@@ -174,6 +174,7 @@ class Run:
             precision=config["precision"],
             channels_last=config["precision"] == "bfloat16",
             threads=config["threads"],
+            device=config["device"],
         )
 
     def train(
@@ -205,7 +206,8 @@ class Run:
                 settings.lr,
                 quantiser_lr,
                 weight_decay=decay,
-                quantiser_decay=self.config["quantiser_weight_decay"],
+                # Networks in full precision have no quantisers.
+                quantiser_decay=self.config.get("quantiser_weight_decay", 0.0),
                 limits=limits,
             ),
             progress=False,
