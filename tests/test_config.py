@@ -17,7 +17,15 @@ from nonideal.quantize.formats import FORMATS
 from nonideal.schemas.network_history import NETWORKS
 from nonideal.sections import CHIP_GROUP, ON_CHIPS, chip_shard, groups_of, kind_of, other_section
 
-SHIPPED = ("config", "reduced", "paper")
+# Files on top of config.yaml, the last of which names the run.
+SHIPPED = {
+    "config": ["config"],
+    "reduced": ["reduced"],
+    "paper": ["paper"],
+    "paper_vgg13": ["paper", "paper_vgg13"],
+    "paper_imagenet": ["paper_imagenet"],
+    "paper_imagenet_resnet50": ["paper_imagenet", "paper_imagenet_resnet50"],
+}
 
 
 @pytest.fixture
@@ -27,7 +35,8 @@ def schema(root):
 
 def load(root, name):
     config = yaml.safe_load((root / "config/config.yaml").read_text())
-    update_config(config, yaml.safe_load((root / f"config/{name}.yaml").read_text()))
+    for part in SHIPPED[name]:
+        update_config(config, yaml.safe_load((root / f"config/{part}.yaml").read_text()))
     return config
 
 
@@ -48,6 +57,7 @@ def test_shipped_configurations_fit(root, schema, name):
 
 def test_shipped_runs_have_names_of_their_own(root):
     assert len({load(root, name)["run"] for name in SHIPPED}) == len(SHIPPED)
+    assert {path.stem for path in (root / "config").glob("*.yaml")} == {*SHIPPED}
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,23 @@ def test_jobs_that_need_a_gpu_ask_for_one(paper, before):
     assert not [name for name, job in before.items() if "gres" in job["resources"]]  # device: auto
 
 
+def test_other_published_networks_are_planned(project, tmp_path):
+    for part in ("train", "val"):
+        for name in ("n01", "n02"):
+            (tmp_path / part / name).mkdir(parents=True)
+            (tmp_path / part / name / "a.JPEG").touch()
+    (tmp_path / "CIFAR10-DVS/cat").mkdir(parents=True)
+    (tmp_path / "CIFAR10-DVS/cat/1.aedat").touch()
+    shipped = {("paper", "paper_vgg13"): "vgg13", ("paper_imagenet", "paper_imagenet_resnet50"): "resnet50"}
+    for names, model in shipped.items():
+        files = [f"config/{name}.yaml" for name in names]
+        jobs = project.jobs(*files, environment={"NONIDEAL_DATA": str(tmp_path)})
+        job = jobs["regularised_faults/4/0.5"]
+        assert job["params"]["settings"]["model"] == model and job["resources"]["gres"] == "gpu:1"
+        assert job["params"]["progress"].startswith(f"results/{names[-1]}/")
+        assert job["resources"]["runtime"] > 2400
+
+
 def test_time_of_training_follows_epochs_and_seeds(paper, before):
     """At least 0.75 minutes an epoch, on CIFAR-10; small runs have the usual time."""
     jobs, config = paper
