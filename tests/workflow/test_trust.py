@@ -35,7 +35,7 @@ def test_rows_do_not_depend_on_shards_or_cores(tiny, root, tmp_path):
     studies = [name for name, section in TINY.items() if isinstance(section, dict) and "shards" in section]
     assert "crossbar" in studies
     other = Project(root, tmp_path / "other")
-    for shards, cores in ((7, 1), (3, 2)):  # the tiny run itself has two shards and two cores
+    for shards, cores in ((7, 1), (3, 2), (1, 1)):  # the tiny run itself has two shards and two cores
         sharded = {study: TINY[study] | {"shards": shards} for study in studies}
         (other.folder / "tiny.yaml").write_text(yaml.safe_dump(TINY | sharded))
         other.snakemake(*studies, cores=cores)
