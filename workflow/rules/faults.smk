@@ -25,7 +25,7 @@ rule regularised_faults:
         mem_mb=images_mb(REGULARISED["dataset"], 4000),
         # Without faults one penalty stands for all.
         runtime=regularised_minutes(
-            2400, ("faults", sum(FAULT_MODES if rate else 2 for rate in REGULARISED["faults"]["rates"]))
+            2400, "faults", sum(FAULT_MODES if rate else 2 for rate in REGULARISED["faults"]["rates"])
         ),
     params:
         seed=config["seed"],

@@ -25,15 +25,10 @@ def training_minutes(usual, name, model, epochs):
     return max(usual, math.ceil(epochs * epoch))
 
 
-def regularised_minutes(usual, *sections):
-    """Minutes of a job of the study of regularised training, see `training_minutes`.
-
-    Each section of the study comes with how many networks are trained by it for each seed.
-    """
-    epochs = sum(count * REGULARISED[name]["epochs"] for name, count in sections)
-    return training_minutes(
-        usual, REGULARISED["dataset"], REGULARISED["model"], REGULARISED["seeds"] * epochs
-    )
+def regularised_minutes(usual, section, count):
+    """Minutes of a job of regularised training with so many networks a seed, see `training_minutes`."""
+    epochs = REGULARISED["seeds"] * count * REGULARISED[section]["epochs"]
+    return training_minutes(usual, REGULARISED["dataset"], REGULARISED["model"], epochs)
 
 
 def headline_minutes(usual):

@@ -45,7 +45,7 @@ rule regularised_float:
     resources:
         **accelerator(REGULARISED),
         mem_mb=images_mb(REGULARISED["dataset"], 4000),
-        runtime=regularised_minutes(600, ("float", 1)),
+        runtime=regularised_minutes(600, "float", 1),
     params:
         seed=config["seed"],
         settings=REGULARISED_COMMON | {"float": REGULARISED["float"]},
@@ -74,7 +74,7 @@ rule regularised_qat:
     resources:
         **accelerator(REGULARISED),
         mem_mb=images_mb(REGULARISED["dataset"], 4000),
-        runtime=regularised_minutes(1200, ("qat", len(REGULARISED["qat"]["bits"]))),
+        runtime=regularised_minutes(1200, "qat", len(REGULARISED["qat"]["bits"])),
     params:
         seed=config["seed"],
         settings=QAT_SETTINGS,

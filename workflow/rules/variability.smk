@@ -28,10 +28,8 @@ rule regularised_variability:
         mem_mb=images_mb(REGULARISED["dataset"], 4000),
         runtime=regularised_minutes(
             1200,
-            (
-                "variability",
-                len(REGULARISED["variability"]["bits"]) * len(REGULARISED["variability"]["sigmas"]),
-            ),
+            "variability",
+            len(REGULARISED["variability"]["bits"]) * len(REGULARISED["variability"]["sigmas"]),
         ),
     params:
         seed=config["seed"],
@@ -60,7 +58,7 @@ rule regularised_pcm:
     resources:
         **accelerator(REGULARISED),
         mem_mb=images_mb(REGULARISED["dataset"], 4000),
-        runtime=regularised_minutes(1200, ("pcm", VARIABILITY_METHODS * len(REGULARISED["pcm"]["bits"]))),
+        runtime=regularised_minutes(1200, "pcm", VARIABILITY_METHODS * len(REGULARISED["pcm"]["bits"])),
     params:
         seed=config["seed"],
         settings=QAT_SETTINGS | {"pcm": REGULARISED["pcm"]},
