@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nonideal import compare, stats, tables
+from nonideal import compare, scales, stats, tables
 from nonideal.published import COLUMNS, PublishedError, read_published
 from nonideal.schemas.crossbar import CROSSBAR_KEY
 from nonideal.schemas.published import KINDS
@@ -374,6 +374,12 @@ def test_scale_is_that_of_the_study(listed, ours):
     )
     assert frame["scale"].tolist() == ["", "3 seeds", "2 seeds", "300 trials", ""]
     assert frame["same_scale"].tolist() == [True, True, True, False, False]
+
+
+def test_an_inner_loop_is_not_a_whole_inference():
+    ours = "mnist, widths 64/64/64, one network a format, emulated"
+    assert scales.same(ours, "RV32EC, 256-64-64-64-10")
+    assert not scales.same(ours, "RV32EC, inner loop alone")
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Names of data sets and networks in descriptions of scale, without hyphens, blanks and underscores in them;
-# widths of hidden layers, rows of an array, and whether the training images were augmented.
+# widths of hidden layers, rows of an array, whether the training images were augmented, and whether the inner
+# loop of a program was counted alone.
 NAMES = re.compile(
     r"\b(digits|mnist|emnist\w*|nmnist|cifar10(?:dvs)?|ncaltech101|imagenet(?:64)?|synthetic|resnet\d+|vgg\d+"
-    r"|densenet\d+|\d+layer cnn|widths [\d/]+|\d+ rows|augmented)\b"
+    r"|densenet\d+|\d+layer cnn|widths [\d/]+|\d+ rows|augmented|inner loop)\b"
 )
 LAYERS = re.compile(r"\b\d+-((?:\d+-)+)\d+\b")  # inputs, hidden layers and outputs of a dense network
 UNKNOWN = re.compile(r"\b(network|design) not stated")
@@ -20,7 +21,7 @@ def same(ours: str, published: str) -> bool:
     """Whether the published scale leaves no network open, and all it names is ours.
 
     Named are data sets, networks, widths of hidden layers ("widths 64/64/64" or, with inputs and outputs,
-    "256-64-64-64-10"), rows of an array ("N = 128") and "augmented".
+    "256-64-64-64-10"), rows of an array ("N = 128"), "augmented" and "inner loop".
     """
     return not UNKNOWN.search(published) and _names(published) <= _names(ours)
 
