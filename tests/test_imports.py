@@ -14,7 +14,7 @@ def names(paths):
 def test_closure_follows_imports(tmp_path):
     script = tmp_path / "a.py"
     script.write_text("def f():\n    from nonideal import tables\n")
-    assert names(imports.behind(script)) == {"__init__.py", "tables.py", "files.py"}
+    assert names(imports.behind(script)) == {"__init__.py", "tables.py", "provenance.py", "files.py"}
 
 
 def test_relative_imports_and_packages(tmp_path):
