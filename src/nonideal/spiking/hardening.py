@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from torch import nn
 from nonideal import rng
 from nonideal.regularised import analysis, job, study
 from nonideal.spiking import precision
-from nonideal.training import Settings
 
 MODEL = "spiking_mlp"
 
@@ -50,10 +48,6 @@ class SpikingRun(job.Run):
     def activation_bits(self, bits: int) -> int | None:
         """None: the inputs of a layer are spikes, or the image."""
         return None
-
-    def settings(self, epochs: int, lr: float) -> Settings:
-        """Settings of the training loop."""
-        return replace(super().settings(epochs, lr), device=self.config["device"])
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
