@@ -2,7 +2,8 @@
 
 Run `python benchmarks/run.py fresh` (it is run if named only). Each command gets a clone of this checkout's
 last commit in a folder of its own; packages are downloaded, or come from the installer's cache. Rows: the
-command, its wall-clock minutes.
+command, its wall-clock minutes. The times of the jobs of `make` stay in `benchmarks/out/fresh/`; where they
+went says `benchmarks/workflow.py --results benchmarks/out/fresh`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 import time
@@ -21,6 +23,8 @@ from nonideal import files
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("make", "make test")
+TIMES = Path("results/default/benchmarks")
+KEPT = ROOT / "benchmarks/out/fresh"
 # Of the environment this script runs in, which the clones must not see.
 OWN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
 
@@ -33,7 +37,11 @@ def minutes(command: str, checkout: Path) -> float:
         subprocess.run(["git", "clone", "--quiet", checkout, clone], check=True)
         start = time.monotonic()
         subprocess.run(shlex.split(command), cwd=clone, env=outside, check=True)
-        return (time.monotonic() - start) / 60
+        took = (time.monotonic() - start) / 60
+        if (clone / TIMES).is_dir():
+            shutil.rmtree(KEPT, ignore_errors=True)
+            shutil.copytree(clone / TIMES, KEPT / "benchmarks")
+        return took
 
 
 def main() -> None:

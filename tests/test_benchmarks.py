@@ -95,3 +95,23 @@ def test_targets_of_cycles_are_judged_on_the_data_they_are_meant_for(script):
     row = {"format": "4bitsym", "kernel": "fast", "cycles": 122_837.0, "ratio": 5.8, "images_per_s": 1000.0}
     assert mcu.judge(pd.DataFrame([row | {"data": "digits"}])) == []
     assert mcu.judge(pd.DataFrame([row | {"data": "mnist"}])) == ["4bitsym: 122837 cycles, target 80000"]
+
+
+def test_a_fresh_clone_leaves_the_times_of_its_jobs(script, tmp_path, monkeypatch):
+    source, kept = tmp_path / "source", tmp_path / "kept"
+    source.mkdir()
+    job = "mkdir -p results/default/benchmarks/train; cp new results/default/benchmarks/train/4bit.tsv"
+    (source / "Makefile").write_text(f'all:\n\ttest -z "$$PYTHONPATH"\n\t{job}\n')
+    (source / "new").write_text("s\n1\n")
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "first"]):
+        user = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *user, *command], cwd=source, check=True)
+    (kept / "benchmarks/old").mkdir(parents=True)
+    fresh = script("fresh")
+    monkeypatch.setattr(fresh, "KEPT", kept)
+    monkeypatch.setenv("PYTHONPATH", "elsewhere")
+    assert 0 < fresh.minutes("make", source) < 1
+    assert [path.relative_to(kept).as_posix() for path in kept.rglob("*.tsv")] == [
+        "benchmarks/train/4bit.tsv"
+    ]
+    assert not (kept / "benchmarks/old").exists()
