@@ -121,6 +121,10 @@ def test_claims_without_a_value(parts):
         ("mnist, widths 64/64/64, 3 seeds, augmented", "MNIST 16x16, augmented, 60 epochs", True),
         ("cifar10, resnet8", "CIFAR-10, 10-layer CNN", False),
         ("mnist, first layer", "iCE40, dense layer 784x128, design not stated", False),
+        ("300 trials, 128 rows", "N = 128, 200 trials; mapping, base, time and slices not stated", False),
+        ("300 trials, 128 rows", "N = 128, 200 trials; mapping and base not stated", False),
+        ("300 trials, 128 rows", "N = 128, 200 trials; base and slices of this value not stated", True),
+        ("mnist, 3 seeds, augmented", "MNIST, augmented; format not stated", False),
         ("mnist, 5 seeds", "", True),
     ],
 )  # fmt: skip

@@ -185,7 +185,8 @@ def _spiking(folder: Path) -> str:
             f"Python and C agreed in {verified['neuron_steps'].sum():,} spikes and silences. On "
             f"{row['recordings']:,} recordings of `{row['source']}`, {row['folds']}-fold: full precision "
             f"{_percent(events.loc['float'])}, 4 bits {_percent(row)}, paired difference "
-            f"{100 * row['gap']:.1f} points ({100 * row['gap_low']:.1f} to {100 * row['gap_high']:.1f}).",
+            f"{100 * row['gap']:.1f} points ({100 * row['gap_low']:.1f} to {100 * row['gap_high']:.1f}; "
+            "folds share training recordings, so intervals are approximate).",
         ]
     )
 

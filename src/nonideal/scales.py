@@ -14,14 +14,15 @@ NAMES = re.compile(
     r"|densenet\d+|\d+layer cnn|widths [\d/]+|\d+ rows|augmented|inner loop)\b"
 )
 LAYERS = re.compile(r"\b\d+-((?:\d+-)+)\d+\b")  # inputs, hidden layers and outputs of a dense network
-UNKNOWN = re.compile(r"\b(network|design) not stated")
+UNKNOWN = re.compile(r"\b(network|design|mapping|format)\b(, \w+)*( and \w+)? not stated")
 
 
 def same(ours: str, published: str) -> bool:
-    """Whether the published scale leaves no network open, and all it names is ours.
+    """Whether the published scale leaves nothing essential open, and all it names is ours.
 
-    Named are data sets, networks, widths of hidden layers ("widths 64/64/64" or, with inputs and outputs,
-    "256-64-64-64-10"), rows of an array ("N = 128"), "augmented" and "inner loop".
+    Essential are network, design, mapping and format. Named are data sets, networks, widths of hidden
+    layers ("widths 64/64/64" or, with inputs and outputs, "256-64-64-64-10"), rows of an array ("N = 128"),
+    "augmented" and "inner loop".
     """
     return not UNKNOWN.search(published) and _names(published) <= _names(ours)
 
