@@ -92,3 +92,24 @@ def test_normalisation_is_not_folded_past_a_hook(place):
     images = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
     torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images))
+
+
+@pytest.mark.parametrize(("affine", "bias"), [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("named", [True, False])
+def test_normalisation_is_folded_whatever_it_learns_and_however_it_is_called(affine, bias, named):
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=affine, bias=bias)
+            self.norm.running_var.fill_(4.0)
+            for parameter in self.norm.parameters():
+                nn.init.uniform_(parameter, 0.5, 2)
+
+        def forward(self, x):
+            return self.norm(input=self.conv(input=x)) if named else self.norm(self.conv(x))
+
+    model = Network().eval()
+    images = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
+    assert isinstance(deployed.model.norm, nn.Identity)
+    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images))

@@ -113,10 +113,10 @@ def fold(model: nn.Module, *, flat: Collection[str] = (), digital: Collection[st
     for name, place in _followers(model, foldable).items():
         norm = model.get_submodule(place)
         scale = (norm.running_var + norm.eps).rsqrt()
-        if norm.affine:
+        if norm.weight is not None:
             scale = scale * norm.weight
         shift = (affine[name].shift - norm.running_mean) * scale
-        affine[name] = Affine(scale, shift + norm.bias if norm.affine else shift)
+        affine[name] = Affine(scale, shift if norm.bias is None else shift + norm.bias)
         parent, _, child = place.rpartition(".")
         setattr(model.get_submodule(parent), child, nn.Identity())
     for name, layer in layers.items():
@@ -158,7 +158,7 @@ def _followers(model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, str]
             model.get_submodule(node.target), nn.modules.batchnorm._BatchNorm
         ):
             continue
-        before = node.args[0]
+        before = node.args[0] if node.args else node.kwargs.get("input")
         alone = isinstance(before, fx.Node) and before.op == "call_module" and len(before.users) == 1
         once = alone and calls[node.target] == 1 and calls.get(before.target) == 1
         if not once or before.target not in own:
