@@ -10,8 +10,9 @@ from torch.nn import functional
 from torch.nn.utils import prune
 
 from nonideal.pcm import folding
-from nonideal.pcm.deploy import deploy
-from nonideal.pcm.hardware import Hardware
+from nonideal.pcm.deploy import deploy, quantised
+from nonideal.pcm.hardware import NOISELESS, Hardware
+from nonideal.quantize import attach
 
 MONTH = 2_592_000.0
 UNCOMPENSATED = Hardware(compensation="none")
@@ -104,3 +105,72 @@ def test_named_layers_stay_digital():
     assert torch.equal(*weights)  # a layer's devices are the same whatever other layers are deployed
     with pytest.raises(ValueError, match="layer is called 'conv9', to stay digital; there are conv, grouped"):
         deploy(model, "max_fill", 1, 2, 2, seed=1, calibration=images, digital=["conv9"])
+
+
+class Ternary(nn.Linear):
+    """A layer that quantises its weight again at every call, whatever the weight."""
+
+    def forward(self, x):
+        if x.sum() > 1e9:  # no trace shows what it does with the weight
+            return x
+        return functional.linear(x, self.weight.sign() * self.weight.abs().mean(), self.bias)
+
+
+class Standardised(nn.Conv2d):
+    """A layer that overrides what nn.Conv2d.forward calls."""
+
+    def _conv_forward(self, input, weight, bias):
+        return super()._conv_forward(input, weight - weight.mean(), bias)
+
+
+def test_layers_with_a_forward_of_their_own_are_refused_unless_digital():
+    for odd in (Ternary(6, 4), Standardised(2, 4, 3), nn.Linear(6, 4)):
+        kind = "Conv2d" if isinstance(odd, nn.Conv2d) else "Linear"
+        if type(odd) is nn.Linear:
+            odd.forward = lambda x: 2 * x[:, :4]
+        with pytest.raises(ValueError, match=rf"layer '1' .* becomes an nn.{kind} .* or name it in digital"):
+            deploy(nn.Sequential(nn.ReLU(), odd), "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
+    model = nn.Sequential(Ternary(6, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3)).eval()
+    model[1].running_var.fill_(4.0)
+    images = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    for hardware in (
+        NOISELESS,
+        Hardware(read_noise="off", programming_noise=False, drift=False, adc_bits=24),
+    ):
+        given = {"calibration": images, "hardware": hardware, "digital": ["0"]}
+        deployed = deploy(model, "max_fill", 1, 4, 1, seed=1, **given)
+        assert isinstance(deployed.model[1], nn.BatchNorm1d)
+        expected = quantised(model, digital=["0"])(images)
+        torch.testing.assert_close(deployed(images, t=20.0)[0], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_layers_of_parametrised_and_derived_classes_without_a_forward_are_deployed():
+    class Named(nn.Linear):
+        pass
+
+    model = nn.Sequential(Named(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    attach.attach(model, lambda name, layer: attach.FormatQuantiser(layer.weight, "4bitsym"))
+    images = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    deployed = deploy(model.eval(), "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
+    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images))
+
+
+def test_digital_layers_keep_a_weight_that_they_share():
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6, bias=False))
+    model[2].weight = model[0].weight
+    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS, digital=["0"])
+    assert torch.equal(deployed.model[0].weight, model[0].weight)
+    images = torch.randn(20, 6, generator=torch.Generator().manual_seed(1))
+    expected = functional.linear(model[:2](images), quantised(model)[2].weight)
+    torch.testing.assert_close(deployed(images, t=20.0)[0], expected)
+
+
+def test_an_embedding_keeps_the_weight_that_it_shares_with_the_last_layer():
+    model = nn.Sequential(nn.Embedding(20, 6), nn.Flatten(), nn.Linear(6, 20, bias=False))
+    model[2].weight = model[0].weight
+    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
+    assert torch.equal(deployed.model[0].weight, model[0].weight)
+    assert not torch.equal(deployed.model[2].weight, model[2].weight)
+    words = torch.arange(20)[:, None]
+    expected = functional.linear(model[0](words)[:, 0], quantised(model)[2].weight)
+    torch.testing.assert_close(deployed(words, t=20.0)[0], expected)

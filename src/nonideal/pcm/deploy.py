@@ -51,6 +51,7 @@ def deploy(
     model
         Any network; it is not changed. Every nn.Linear and nn.Conv2d is deployed, with 9-bit weights whose
         scale, one a layer, makes the largest magnitude 255. Parametrised weights are deployed as they act.
+        Subclasses with a forward of their own are refused unless they stay digital.
     mapping, base, n_slices
         How weights are split over devices, see `slicing`.
     chips
@@ -66,7 +67,8 @@ def deploy(
     clip_sigmas
         Clip weights at this many standard deviations of their layer before quantising; None keeps them.
     digital
-        Names of nn.Linear and nn.Conv2d layers that stay digital, in full precision.
+        Names of nn.Linear and nn.Conv2d layers that stay digital, in full precision, also where they share
+        their weight with a deployed layer.
 
     Returns
     -------
@@ -78,7 +80,8 @@ def deploy(
     ValueError
         If nothing can be deployed, mapping, base and slices do not go together, calibration images are
         missing, empty or not finite, or do not reach a layer, a weight is not finite, one that lies behind
-        converters is used outside its layer as well, or error correction asks for more than `MOST_ASKED`.
+        converters is used outside its layer as well, a layer has a forward of its own, or error correction
+        asks for more than `MOST_ASKED`.
 
     Examples
     --------
@@ -199,11 +202,18 @@ def quantised(
 ) -> nn.Module:
     """Copy of a model with the weights a perfect chip would hold: on the 9-bit grid, without any error."""
     copied = folding.plain(model)
-    # By identity: a weight that two layers share is quantised once.
-    weights = {id(layer.weight): layer.weight for layer in folding.crossbar_layers(copied, digital).values()}
-    for weight in weights.values():
-        integers, step = quantise_weights(weight, clip_sigmas)
-        weight.copy_(integers * step)
+    # By identity: a weight that two layers share is quantised once. It becomes a parameter of its own, for
+    # what shares it and is not deployed (a digital layer, an embedding) keeps full precision.
+    made: dict[int, nn.Parameter] = {}
+    shared = []  # keeps the old weights, and with them their identities, alive
+    for layer in folding.crossbar_layers(copied, digital).values():
+        weight = layer.weight
+        if id(weight) not in made:
+            integers, step = quantise_weights(weight, clip_sigmas)
+            on_grid = torch.empty_like(weight).copy_(integers * step)
+            made[id(weight)] = nn.Parameter(on_grid, requires_grad=False)
+            shared.append(weight)
+        layer.weight = made[id(weight)]
     return copied
 
 

@@ -71,7 +71,7 @@ def crossbar_layers(model: nn.Module, digital: Collection[str] = ()) -> dict[str
     Raises
     ------
     ValueError
-        If there is none, or `digital` names a layer that there is not.
+        If there is none, `digital` names a layer that there is not, or a layer computes something of its own.
     """
     layers = {name: module for name, module in model.named_modules() if isinstance(module, LAYERS)}
     if unknown := [name for name in digital if name not in layers]:
@@ -82,7 +82,24 @@ def crossbar_layers(model: nn.Module, digital: Collection[str] = ()) -> dict[str
     layers = {name: module for name, module in layers.items() if name not in set(digital)}
     if not layers:
         raise ValueError(f"{type(model).__name__} has no nn.Linear or nn.Conv2d layer to deploy")
+    for name, layer in layers.items():
+        _check_product(name, layer)
     return layers
+
+
+def _check_product(name: str, layer: nn.Module) -> None:
+    """Refuse a subclass that does more than the product: chips and folded scales know its weight alone.
+
+    A parametrised layer has a class of its own as well, but the forward of its base.
+    """
+    kind = nn.Linear if isinstance(layer, nn.Linear) else nn.Conv2d
+    methods = ("forward",) if kind is nn.Linear else ("forward", "_conv_forward")
+    if any(key in vars(layer) or getattr(type(layer), key) is not getattr(kind, key) for key in methods):
+        raise ValueError(
+            f"layer {name!r} ({type(layer).__name__}) has a forward of its own, and crossbars know the plain "
+            f"product of nn.{kind.__name__} alone: detach or fuse its quantiser, so that it becomes an "
+            f"nn.{kind.__name__} with the weight that it multiplies by, or name it in digital"
+        )
 
 
 def fold(model: nn.Module, *, flat: Collection[str] = (), digital: Collection[str] = ()) -> dict[str, Affine]:
