@@ -1,5 +1,6 @@
 """Converters of a deployed network against formulas, against plain loops, and against ideal ones."""
 
+import copy
 import dataclasses
 import math
 
@@ -15,6 +16,7 @@ from nonideal.pcm.converters import convert, measured_span
 from nonideal.pcm.deploy import deploy, layer_inputs, quantised
 from nonideal.pcm.hardware import NOISELESS, Hardware
 from nonideal.pcm.programming import normals
+from nonideal.quantize.lsq import quantise_input
 
 MONTH = 2_592_000.0
 QUIET = {"read_noise": "off", "compensation": "none"}
@@ -335,6 +337,25 @@ def test_a_layer_that_sees_one_image_without_a_batch():
         for which in (model, batched)
     ]
     assert found[0].shape == found[1].shape and torch.isfinite(found[0]).all()
+
+
+def test_hooks_of_layers_act_around_their_converters():
+    """Quantisers of activations among them; a copy keeps them."""
+    model = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 5)).double().eval()
+    images = _normal(64, 20).abs()
+    for layer in (model[0], model[2]):
+        quantise_input(layer, 2)
+    model[2].register_forward_hook(
+        lambda layer, args, kwargs, output: output * layer.out_features, with_kwargs=True
+    )
+    model[0].register_forward_pre_hook(lambda layer, args, kwargs: (args, kwargs), with_kwargs=True)
+    model(images)  # starts the quantisers
+    hardware = dataclasses.replace(NOISELESS, adc_bits=24, dac_bits=24)
+    deployed = deploy(model, "max_fill", 1, 4, 1, seed=1, calibration=images, hardware=hardware)
+    expected = quantised(model)(images)
+    for chips in (deployed, copy.deepcopy(deployed)):
+        error = (chips(images, t=20.0)[0] - expected).norm() / expected.norm()
+        assert error < 1e-4
 
 
 def test_what_cannot_be_converted_is_named():

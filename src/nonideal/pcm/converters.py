@@ -20,7 +20,9 @@ column, and their difference is converted.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -157,7 +159,8 @@ class ConvertedLayer(nn.Module):
     Parameters
     ----------
     layer
-        nn.Linear or nn.Conv2d; its bias is the digital shift of the outputs.
+        nn.Linear or nn.Conv2d; its bias is the digital shift of the outputs. Its forward hooks go around the
+        converters, and are given the layer itself, with the weights of the digital copy.
     dac_bits, dac_span
         Converter of the inputs and its range; None is ideal.
     adc_bits
@@ -183,6 +186,20 @@ class ConvertedLayer(nn.Module):
         self.register_buffer("weight", layer.weight[None])
         self.register_buffer("scale", torch.ones_like(layer.bias))
         self.register_buffer("span", torch.ones_like(layer.bias[:1]))
+        self._take_hooks(layer)
+
+    def _take_hooks(self, layer: nn.Module) -> None:
+        """Quantisers of activations are hooks, and the layer itself is not called any more."""
+        for key, hook in layer._forward_pre_hooks.items():
+            self.register_forward_pre_hook(
+                partial(_on_layer, hook, layer), with_kwargs=key in layer._forward_pre_hooks_with_kwargs
+            )
+        for key, hook in layer._forward_hooks.items():
+            self.register_forward_hook(
+                partial(_on_layer, hook, layer),
+                with_kwargs=key in layer._forward_hooks_with_kwargs,
+                always_call=key in layer._forward_hooks_always_called,
+            )
 
     def forward(self, input: Tensor) -> Tensor:
         """Outputs of the layer on one chip; the argument is named as the layer's own."""
@@ -196,6 +213,11 @@ class ConvertedLayer(nn.Module):
             outputs = column if outputs is None else outputs.add_(column)
         scale, shift = (along_channels(self.layer, values) for values in (self.scale, self.layer.bias))
         return outputs.mul_(scale).add_(shift)
+
+
+def _on_layer(hook: Callable[..., Any], layer: nn.Module, _: nn.Module, *given: Any) -> Any:
+    """Call a hook with the layer that it was registered on; a function of the module, so that it pickles."""
+    return hook(layer, *given)
 
 
 def insert(model: nn.Module, layers: dict[nn.Module, ConvertedLayer]) -> nn.Module:
