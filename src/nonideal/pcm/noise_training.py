@@ -2,7 +2,9 @@
 
 A parametrisation stands for each weight of a crossbar: it clips the weight at a few standard deviations of
 its layer, adds the noise of the current step, and lets the gradient through unchanged (straight-through
-estimator). A hook draws the noise anew before each step, from a stream named by seed, layer, epoch and step.
+estimator). The hook `WeightNoise` draws the noise before each step, from a stream named by seed, layer,
+epoch and step, and whatever uses the weight in that step meets this one draw. Without the hook a weight is
+drawn anew every time it is used: a layer that is called twice in one forward pass meets two draws.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ class NoisyWeight(nn.Module):
         if weights not in WEIGHTS:
             raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")
         self.noise, self.clip_sigmas, self.weights = noise, clip_sigmas, weights
-        # Standard normals of the step, not part of the state; None draws them from PyTorch's generator.
+        # Standard normals of the step, not part of the state; None draws them from PyTorch's generator, at
+        # every access to the weight.
         self.draw: Tensor | None = None
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -74,6 +77,8 @@ class NoisyWeight(nn.Module):
 
 def attach(model: nn.Module, **settings: object) -> dict[str, NoisyWeight]:
     """Put a `NoisyWeight` on every nn.Linear and nn.Conv2d of a model, in place; return them by layer name.
+
+    Without the hook `WeightNoise` noise is drawn anew at every use of a weight, also within a forward pass.
 
     Raises
     ------
