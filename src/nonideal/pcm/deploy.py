@@ -24,6 +24,7 @@ from . import converters, device, folding, slicing
 from .deployed import DeployedNetwork, Layer
 from .hardware import Hardware
 from .programming import program, quantise_weights
+from .reading import tensor_of
 
 MOST_ASKED = 100.0
 """Largest target of error correction, units of G_MAX; at base 2 with eight slices, the most of the published
@@ -80,8 +81,8 @@ def deploy(
     ValueError
         If nothing can be deployed, mapping, base and slices do not go together, calibration images are
         missing, empty or not finite, or do not reach a layer, a weight is not finite, one that lies behind
-        converters is used outside its layer as well, a layer has a forward of its own, or error correction
-        asks for more than `MOST_ASKED`.
+        converters is used outside its layer as well, a layer has a forward of its own, the network returns
+        anything but one tensor, or error correction asks for more than `MOST_ASKED`.
 
     Examples
     --------
@@ -221,7 +222,13 @@ def quantised(
 def layer_inputs(
     model: nn.Module, images: Tensor, *, digital: Collection[str] = ()
 ) -> dict[str, list[Tensor]]:
-    """Inputs of every layer to be deployed when the model sees the images, one tensor a call of the layer."""
+    """Inputs of every layer to be deployed when the model sees the images, one tensor a call of the layer.
+
+    Raises
+    ------
+    ValueError
+        If the model returns anything but one tensor.
+    """
     layers = folding.crossbar_layers(model, digital)
     seen: dict[str, list[Tensor]] = {}
 
@@ -235,7 +242,7 @@ def layer_inputs(
         for name, layer in layers.items()
     ]
     try:
-        model(images)
+        tensor_of(model(images))
     finally:
         for hook in hooks:
             hook.remove()

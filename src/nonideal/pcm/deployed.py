@@ -10,22 +10,17 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
 from . import converters, device, folding
 from .hardware import Hardware, growth
 from .programming import Devices, normals
-
-STEP_VALUES = 32 * 3 * 32 * 32
-"""Input values a step on the CPU, 32 images of CIFAR-10: activations then stay in the second-level cache."""
-
-GPU_BATCH = 1000
-"""Images a step on a GPU, every chip at once."""
+from .reading import Habits, Snapshot
 
 
 @dataclass
@@ -68,6 +63,7 @@ class DeployedNetwork:
     ) -> None:
         self.model, self.layers = model, layers
         self.chips, self.seed, self.hardware = list(chips), seed, hardware
+        self.habits = Habits()
 
     def at(self, t: float, read: int = 0) -> Snapshot:
         """Read all devices at time t (s after programming); `read` numbers independent reads.
@@ -75,8 +71,9 @@ class DeployedNetwork:
         Raises
         ------
         ValueError
-            If the time lies before t0 = 20 s, or is no finite number.
+            If the time lies before t0 = 20 s, or is no finite number, or the read is no whole number from 0.
         """
+        read = _number_of_read(read)
         if not isinstance(t, numbers.Real) or not math.isfinite(t):
             raise ValueError(f"t must be a finite number of seconds after programming, got {t!r}")
         if not device.T0_S <= t <= device.LAST_S:
@@ -91,15 +88,18 @@ class DeployedNetwork:
                 values |= self._converted(name, arrays, scale)
             else:
                 values[f"{name}.weight"] = arrays[0] * scale.view(*scale.shape, *[1] * (arrays.ndim - 3))
-        return Snapshot(self.model, values)
+        return Snapshot(self.model, values, self.habits)
 
     def __call__(self, images: Tensor, *, t: float, read: int = 0) -> Tensor:
-        """Logits (chips, images, classes) of images (images, channels, height, width) read at time t."""
+        """Logits (chips, images, classes) of images (images, channels, height, width) read at time t.
+
+        Axis 0 holds the images, whatever the other axes are, and is read in steps; see `reading.Snapshot`.
+        """
         return self.at(t, read)(images)
 
     def effective_weights(self, name: str, t: float, read: int = 0) -> Tensor:
         """Weights of one layer as they are read at time t, uncompensated, (chips, *weights)."""
-        return self._read(name, t, read).sum(dim=0)
+        return self._read(name, t, _number_of_read(read)).sum(dim=0)
 
     def _read(self, name: str, t: float, read: int) -> Tensor:
         """Weights on each array, (arrays, chips, *weights): one array, or with ADCs one a slice."""
@@ -178,53 +178,12 @@ class DeployedNetwork:
         return converters.channel_sums(layer.module, total.abs_())
 
 
-class Snapshot:
-    """Effective weights of all chips at one time; call it with images for logits.
-
-    Attributes
-    ----------
-    weights
-        By parameter name, (chips, *weights), compensation and batch normalisation included. With converters
-        those of each array, (chips, arrays, *weights), compensation and normalisation beside them.
-    """
-
-    def __init__(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
-        self.model, self.weights = model, weights
-
-    @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """Logits (chips, images, classes) of images (images, channels, height, width).
-
-        Raises
-        ------
-        ValueError
-            If there are no images.
-        """
-        if not len(images):
-            raise ValueError("there are no images to classify")
-        return self._batched(images) if images.is_cuda else self._one_by_one(images)
-
-    def _one_by_one(self, images: Tensor) -> Tensor:
-        """Chip by chip in small steps: on a CPU arithmetic is the limit, if the data stay in the cache."""
-        if images.ndim == 4:
-            images = images.contiguous(memory_format=torch.channels_last)
-        step = max(1, STEP_VALUES // images[0].numel())
-        logits = []
-        for chip in range(len(next(iter(self.weights.values())))):
-            one = {name: _contiguous(weight[chip]) for name, weight in self.weights.items()}
-            logits.append(torch.cat([_logits(self.model, one, part) for part in images.split(step)]))
-        return torch.stack(logits)
-
-    def _batched(self, images: Tensor, batch: int = GPU_BATCH) -> Tensor:
-        """All chips in one call: a GPU wants much work at once. Convolutions become grouped ones."""
-        run = vmap(lambda weights, part: _logits(self.model, weights, part), in_dims=(0, None))
-        return torch.cat([run(self.weights, part) for part in images.split(batch)], dim=1)
-
-
-def _logits(model: nn.Module, weights: dict[str, Tensor], images: Tensor) -> Tensor:
-    """Logits with these weights; layers that share a weight each have an array of their own."""
-    return functional_call(model, weights, (images,), tie_weights=False)
-
-
-def _contiguous(weight: Tensor) -> Tensor:
-    return weight.contiguous(memory_format=torch.channels_last) if weight.ndim == 4 else weight
+def _number_of_read(read: int) -> int:
+    """Streams are named by it: 1 and 1.0 would be two reads with different noise."""
+    try:
+        number = -1 if isinstance(read, bool) else operator.index(read)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"read must be a whole number from 0 on, the number of the read, got {read!r}")
+    return number
