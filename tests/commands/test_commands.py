@@ -175,6 +175,14 @@ def test_images_are_normalised_as_the_network_was_trained(command, taught, image
     assert "one finite value for each of 1 channels" in command(*given, "--mean", 0, 0, "--std", 1, 1)[2]
 
 
+def test_a_file_called_as_a_data_set_has_its_own_moments(command, model_file, images):
+    end = ("--chips", 1, "--slices", 1)
+    usual = command("deploy", model_file, "--data", images, *end)
+    renamed = images.rename(images.with_name("mnist.npz"))
+    assert command("deploy", model_file, "--data", renamed, *end) == usual
+    assert f"mean {(np.load(renamed)['train_images'] / 255).mean():.4g} and" in usual[2]
+
+
 @pytest.mark.parametrize("key", ["state_dict", "model", None])
 def test_states_of_other_programs_are_unwrapped(command, taught, images, key):
     place, path = taught

@@ -162,4 +162,5 @@ def _own(path: Path) -> data.Dataset:
         raise UsageError(f"{path}: train_images have {kinds[0]} channels and test_images {kinds[1]}")
     labels = {key: arrays[key].astype(np.int64) for key in ARRAYS if key.endswith("labels")}
     classes = int(max(part.max() for part in labels.values())) + 1
-    return data.Dataset(path.stem, **(arrays | labels), class_names=tuple(map(str, range(classes))))
+    # With its ending, so that a file called mnist.npz is not taken for MNIST and given its published moments.
+    return data.Dataset(path.name, **(arrays | labels), class_names=tuple(map(str, range(classes))))
