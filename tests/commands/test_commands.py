@@ -183,6 +183,14 @@ def test_a_file_called_as_a_data_set_has_its_own_moments(command, model_file, im
     assert f"mean {(np.load(renamed)['train_images'] / 255).mean():.4g} and" in usual[2]
 
 
+@pytest.mark.parametrize(("name", "value"), [("mean", 30), ("mean", -0.1), ("std", 80)])
+def test_moments_of_another_scale_are_refused(refused, model_file, images, name, value):
+    moments = {"mean": 0.2, "std": 0.3} | {name: value}
+    given = [text for key, number in moments.items() for text in (f"--{key}", number)]
+    said = refused("deploy", model_file, "--data", images, *given)
+    assert f"--{name} {value}: is of pixels from 0 to 1" in said and "by 255" in said
+
+
 @pytest.mark.parametrize("key", ["state_dict", "model", None])
 def test_states_of_other_programs_are_unwrapped(command, taught, images, key):
     place, path = taught

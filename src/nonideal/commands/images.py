@@ -59,6 +59,7 @@ def load(arguments: argparse.Namespace, model: nn.Module) -> training.Tensors:
     """
     if arguments.pixels is not None and arguments.pixels < 1:
         raise UsageError(f"--pixels {arguments.pixels}: must be at least 1")
+    _check_moments(arguments)
     dataset = _dataset(arguments.data)
     own = isinstance(model, FullyConnected | Cnn)  # trained by this project's studies, with their moments
     size = arguments.pixels or (recipe.PIXELS if isinstance(model, Cnn) else _size(model, dataset))
@@ -81,6 +82,20 @@ def load(arguments: argparse.Namespace, model: nn.Module) -> training.Tensors:
         file=sys.stderr,
     )
     return tensors
+
+
+def _check_moments(arguments: argparse.Namespace) -> None:
+    """Refuse moments of another scale than that of pixels from 0 to 1.
+
+    No such pixels deviate by more than 0.5, but 0 and 1 are given for those that are not normalised.
+    """
+    for name in ("mean", "std"):
+        for value in getattr(arguments, name) or ():
+            if value < 0 or value > 1:
+                raise UsageError(
+                    f"--{name} {value:g}: is of pixels from 0 to 1 and lies there too; divide the moments of "
+                    "pixels from 0 to 255 by 255"
+                )
 
 
 def _of_channels(values: list[float] | None, channels: int) -> list[float] | None:
