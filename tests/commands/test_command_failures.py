@@ -7,7 +7,8 @@ from torch import nn
 import nonideal
 from nonideal import cellmaps, files
 from nonideal.__main__ import main
-from nonideal.commands import deploy, networks
+from nonideal.commands import deploy
+from nonideal.models.ordinary_layers import ordinary_names
 from nonideal.pcm.deploy import deploy as deploy_network
 
 MORE = """
@@ -122,7 +123,7 @@ def test_weights_without_values_are_refused():
 
 
 def test_layers_keep_their_names_when_they_stay_digital(command, model_file, network, images):
-    assert networks.ordinary_names(network) == {"layers.0": "layers.0.1", "layers.1": "layers.1.1"}
+    assert ordinary_names(network) == {"layers.0": "layers.0.1", "layers.1": "layers.1.1"}
     given = ("deploy", model_file, "--data", images, "--chips", 1, "--slices", 1, "--digital")
     assert command(*given, "layers.0")[:2] == command(*given, "layers.0.1")[:2]
 

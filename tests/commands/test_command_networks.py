@@ -7,7 +7,7 @@ import torch
 
 from nonideal import tensorfile, training
 from nonideal.commands import UsageError, networks
-from nonideal.models import saved
+from nonideal.models import ordinary, saved
 from nonideal.models.cnn import cnn
 from nonideal.models.fc import fc
 from nonideal.models.resnet import resnet8, resnet20
@@ -161,8 +161,11 @@ def test_callables(module, tmp_path, monkeypatch):
 
 
 def test_ordinary_layers_compute_the_same(network):
-    same(networks.ordinary(network), network, pixels=8)
-    assert sum(isinstance(m, torch.nn.Linear) for m in networks.ordinary(network).modules()) == 2
+    same(ordinary(network), network, pixels=8)
+    assert sum(isinstance(m, torch.nn.Linear) for m in ordinary(network).modules()) == 2
+
+
+def test_a_network_to_fine_tune_computes_the_same(network):
     found = networks.unquantised(networks.Network(network, "fc", {"input_pixels": 64, "widths": [6]}))
     same(found.model, network, pixels=8)
     assert found.settings["weight_format"] == "float"

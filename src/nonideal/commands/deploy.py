@@ -17,6 +17,7 @@ from torch import nn
 from nonideal import stats, training
 from nonideal.commands import UsageError, images, networks, writing
 from nonideal.commands.arguments import add_count
+from nonideal.models.ordinary_layers import ordinary, ordinary_names
 from nonideal.pcm import folding, slicing
 from nonideal.pcm.device import LAST_S, READ_NOISE_NORMS, T0_S
 from nonideal.pcm.hardware import COMPENSATIONS, Hardware
@@ -153,16 +154,16 @@ def run(arguments: argparse.Namespace) -> int:
             f"{filters} filter banks stay digital; the fully connected layers lie on the chips",
             file=sys.stderr,
         )
-    elif others := folding.digital_layers(networks.ordinary(model)):
+    elif others := folding.digital_layers(ordinary(model)):
         named = ", ".join(f"{name} ({kind})" for name, kind in others.items())
         print(f"stay digital, chips hold nn.Linear and nn.Conv2d alone: {named}", file=sys.stderr)
     if arguments.state is None and not Path(arguments.network).exists():
         print(f"no --state: deployed with the weights that {arguments.network} starts with", file=sys.stderr)
     tensors = images.load(arguments, model)
     frame = table(
-        networks.ordinary(model),
+        ordinary(model),
         choose(tensors, arguments.images, arguments.calibration, seed=arguments.seed),
-        plan(arguments, networks.ordinary_names(model)),
+        plan(arguments, ordinary_names(model)),
         arguments.chips,
         seed=arguments.seed,
         hardware=hardware(arguments),
@@ -188,7 +189,7 @@ def hardware(arguments: argparse.Namespace) -> Hardware:
 
 
 def plan(arguments: argparse.Namespace, renamed: Mapping[str, str]) -> Plan:
-    """Configuration and times; names of layers as `networks.ordinary` changes them."""
+    """Configuration and times; names of layers as `nonideal.models.ordinary` changes them."""
     base = 1 if arguments.base is None and arguments.mapping != "digital" else arguments.base
     slicing.check(arguments.mapping, base, arguments.slices)
     digital = tuple(renamed.get(name, name) for name in arguments.digital or ())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import importlib
 import re
 import sys
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 
 from nonideal import tensorfile
 from nonideal.commands import UsageError
-from nonideal.layers import QuantLinear, normalise_quantise
 from nonideal.models import saved
 from nonideal.models.cnn import Cnn, FilterBank
 from nonideal.models.fc import FullyConnected, fc
@@ -248,48 +246,9 @@ def _content(path: Path) -> Any:
         ) from error
 
 
-class Normalised(nn.Module):
-    """The digital part of a quantised layer: normalisation and rounding of its input.
-
-    Parameters
-    ----------
-    bits
-        Of the activations; None for float.
-    """
-
-    def __init__(self, bits: int | None) -> None:
-        super().__init__()
-        self.bits = bits
-
-    def forward(self, x: Tensor) -> Tensor:
-        """X [n, in] of the same shape."""
-        return normalise_quantise(x, self.bits)
-
-
 def filter_banks(model: nn.Module) -> int:
     """Layers of a cnn that are no matrix, and so on no crossbar."""
     return sum(isinstance(module, FilterBank) for module in model.modules())
-
-
-def ordinary(model: nn.Module) -> nn.Module:
-    """Copy whose quantised fully connected layers are `torch.nn.Linear` with the weights on their grid."""
-    result = copy.deepcopy(model).eval()
-    for name, layer in list(result.named_modules()):
-        if isinstance(layer, QuantLinear):
-            outputs, inputs = layer.weight.shape
-            linear = nn.Linear(inputs, outputs, bias=False)
-            with torch.no_grad():
-                linear.weight.copy_(layer.effective_weight())
-            parent, _, child = name.rpartition(".")
-            setattr(
-                result.get_submodule(parent), child, nn.Sequential(Normalised(layer.activation_bits), linear)
-            )
-    return result
-
-
-def ordinary_names(model: nn.Module) -> dict[str, str]:
-    """Names of the quantised fully connected layers, and of the `nn.Linear` that `ordinary` makes of each."""
-    return {name: f"{name}.1" for name, layer in model.named_modules() if isinstance(layer, QuantLinear)}
 
 
 def unquantised(network: Network) -> Network:

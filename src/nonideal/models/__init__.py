@@ -13,6 +13,7 @@ from typing import Any
 _HOMES = {
     "MODELS": "nonideal.models.registry",
     "build": "nonideal.models.registry",
+    "ordinary": "nonideal.models.ordinary_layers",
     "post_training_quantise": "nonideal.quantize.post_training",
     "quant_layers": "nonideal.layers",
 }
