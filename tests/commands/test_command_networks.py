@@ -1,5 +1,6 @@
 """Which network a command works on."""
 
+import argparse
 import pickle
 
 import pytest
@@ -13,6 +14,8 @@ from nonideal.models.fc import fc
 from nonideal.models.resnet import resnet8, resnet20
 from nonideal.models.vgg import vgg_narrow
 from nonideal.rng import torch_stream
+
+OTHERS = {"deploy": ("--data", "digits"), "export": (), "harden": ("--output", "h.pt")}
 
 
 def same(found, model, pixels=16, channels=1):
@@ -129,6 +132,40 @@ def test_other_files_are_refused(tmp_path, content, message):
     with pytest.raises(ValueError, match=message) as caught:
         networks.from_file(tmp_path / "f.pt")
     assert str(tmp_path / "f.pt") in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["--first-format", "--weight-format"])
+def test_formats_that_a_network_has_no_setting_for_are_refused(refused, model_file, tmp_path, option):
+    model = resnet8(generator=torch_stream(1, "init"), channels=2, width=4)
+    tensorfile.save(model.state_dict(), tmp_path / "network.pt")
+    for command in ("deploy", "export", "harden"):
+        said = refused(command, "network.pt", option, "binary", *OTHERS[command])
+        assert f"{option}: does not apply to the network of network.pt, which is a resnet8" in said
+    said = refused("export", model_file, "--first-format", "ternary")
+    assert "--first-format: does not apply to" in said and "which is a fc; leave it out" in said
+
+
+def test_formats_that_contradict_the_file_are_refused(refused, tmp_path):
+    images, labels = torch.randn(16, 1, 4, 4, generator=torch_stream(1, "x")), torch.arange(16) % 10
+    tensors = training.Tensors(images, labels, images, labels, torch.zeros(1, 1, 1))
+    settings = training.Settings(epochs=1, batch_size=8, augmentation="none")
+    own = {"input_pixels": 16, "widths": (5,)}
+    model = fc(generator=torch_stream(1, "init"), weight_format="ternary", **own)
+    training.train(model, tensors, settings, seed=0, checkpoint=tmp_path / "c.pt", progress=False)
+    assert "c.pt is ternary" in refused("export", "c.pt", "--weight-format", "8bit")
+    # The default is no setting of the file, but the network has it.
+    model = fc(generator=torch_stream(1, "init"), **own)
+    saved.save(model, tmp_path / "m.pt", "fc", **own)
+    assert "m.pt is 4bitsym" in refused("export", "m.pt", "--weight-format", "8bit")
+
+
+def test_the_format_of_the_later_layers_of_a_cnn_is_not_that_of_the_first(tmp_path):
+    model = cnn(generator=torch_stream(1, "init"), channels=2, widths=(5,), weight_format="8bit")
+    tensorfile.save_networks({0: model.state_dict()}, tmp_path / "networks.pt")
+    parser = argparse.ArgumentParser()
+    networks.add_arguments(parser)
+    given = parser.parse_args([str(tmp_path / "networks.pt"), "--weight-format", "8bit"])
+    same(networks.load(given).model, model)
 
 
 class Bomb:

@@ -93,11 +93,13 @@ def load(arguments: argparse.Namespace) -> Network:
         return Network(model.float().eval())
     if arguments.state is not None:
         raise UsageError(f"--state {arguments.state}: goes with MODULE:CALLABLE, but {named} is a file")
-    formats = tuple(filter(None, (arguments.first_format, arguments.weight_format)))
-    network = from_file(Path(named), repetition=arguments.repetition, formats=formats)
+    formats = (arguments.first_format, arguments.weight_format)
+    network = from_file(Path(named), repetition=arguments.repetition, formats=formats if any(formats) else ())
     for name in ("weight_format", "first_format"):
-        known, given = (network.settings or {}).get(name), getattr(arguments, name)
-        if given is not None and known is not None and given != known:
+        known, given = saved.setting(network.name, network.settings, name), getattr(arguments, name)
+        if given is not None and known is None:
+            _refuse(arguments, (name,), f"the network of {named}, which is a {network.name}")
+        if given is not None and given != known:
             raise UsageError(f"--{name.replace('_', '-')} {given}: the network of {named} is {known}")
     return network
 
@@ -173,7 +175,7 @@ def _refuse(arguments: argparse.Namespace, names: tuple[str, ...], what: str) ->
         raise UsageError(f"--{given[0].replace('_', '-')}: does not apply to {what}; leave it out")
 
 
-def from_file(path: Path, *, repetition: int | None = None, formats: tuple[str, ...] = ()) -> Network:
+def from_file(path: Path, *, repetition: int | None = None, formats: tuple[str | None, ...] = ()) -> Network:
     """Network in a file of this project.
 
     Parameters
@@ -183,7 +185,7 @@ def from_file(path: Path, *, repetition: int | None = None, formats: tuple[str, 
     repetition
         Which of several; the first if None.
     formats
-        As `nonideal.models.saved.recognised`.
+        As `nonideal.models.saved.recognised`; a checkpoint, which names them itself, has its own.
 
     Raises
     ------
@@ -202,7 +204,7 @@ def from_file(path: Path, *, repetition: int | None = None, formats: tuple[str, 
     activation_bits: tuple[int | None, ...] = ()
     if isinstance(content.get("identity"), Mapping):
         state, layers = _of_checkpoint(content), saved.printed_layers(content["identity"])
-        formats = formats or tuple(name for name, _ in layers)[:2]
+        formats = tuple(name for name, _ in layers)[:2] or formats
         activation_bits = tuple(bits for _, bits in layers)
     elif all(isinstance(key, int) for key in content):
         state = _of_repetition(content, repetition, path)

@@ -6,6 +6,7 @@ numbers and tensors, read without executing anything.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Mapping
@@ -112,6 +113,12 @@ def _empty(name: str, settings: Mapping[str, Any]) -> nn.Module:
         return KNOWN[name](generator=None, **settings)
 
 
+def setting(name: str, settings: Mapping[str, Any], key: str) -> Any:
+    """Value of a setting that a network was made with or has by default; None if it has no such setting."""
+    known = inspect.signature(KNOWN[name]).parameters
+    return settings.get(key, known[key].default) if key in known else None
+
+
 def printed_layers(identity: Mapping[str, Any]) -> tuple[tuple[str, int | None], ...]:
     """Weight format and activation bits of the layers of a checkpoint, in order; none if it names none."""
     found = LAYER.findall(str(identity.get("model", "")))
@@ -121,7 +128,7 @@ def printed_layers(identity: Mapping[str, Any]) -> tuple[tuple[str, int | None],
 def recognised(
     state: State,
     path: str | os.PathLike[str],
-    formats: tuple[str, ...] = (),
+    formats: tuple[str | None, ...] = (),
     activation_bits: tuple[int | None, ...] = (),
 ) -> tuple[nn.Module, str, dict[str, Any]]:
     """Network that a bare state belongs to, in evaluation mode, with its name and settings.
@@ -133,8 +140,9 @@ def recognised(
     path
         Where it was found, for messages.
     formats
-        Weight formats: of the layers of a ``fc`` (the first counts), of the first and the other fully
-        connected layers of a ``cnn``. A state holds weights and scales but not the names of their formats.
+        Weight formats: of the layers of a ``fc`` (the first that is not None counts), of the first and the
+        other fully connected layers of a ``cnn`` (None is the network's default). A state holds weights and
+        scales but not the names of their formats.
     activation_bits
         Of the layers of a ``fc`` (the first counts); those that this project trains with if there are none.
 
@@ -172,10 +180,11 @@ def _matrices(state: State) -> list[Tensor]:
     return [state[key] for key in sorted(found, key=lambda key: int(key.split(".")[1]))]
 
 
-def _fc(state: State, path: str | os.PathLike[str], formats: tuple[str, ...]) -> dict[str, Any]:
+def _fc(state: State, path: str | os.PathLike[str], formats: tuple[str | None, ...]) -> dict[str, Any]:
     matrices = _matrices(state)
     scale = state.get("layers.0.scale")
-    weight_format = "float" if scale is None else (formats[0] if formats else _format_of_place(path))
+    named = next(filter(None, formats), None)
+    weight_format = "float" if scale is None else (named or _format_of_place(path))
     return {
         "input_pixels": matrices[0].shape[1],
         "widths": [len(matrix) for matrix in matrices[:-1]],
@@ -187,7 +196,7 @@ def _fc(state: State, path: str | os.PathLike[str], formats: tuple[str, ...]) ->
     }
 
 
-def _cnn(state: State, formats: tuple[str, ...]) -> dict[str, Any]:
+def _cnn(state: State, formats: tuple[str | None, ...]) -> dict[str, Any]:
     matrices = _matrices(state)
     settings = {
         "channels": len(state["convolutions.0.weight"]),
@@ -195,7 +204,8 @@ def _cnn(state: State, formats: tuple[str, ...]) -> dict[str, Any]:
         "classes": len(matrices[-1]),
     }
     # Without names, those of the network's defaults.
-    return settings | dict(zip(("first_format", "weight_format"), formats, strict=False))
+    named = zip(("first_format", "weight_format"), formats, strict=False)
+    return settings | {key: name for key, name in named if name is not None}
 
 
 def _ordinary(state: State, path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
