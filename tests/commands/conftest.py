@@ -57,7 +57,7 @@ def refused(command):
     def run(*arguments):
         status, out, err = command(*arguments)
         assert status == 2 and not out, (status, out, err)
-        notes = ("usage:", " ", "images normalised", "quantised:")
+        notes = ("usage:", " ", "images normalised", "quantised:", "no --state:")
         lines = [line for line in err.splitlines() if not line.startswith(notes)]
         assert len(lines) == 1 and lines[0].startswith("nonideal"), err
         return lines[0]

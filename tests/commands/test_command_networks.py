@@ -197,6 +197,23 @@ def test_callables(module, tmp_path, monkeypatch):
         networks.imported("no_such_module", "build")
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_weights_that_may_be_untrained_are_named(command, taught, images, name, tmp_path):
+    place, state = taught
+    if name == "export":  # takes networks of this project alone
+        place = f"fc_{place}"
+        (tmp_path / f"{place.split(':')[0]}.py").write_text(
+            "from nonideal.models.fc import fc\nfrom nonideal.rng import torch_stream\n"
+            "def build():\n    return fc(widths=(5,), generator=torch_stream(1, 'init'))\n"
+        )
+        torch.save(fc(widths=(5,), generator=torch_stream(2, "init")).state_dict(), state)
+    end = ("--data", images, "--chips", 1, "--slices", 1) if name == "deploy" else OTHERS[name]
+    status, _, err = command(name, place, *end)
+    assert status == 0 and f"no --state: with the weights that {place} starts with\n" in err
+    status, _, err = command(name, place, "--state", state, *end)
+    assert status == 0 and "no --state" not in err
+
+
 def test_ordinary_layers_compute_the_same(network):
     same(ordinary(network), network, pixels=8)
     assert sum(isinstance(m, torch.nn.Linear) for m in ordinary(network).modules()) == 2

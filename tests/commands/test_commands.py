@@ -131,7 +131,7 @@ def test_deploy(command, taught, images, tmp_path):
         fewer != out and "no nn.Linear or nn.Conv2d layer is called '7'" in command(*given, "--digital", 7)[2]
     )
     short = ("deploy", place, "--data", images, "--chips", 1, "--images", 5)
-    assert f"no --state: deployed with the weights that {place} starts with" in command(*short)[2]
+    assert f"no --state: with the weights that {place} starts with" in command(*short)[2]
 
 
 def test_deploy_has_the_options_of_the_devices():

@@ -157,8 +157,6 @@ def run(arguments: argparse.Namespace) -> int:
     elif others := folding.digital_layers(ordinary(model)):
         named = ", ".join(f"{name} ({kind})" for name, kind in others.items())
         print(f"stay digital, chips hold nn.Linear and nn.Conv2d alone: {named}", file=sys.stderr)
-    if arguments.state is None and not Path(arguments.network).exists():
-        print(f"no --state: deployed with the weights that {arguments.network} starts with", file=sys.stderr)
     tensors = images.load(arguments, model)
     frame = table(
         ordinary(model),

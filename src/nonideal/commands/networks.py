@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load(arguments: argparse.Namespace) -> Network:
-    """Network that the arguments of `add_arguments` name.
+    """Network that the arguments of `add_arguments` name; says so where its weights may be untrained.
 
     Raises
     ------
@@ -88,6 +88,8 @@ def load(arguments: argparse.Namespace) -> Network:
         model = imported(parts["module"], parts["attribute"])
         if arguments.state is not None:
             load_state(model, arguments.state)
+        else:
+            print(f"no --state: with the weights that {named} starts with", file=sys.stderr)
         if isinstance(model, nn.DataParallel):  # one device here
             model = model.module
         return Network(model.float().eval())
