@@ -35,7 +35,17 @@ class Views(ABC):
     def write(
         self, folder: str | os.PathLike[str], name: str = "model", suffixes: Sequence[str] = SUFFIXES
     ) -> dict[str, Path]:
-        """Write ``name.h``, ``name.npz``, ``name.json``, or some of them; returns paths by suffix."""
+        """Write ``name.h``, ``name.npz``, ``name.json``, or some of them; returns paths by suffix.
+
+        Raises
+        ------
+        ValueError
+            If a suffix is another, or the suffixes are no sequence of them but one text.
+        """
+        if isinstance(suffixes, str) or not set(suffixes) <= set(SUFFIXES):
+            raise ValueError(
+                f"suffixes must be some of {', '.join(SUFFIXES)}, as ({SUFFIXES[0]!r},), got {suffixes!r}"
+            )
         paths = {suffix: Path(folder) / f"{name}.{suffix}" for suffix in suffixes}
         if "h" in paths:
             write_text(paths["h"], self.header())

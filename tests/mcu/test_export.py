@@ -174,6 +174,14 @@ def test_an_accumulator_that_could_overflow_is_refused(monkeypatch):
         export(IntegerNetwork((wide,)), zeros(131072), kernel="plain", target=None)
 
 
+@pytest.mark.parametrize("suffixes", [("c",), ("h", "c"), "h", "json"])
+def test_files_of_other_kinds_are_refused(tmp_path, suffixes):
+    made = export(network("binary", 4, 2), images(4))
+    with pytest.raises(ValueError, match="suffixes must be some of h, npz, json"):
+        made.write(tmp_path, "m", suffixes=suffixes)
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_networks_in_one_program_are_refused_and_cpp_links(root, tmp_path):
     """Guards are of the content, so a second network is an error and the same one twice is none."""
     if shutil.which("g++") is None:
