@@ -9,6 +9,7 @@ import pytest
 import torch
 from elftools.elf.elffile import ELFFile
 from mcu_networks import images, layer, network
+from torch import nn
 
 from nonideal import models
 from nonideal.mcu.build import write_engine
@@ -172,6 +173,22 @@ def test_an_accumulator_that_could_overflow_is_refused(monkeypatch):
     wide = IntegerLayer("8bit", np.full((1, 131072), -128, np.int16))
     with pytest.raises(ValueError, match=r"layer 1 .* could reach 2147483648, 32 bits hold 2147483647"):
         export(IntegerNetwork((wide,)), zeros(131072), kernel="plain", target=None)
+
+
+def test_networks_of_other_layers_come_as_an_fc_with_their_weights():
+    own = nn.Sequential(nn.Linear(12, 8, bias=False), nn.ReLU(), nn.Linear(8, 5, bias=False))
+    with pytest.raises(ValueError, match=r"got Sequential; copy the weights .* IntegerNetwork\(\(Integer"):
+        export(own, images(12))
+    settings = {"input_pixels": 12, "widths": (8,), "classes": 5, "weight_format": "float"}
+    model = models.build("fc", generator=torch_stream(1, "init"), **settings)
+    x = torch.randn(300, 12, generator=torch_stream(1, "own images"))
+    with torch.no_grad():
+        for target, source in zip(model.layers, own[::2], strict=True):
+            source.weight.normal_(generator=torch_stream(1, "own weights", *source.weight.shape))
+            target.weight.copy_(source.weight)
+        made = export(models.post_training_quantise(model, "8bit"), x)
+        wanted = own(x).argmax(dim=1).numpy()
+    assert (made.network.accumulators(quantise_images(x))[-1].argmax(axis=1) == wanted).mean() > 0.95
 
 
 @pytest.mark.parametrize("suffixes", [("c",), ("h", "c"), "h", "json"])

@@ -12,6 +12,7 @@ from nonideal.exports import SUFFIXES
 from nonideal.mcu import limits
 from nonideal.mcu.build import write_engine
 from nonideal.mcu.export import export
+from nonideal.mcu.integer import OTHERS
 from nonideal.mcu.packing import LAYOUTS
 from nonideal.models.cnn import Cnn
 from nonideal.models.fc import FullyConnected
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not isinstance(model, FullyConnected | Cnn):
         raise UsageError(
             f"{arguments.network}: the engine runs fc and cnn networks of nonideal.models, this is a "
-            f"{type(model).__name__}; nonideal deploy takes any network"
+            f"{type(model).__name__}; {OTHERS}"
         )
     if arguments.quantise:
         model = post_training_quantise(model, arguments.quantise)

@@ -33,6 +33,13 @@ INPUT_BITS = 8
 INPUT_LARGEST = 2 ** (INPUT_BITS - 1) - 1  # largest magnitude of an image and of an activation
 INPUT_LOWEST = -(2 ** (INPUT_BITS - 1))  # no image of ours has it; the engine accepts it
 ACCUMULATOR_LARGEST = 2**31 - 1  # the engine accumulates in int32
+# How a network of another class comes to the engine.
+OTHERS = (
+    "copy the weights of fully connected layers without biases into an fc of these sizes "
+    "(nonideal.models.build('fc', weight_format='float', ...)) and put it on a format "
+    "(nonideal.models.post_training_quantise), or give their integers, as IntegerNetwork((IntegerLayer(...), "
+    "...)) of nonideal.mcu.integer"
+)
 
 
 @dataclass(frozen=True)
@@ -246,7 +253,8 @@ def from_model(model: nn.Module) -> IntegerNetwork:
     """
     if not isinstance(model, FullyConnected | Cnn):
         raise ValueError(
-            f"the engine runs networks of classes FullyConnected and Cnn, got {type(model).__name__}"
+            f"the engine runs networks of classes FullyConnected and Cnn, got {type(model).__name__}; "
+            f"{OTHERS}"
         )
     layers = tuple(_integer_layer(layer, f"layer {k}") for k, layer in enumerate(model.layers, 1))
     return IntegerNetwork(layers, _integer_convolutions(model) if isinstance(model, Cnn) else None)

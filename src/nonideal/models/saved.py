@@ -230,7 +230,7 @@ def _ordinary(state: State, path: str | os.PathLike[str]) -> tuple[str, dict[str
 def _remedy() -> str:
     return (
         f"known are fc, cnn, {', '.join(ORDINARY)}; give other networks as module:callable, with --state for "
-        "the weights"
+        "the weights (harden and deploy take any, export only fc and cnn)"
     )
 
 
