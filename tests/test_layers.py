@@ -107,6 +107,14 @@ def test_float_layer_is_a_linear_layer_on_normalised_input():
     assert "scale" not in layer.state_dict()
 
 
+def test_a_layer_of_zeros_made_half_has_integers():
+    layer = QuantLinear(6, 5, weight_format="4bit", generator=torch_stream(0, "init"))
+    torch.nn.init.zeros_(layer.weight)
+    layer.update_scale()
+    layer.half()
+    assert not layer.effective_weight().any() and not layer.integer_weight().any()
+
+
 def test_integer_weights_times_scale_are_the_effective_weights():
     for name, fmt in FORMATS.items():
         layer = linear(name, per_channel=True)

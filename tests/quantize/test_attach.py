@@ -36,6 +36,21 @@ def test_a_layer_computes_with_levels_of_the_format(layer, name):
     assert not attach.attached(layer)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_layer_of_zeros_made_half_stays_finite(name, per_channel):
+    layer = nn.Linear(6, 5, bias=False)
+    nn.init.zeros_(layer.weight)
+    attach.attach(layer, lambda _, x: attach.FormatQuantiser(x.weight, name, per_channel=per_channel))
+    layer.half()
+    for training in (False, True):
+        weight = layer.train(training).weight
+        assert weight.dtype == torch.float16 and bool(torch.isfinite(weight).all())
+    quantiser = attach.attached(layer)[""]
+    quantiser.scale.zero_()  # as a float32 scale of 1e-12 that was made half
+    assert set(quantiser.integers(weight).unique().tolist()) <= set(FORMATS[name].levels)
+
+
 def test_gradients_reach_the_float_weight_unchanged():
     layer = nn.Linear(4, 3)
     attach.attach(layer, ternary)

@@ -7,7 +7,7 @@ import scipy.stats
 import torch
 
 from nonideal.quantize.clipping import CLIPPINGS, QUANTSCALE, choose_scale, default_clipping, mean_square
-from nonideal.quantize.formats import FORMATS
+from nonideal.quantize.formats import FORMATS, fake_quantise
 from nonideal.rng import torch_stream
 
 
@@ -150,3 +150,26 @@ def test_equal_weights_keep_their_value(name, value):
 def test_a_ratio_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="finite"):
         choose_scale(normal(3, 3), FORMATS["4bit"], "proportional", quantscale=math.inf)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("clipping", CLIPPINGS)
+def test_weights_that_are_all_zero_have_a_scale_in_every_type(clipping, per_channel, dtype):
+    name = "ternary"  # suits every clipping
+    weight = torch.zeros(3, 8, dtype=dtype)
+    if per_channel:
+        weight[1] = normal(8)  # beside a channel that is not
+    scale = choose_scale(weight, FORMATS[name], clipping, per_channel=per_channel)
+    assert bool((scale > 0).all()) and scale.dtype == dtype
+    quantised = fake_quantise(weight, scale, FORMATS[name])
+    assert bool(torch.isfinite(quantised).all()) and not quantised[0].any()
+    assert bool(quantised[1].any()) == per_channel
+
+
+def test_a_scale_that_a_smaller_type_holds_is_left_as_it_is():
+    weight = (normal(40, 50) * 1e-4).half()
+    scale = choose_scale(weight, FORMATS["8bit"], "proportional")
+    assert 0 < scale < torch.finfo(torch.float16).tiny
+    wanted = (weight.float().std(correction=0) / (0.25 * 128)).item()
+    assert scale.item() == pytest.approx(wanted, abs=2**-24)

@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from nonideal.quantize.clipping import EVERY_STEP, choose_scale, default_clipping
-from nonideal.quantize.formats import fake_quantise, get_format
+from nonideal.quantize.formats import divisor, fake_quantise, get_format
 
 Select = Callable[[str, nn.Module], bool]
 Factory = Callable[[str, nn.Module], nn.Module]
@@ -90,7 +90,7 @@ class FormatQuantiser(nn.Module):
 
     def integers(self, weight: Tensor) -> Tensor:
         """Levels of a float weight in integer units, int32, shape of `weight`."""
-        return self.format.nearest(weight.detach() / self.scale).to(torch.int32)
+        return self.format.nearest(weight.detach() / divisor(self.scale)).to(torch.int32)
 
     def extra_repr(self) -> str:
         """Settings, as printed and as compared when a checkpoint is loaded."""

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from nonideal.quantize.formats import Format
+from nonideal.quantize.formats import SMALLEST_SCALE, Format, smallest_scale
 
 # Standard deviation of the weights relative to the largest level: the value of least mean square error for
 # normally distributed weights (computed with `mean_square` here; Max, IRE Trans. IT-6, 7 (1960) has the same
@@ -37,7 +37,6 @@ MSE_SMALLEST = 0.01  # smallest candidate, relative to the scale that clips noth
 MSE_CANDIDATES = 48  # in each pass, evenly spaced in the logarithm
 MSE_REFINEMENTS = 5
 FLAT = 1e-6  # deviation relative to the magnitude that rounding leaves of equal weights
-SMALLEST_SCALE = 1e-12  # keeps the division defined when all weights are zero
 
 
 def proportional(rows: Tensor, fmt: Format, *, quantscale: float | None = None) -> Tensor:
@@ -111,7 +110,8 @@ def mean_square(rows: Tensor, fmt: Format) -> Tensor:
     Searches a grid of scales twice, coarse and fine, then alternates between nearest codes q and the best
     scale for them, <w, q> / <q, q>; neither step can increase the error.
     """
-    unclipped = (rows.abs().amax(dim=1, keepdim=True) / fmt.levels[-1]).clamp(min=SMALLEST_SCALE)
+    unclipped = rows.abs().amax(dim=1, keepdim=True) / fmt.levels[-1]
+    unclipped = unclipped.clamp(min=smallest_scale(rows.dtype))
     ratio = MSE_SMALLEST ** (1 / (MSE_CANDIDATES - 1))  # between neighbouring candidates
     best = _best_of(rows, fmt, unclipped, [ratio**k for k in range(MSE_CANDIDATES)])
     fine = [ratio ** (2 * k / (MSE_CANDIDATES - 1) - 1) for k in range(MSE_CANDIDATES)]
@@ -192,5 +192,6 @@ def choose_scale(
         options["quantscale"] = quantscale
     weight = weight.detach()
     rows = weight.flatten(1) if per_channel else weight.reshape(1, -1)
-    scale = CLIPPINGS[clipping](rows, fmt, **options).clamp(min=SMALLEST_SCALE)
+    scale = CLIPPINGS[clipping](rows, fmt, **options).to(rows.dtype)  # counts make float32 of a smaller type
+    scale = scale.clamp(min=smallest_scale(scale.dtype))
     return scale.reshape((-1,) + (1,) * (weight.ndim - 1)) if per_channel else scale[0]

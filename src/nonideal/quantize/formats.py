@@ -31,6 +31,7 @@ NF4_QUANTILES = (
     0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
 )  # fmt: skip
 NF4_UNIT = 127  # integer units per 1.0: the levels fill a table of int8
+SMALLEST_SCALE = 1e-12  # of weights that are all zero, where the type holds it; see `smallest_scale`
 
 
 @dataclass(frozen=True)
@@ -197,9 +198,21 @@ def get_format(name: str) -> Format:
     return FORMATS[name]
 
 
+def smallest_scale(dtype: torch.dtype) -> float:
+    """Scale of weights that are all zero: positive in that type, so that dividing by it is defined."""
+    limits = torch.finfo(dtype)
+    return max(SMALLEST_SCALE, limits.smallest_normal * limits.eps)  # the smallest number there is
+
+
+def divisor(scale: Tensor) -> Tensor:
+    """Scale to divide by; float16 rounds to zero what float32 held above it (`SMALLEST_SCALE`)."""
+    return scale.clamp(min=smallest_scale(scale.dtype)) if scale.dtype == torch.float16 else scale
+
+
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx, weight: Tensor, scale: Tensor, fmt: Format) -> Tensor:
+        scale = divisor(scale)
         return fmt.nearest(weight / scale).mul_(scale)
 
     @staticmethod
