@@ -59,12 +59,39 @@ def test_the_first_batch_sets_the_step_and_checkpoints_keep_it():
     assert torch.equal(again.step, q.step)
 
 
+@pytest.mark.parametrize("value", [0.0, torch.inf, torch.nan])
+def test_a_batch_that_no_step_follows_from_is_not_the_first(value):
+    q, x = LSQ(4), inputs(8, 16).relu()
+    q(torch.full((8, 16), value))
+    assert not q.started and q.step.item() == 1
+    q(x)
+    assert q.started and q.step.item() == pytest.approx((2 * x.mean() / 15**0.5).item())
+    assert q.start(torch.full((8, 16), value)).started  # a step there is stays
+    assert q.step.item() == pytest.approx((2 * x.mean() / 15**0.5).item())
+
+
+def test_a_layer_says_of_its_first_batch_that_negative_inputs_are_cut_off():
+    layer, x = nn.Linear(4, 3), inputs(8, 4)
+    quantise_input(layer, 4, name="3.fc")
+    layer(torch.zeros(2, 4))  # no first batch
+    with pytest.warns(UserWarning, match=r"layer '3\.fc' has negative inputs.*put a ReLU before"):
+        layer(x)
+    copy.deepcopy(layer)(x)  # said once: warnings are errors here
+    layer = nn.Linear(4, 3)
+    quantise_input(layer, 4, refuse_negative=True)
+    with pytest.raises(ValueError, match="layer 'Linear' has negative inputs"):
+        layer(x)
+
+
 def test_the_step_stays_positive():
     q = LSQ(4)
     q(inputs(4, 4).relu())
     with torch.no_grad():
         q.step.fill_(-1.0)
     assert torch.isfinite(q(inputs(4, 4).relu())).all()
+    assert q.step.item() > 0
+    q.half()
+    assert torch.isfinite(q(inputs(4, 4).relu().half())).all()
     assert q.step.item() > 0
 
 

@@ -9,11 +9,15 @@ that it has started, in the state that checkpoints save.
 
 from __future__ import annotations
 
+import functools
 import math
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from nonideal.quantize.formats import smallest_scale
 
 SMALLEST_STEP = 1e-8  # in units of what is quantised, which is of order one
 
@@ -72,10 +76,14 @@ class LSQ(nn.Module):
 
     @torch.no_grad()
     def start(self, x: Tensor) -> LSQ:
-        """Set the step from a first batch, or from the weights; returns itself."""
+        """Set the step from a first batch, or from the weights; returns itself.
+
+        No step follows from a batch that is all zero or not finite: the next one is then the first.
+        """
         step = 2 * x.detach().float().abs().mean() / math.sqrt(self.high)
-        self.step.copy_(step.clamp(min=SMALLEST_STEP))
-        self.started.fill_(True)
+        usable = (step > 0) & torch.isfinite(step)  # without a branch, which a trace could not follow
+        self.step.copy_(torch.where(usable, step.clamp(min=SMALLEST_STEP), self.step))
+        self.started.copy_(self.started | usable)
         return self
 
     def integers(self, x: Tensor) -> Tensor:
@@ -87,7 +95,7 @@ class LSQ(nn.Module):
         if not self.started:
             self.start(x)
         with torch.no_grad():
-            self.step.clamp_(min=SMALLEST_STEP)
+            self.step.clamp_(min=max(SMALLEST_STEP, smallest_scale(self.step.dtype)))
         count = x.numel() if self.signed else math.prod(x.shape[1:])
         return _LearnedStep.apply(x, self.step, self.low, self.high, 1 / math.sqrt(count * self.high))
 
@@ -100,8 +108,34 @@ def _quantise_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tenso
     return (layer.input_quantiser(inputs[0]), *inputs[1:])
 
 
-def quantise_input(layer: nn.Module, bits: int) -> LSQ:
+def _check_sign(name: str, refuse: bool, quantiser: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Of the first batch alone: what is checked at every step is paid for at every step."""
+    values = inputs[0]
+    if not isinstance(values, Tensor) or quantiser.started or not bool((values < 0).any()):
+        return
+    remedy = "leave activation_bits out" if refuse else "do not quantise its inputs"
+    said = (
+        f"layer {name!r} has negative inputs, which unsigned activations of few bits "
+        f"{'would ' * refuse}cut off: {remedy}, or put a ReLU before the layer"
+    )
+    if refuse:
+        raise ValueError(said)
+    warnings.warn(said, stacklevel=2)
+
+
+def quantise_input(layer: nn.Module, bits: int, *, name: str = "", refuse_negative: bool = False) -> LSQ:
     """Quantise what goes into a layer, unsigned; returns the quantiser, ``layer.input_quantiser``.
+
+    Parameters
+    ----------
+    layer
+        Layer that is called with its input first.
+    bits
+        Width of the input's integers, as `LSQ`.
+    name
+        Of the layer, for messages; its class if empty.
+    refuse_negative
+        Raise a ValueError at the first batch if it has negative values, which are cut to zero; False warns.
 
     Raises
     ------
@@ -111,5 +145,7 @@ def quantise_input(layer: nn.Module, bits: int) -> LSQ:
     if hasattr(layer, "input_quantiser"):
         raise ValueError(f"{layer} quantises its input already")
     layer.input_quantiser = LSQ(bits)
+    named = name or type(layer).__name__
+    layer.input_quantiser.register_forward_pre_hook(functools.partial(_check_sign, named, refuse_negative))
     layer.register_forward_pre_hook(_quantise_input)
     return layer.input_quantiser

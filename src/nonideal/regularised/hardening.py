@@ -269,14 +269,4 @@ def harden(
 def _quantise_inputs(model: nn.Module, bits: int) -> None:
     given.check_inputs(model)
     for name in attach.attached(model):
-        layer = model.get_submodule(name)
-        quantise_input(layer, bits).register_forward_pre_hook(functools.partial(_refuse_negative, name))
-
-
-def _refuse_negative(name: str, quantiser: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """Of the first batch alone: what is checked at every step is paid for at every step."""
-    if not quantiser.started and bool((inputs[0] < 0).any()):
-        raise ValueError(
-            f"layer {name!r} has negative inputs, which unsigned activations of few bits would cut off: "
-            "leave activation_bits out, or put a ReLU before the layer"
-        )
+        quantise_input(model.get_submodule(name), bits, name=name, refuse_negative=True)

@@ -92,7 +92,7 @@ def quantise(
     names = attach.attach(model, make, select=select)
     if activation_bits is not None:
         for name in names:
-            quantise_input(model.get_submodule(name), activation_bits)
+            quantise_input(model.get_submodule(name), activation_bits, name=name)
     return model
 
 
