@@ -51,6 +51,39 @@ def test_a_layer_of_zeros_made_half_stays_finite(name, per_channel):
     assert set(quantiser.integers(weight).unique().tolist()) <= set(FORMATS[name].levels)
 
 
+def test_layers_without_a_single_weight_are_refused_by_name():
+    model = nn.ModuleDict({"cell": nn.LSTM(4, 4), "norm": nn.BatchNorm1d(4, affine=False)})
+    for name, kind in (("cell", "LSTM"), ("norm", "BatchNorm1d")):
+        with pytest.raises(ValueError, match=f"layer '{name}': a {kind} has no single weight"):
+            attach.attach(model, ternary, select=lambda found, _, name=name: found == name)
+
+
+def test_a_factory_without_a_module_is_refused():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    with pytest.raises(
+        ValueError, match=r"layer '1': the factory gave None; it must return a torch\.nn\.Mod"
+    ):
+        attach.attach(model, lambda name, x: ternary(name, x) if name == "0" else None)
+    assert not attach.attached(model)
+
+
+class BitLinear(nn.Linear):
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight.sign())
+
+
+class Named(nn.Conv2d):
+    pass
+
+
+def test_a_layer_that_may_quantise_itself_is_named():
+    with pytest.warns(UserWarning, match="layer '1': BitLinear has a forward of its own"):
+        attach.attach(nn.Sequential(nn.Linear(4, 4), BitLinear(4, 4)), ternary)
+    attach.attach(
+        nn.Sequential(Named(2, 2, 1), nn.LazyLinear(2)), ternary, select=lambda name, _: name == "0"
+    )
+
+
 def test_gradients_reach_the_float_weight_unchanged():
     layer = nn.Linear(4, 3)
     attach.attach(layer, ternary)

@@ -2,7 +2,11 @@
 
 `attach` puts a quantiser in front of a layer's weight: from then on `layer.weight` is what the quantiser
 makes of the float weight, which stays trainable as `layer.parametrizations.weight.original`. Dense,
-convolutional and spiking layers alike need no change, and a checkpoint holds the quantiser's state.
+convolutional and spiking layers alike need no change.
+
+A checkpoint holds what the quantiser learned or chose (scales, levels, steps), but neither its format, width
+and other settings nor `frozen`: load it into the same network with the same quantisers attached, and set
+`frozen` again. The training loop of this project compares the printed settings when it resumes.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
+from nonideal.quantize.attachable import check_made, check_weight, warn_of_forward
 from nonideal.quantize.clipping import EVERY_STEP, choose_scale, default_clipping
 from nonideal.quantize.formats import divisor, fake_quantise, get_format
 
@@ -141,21 +146,6 @@ def _in_order(model: nn.Module) -> list[str]:
     return list(dict.fromkeys(node.target for node in graph.nodes if node.op == "call_module"))
 
 
-def check_weight(name: str, layer: nn.Module) -> None:
-    """Refuse a layer whose weight is no parameter of its own but made by a hook at every call.
-
-    Raises
-    ------
-    ValueError
-        Naming the layer and what makes the weight permanent.
-    """
-    if "weight" not in layer._parameters and not parametrize.is_parametrized(layer, "weight"):
-        raise ValueError(
-            f"layer {name!r}: a hook makes its weight at every call; make it permanent first, by "
-            "torch.nn.utils.prune.remove(layer, 'weight'), remove_weight_norm or remove_spectral_norm"
-        )
-
-
 def attach(model: nn.Module, factory: Factory, *, select: Select = weighted) -> list[str]:
     """Put a quantiser in front of the weight of every selected layer, in place.
 
@@ -176,7 +166,13 @@ def attach(model: nn.Module, factory: Factory, *, select: Select = weighted) -> 
     Raises
     ------
     ValueError
-        If no layer is selected, or the weight of one has a quantiser or another parametrisation already.
+        If no layer is selected, one has no single weight, its weight has a quantiser or another
+        parametrisation already, or the factory gives no module.
+
+    Warns
+    -----
+    UserWarning
+        If a layer's class computes in a way of its own, which may quantise the weight already.
     """
     chosen = [(name, layer) for name, layer in list(model.named_modules()) if select(name, layer)]
     if not chosen:
@@ -191,11 +187,12 @@ def attach(model: nn.Module, factory: Factory, *, select: Select = weighted) -> 
                 "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')"
             )
         check_weight(name, layer)
+        warn_of_forward(name, layer)
     # All are made before one is attached: a refusal leaves the model as it was.
     made = []
     for name, layer in chosen:
         try:
-            made.append(factory(name, layer))
+            made.append(check_made(factory(name, layer)))
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from error
     for (_, layer), quantiser in zip(chosen, made, strict=True):

@@ -1,0 +1,60 @@
+"""Whether a quantiser can be put in front of a layer's weight, said before one is."""
+
+from __future__ import annotations
+
+import warnings
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
+
+
+def check_weight(name: str, layer: nn.Module) -> None:
+    """Refuse a layer without a weight, or whose weight is made by a hook at every call.
+
+    Raises
+    ------
+    ValueError
+        Naming the layer and what to do.
+    """
+    if not isinstance(getattr(layer, "weight", None), Tensor):
+        raise ValueError(
+            f"layer {name!r}: a {type(layer).__name__} has no single weight; leave it out of the selection, "
+            "or make it of layers with one each, such as nn.Linear"
+        )
+    if "weight" not in layer._parameters and not parametrize.is_parametrized(layer, "weight"):
+        raise ValueError(
+            f"layer {name!r}: a hook makes its weight at every call; make it permanent first, by "
+            "torch.nn.utils.prune.remove(layer, 'weight'), remove_weight_norm or remove_spectral_norm"
+        )
+
+
+def check_made(quantiser: object) -> nn.Module:
+    """Refuse what a factory gives if it is no module; returns it.
+
+    Raises
+    ------
+    ValueError
+        Naming what it gave.
+    """
+    if not isinstance(quantiser, nn.Module):
+        raise ValueError(
+            f"the factory gave {quantiser!r}; it must return a torch.nn.Module that maps weight to weight"
+        )
+    return quantiser
+
+
+def warn_of_forward(name: str, layer: nn.Module) -> None:
+    """Warn of a linear or convolutional layer whose class has a forward of its own, as a BitLinear has.
+
+    Such a forward may quantise the weight itself; it would then be quantised twice.
+    """
+    if not isinstance(layer, nn.Linear | _ConvNd):
+        return
+    home = next(kind for kind in type(layer).__mro__ if kind.__module__.startswith("torch.nn.modules."))
+    if type(layer).forward is not home.forward:
+        warnings.warn(
+            f"layer {name!r}: {type(layer).__name__} has a forward of its own; if that quantises the weight, "
+            f"the weight is now quantised twice: take an nn.{home.__name__} instead, or leave the layer out",
+            stacklevel=3,
+        )
