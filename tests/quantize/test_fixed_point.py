@@ -123,6 +123,15 @@ def test_impossible_formats_are_refused(bits):
 def test_unknown_formats_are_refused():
     with pytest.raises(ValueError, match=r"formats are q8\.8, q4\.4, q2\.2"):
         FixedPointQuantiser("q1.1")
+    with pytest.raises(ValueError, match=r"<object .* is not known; formats are .* q_format"):
+        FixedPointQuantiser(object())
+
+
+def test_a_format_of_any_width_is_taken_and_printed_by_its_name():
+    quantiser = FixedPointQuantiser(q_format(3, 5))
+    assert quantiser(torch.tensor([0.1, 9.0])).tolist() == [3 / 32, 4 - 1 / 32]
+    assert str(quantiser) == "FixedPointQuantiser(q3.5)" and repr(quantiser.format) == "FixedPoint('q3.5')"
+    assert repr(FixedPointQuantiser("q8.8").format) == "FixedPoint('q8.8')"
 
 
 @pytest.mark.parametrize("bits", [(8, 8), (4, 4), (2, 2)])

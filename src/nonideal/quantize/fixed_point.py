@@ -30,6 +30,10 @@ class FixedPoint(Format):
 
     fraction_bits: int
 
+    def __repr__(self) -> str:
+        """Name, without the levels, of which there may be thousands."""
+        return f"FixedPoint({self.name!r})"
+
     @property
     def unit(self) -> float:
         """Value of the last bit, 2^-n."""
@@ -75,7 +79,7 @@ class FixedPointQuantiser(nn.Module):
     Parameters
     ----------
     weight_format
-        Name in `FIXED_POINT`.
+        Name in `FIXED_POINT`, or a format that `q_format` made.
 
     Attributes
     ----------
@@ -90,12 +94,18 @@ class FixedPointQuantiser(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, weight_format: str) -> None:
+    def __init__(self, weight_format: str | FixedPoint) -> None:
         super().__init__()
-        if weight_format not in FIXED_POINT:
+        if isinstance(weight_format, FixedPoint):
+            self.format = weight_format
+        elif isinstance(weight_format, str) and weight_format in FIXED_POINT:
+            self.format = FIXED_POINT[weight_format]
+        else:
             known = ", ".join(FIXED_POINT)
-            raise ValueError(f"fixed-point format {weight_format!r} is not known; formats are {known}")
-        self.format = FIXED_POINT[weight_format]
+            raise ValueError(
+                f"fixed-point format {weight_format!r} is not known; formats are {known}, or what "
+                "q_format(integer_bits, fraction_bits) gives"
+            )
         self.register_buffer("scale", torch.tensor(self.format.unit))
 
     def forward(self, weight: Tensor) -> Tensor:
