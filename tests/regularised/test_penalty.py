@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import pytest
 import torch
@@ -70,6 +71,19 @@ def test_a_penalty_that_overshoots_is_refused_with_its_layer():
     assert 100 * factor < 1 < 1000 * factor
     with pytest.raises(UnstableError, match=rf"layer '{smallest[0]}'"):
         Penalty(Course(1000, 1000, 4)).check(network, settings)
+
+
+@pytest.mark.parametrize("option", ["paper", "mean"])
+def test_the_remedy_of_a_penalty_that_overshoots_can_be_followed(option):
+    network = networks.quantise(model(), "step", 2, policy="all")
+    penalty = Penalty(Course(1000, 1000, 4), option)
+    with pytest.raises(UnstableError, match=r"lower the learning rate below \S+ \(largest_rate") as caught:
+        penalty.check_rate(network, 1.0, 0)
+    assert ("alpha = 'mean'" in str(caught.value)) == (option != "mean")
+    assert "lambda," not in str(caught.value).split(":", 2)[-1]
+    assert float(re.search(r"below (\S+) \(largest", str(caught.value))[1]) == pytest.approx(
+        penalty.largest_rate(network), rel=0.01
+    )
 
 
 def test_the_check_multiplies_rate_and_lambda_of_the_same_epoch():

@@ -131,9 +131,14 @@ class Penalty:
         if 2 * worst * factor >= 1:
             raise UnstableError(
                 f"layer {name!r}: lr * 2 * lambda * alpha reaches {2 * worst * factor:.3g} and must stay "
-                f"below 1 (alpha = {factor:.3g}): lower the learning rate or lambda, or take alpha = 'mean'"
+                f"below 1 (alpha = {factor:.3g}): lower the learning rate {self._by(model)}"
             )
         return 2 * worst * factor
+
+    def _by(self, model: nn.Module) -> str:
+        """How far the learning rate must come down, and what else helps where it does."""
+        below = f"below {self.largest_rate(model):.3g} (largest_rate())"
+        return below if self.option == "mean" else f"{below}, or take alpha = 'mean'"
 
     def largest_rate(self, model: nn.Module) -> float:
         """Constant learning rate of the weights at which lr 2 lambda alpha reaches 1 somewhere."""
