@@ -13,6 +13,7 @@ from nonideal.models.cnn import cnn
 from nonideal.models.fc import fc
 from nonideal.models.resnet import resnet8, resnet20
 from nonideal.models.vgg import vgg_narrow
+from nonideal.quantize import attach
 from nonideal.rng import torch_stream
 
 OTHERS = {"deploy": ("--data", "digits"), "export": (), "harden": ("--output", "h.pt")}
@@ -195,6 +196,16 @@ def test_callables(module, tmp_path, monkeypatch):
             networks.imported(module, attribute)
     with pytest.raises(UsageError, match="ModuleNotFoundError"):
         networks.imported("no_such_module", "build")
+
+
+def test_a_state_with_quantisers_says_to_detach_them(refused, taught, tmp_path):
+    place, _ = taught
+    model = networks.imported(*place.split(":"))
+    attach.attach(model, lambda _, layer: attach.FormatQuantiser(layer.weight, "4bitsym"))
+    torch.save(model.state_dict(), tmp_path / "qat.pt")
+    said = refused("deploy", place, "--state", "qat.pt", "--data", "digits")
+    assert "qat.pt: does not fit Sequential: '1.parametrizations.weight.original'" in said
+    assert "detach them (nonideal.quantize.attach.detach)" in said
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -152,6 +152,12 @@ def load_state(model: nn.Module, path: Path) -> None:
     try:
         model.load_state_dict(content)
     except Exception as error:  # a foreign file can hold anything
+        own = set(model.state_dict())
+        foreign = (
+            {str(key): None for key in content if key not in own} if isinstance(content, Mapping) else {}
+        )
+        if hint := saved.parametrised(foreign):
+            raise UsageError(f"{path}: does not fit {type(model).__name__}: {hint}") from error
         reason = (str(error).splitlines() or [type(error).__name__])[-1].strip()
         raise UsageError(
             f"{path}: does not fit {type(model).__name__} ({reason}); save the state_dict of that network"

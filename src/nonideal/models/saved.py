@@ -153,11 +153,8 @@ def recognised(
     """
     if not state or not all(isinstance(key, str) for key in state):
         raise SavedNetworkError(f"{path}: holds no state of a network; {_remedy()}")
-    if quantiser := next((key for key in state if ".parametrizations." in key), None):
-        raise SavedNetworkError(
-            f"{path}: {quantiser!r} belongs to a network with quantisers attached; "
-            "detach them (nonideal.quantize.attach.detach) and save again"
-        )
+    if hint := parametrised(state):
+        raise SavedNetworkError(f"{path}: {hint}")
     try:
         if any(key.startswith("convolutions.") for key in state):
             name, settings = "cnn", _cnn(state, formats)
@@ -173,6 +170,17 @@ def recognised(
         ) from error
     model, _, _ = described({"model": name, "settings": settings, "state": dict(state)}, path)
     return model, name, settings
+
+
+def parametrised(state: Mapping[str, Any]) -> str | None:
+    """What is to be done about a state of a network with quantisers attached; None if there are none."""
+    named = (key for key in state if ".parametrizations." in f".{key}")
+    if (quantiser := next(named, None)) is None:
+        return None
+    return (
+        f"{quantiser!r} belongs to a network with quantisers attached; "
+        "detach them (nonideal.quantize.attach.detach) and save again"
+    )
 
 
 def _matrices(state: State) -> list[Tensor]:
