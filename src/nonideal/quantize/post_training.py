@@ -43,9 +43,16 @@ def post_training_quantise(
     result = copy.deepcopy(model)
     layers = quant_layers(result)
     found = sorted({layer.weight_format for layer in layers})
+    if not found:
+        raise ValueError(
+            f"post-training quantisation starts from layers of nonideal.layers, found none in "
+            f"{type(model).__name__}; for other layers attach(model, lambda name, layer: FormatQuantiser("
+            f"layer.weight, {weight_format!r}, clipping={clipping!r})) and detach(model), both of "
+            "nonideal.quantize.attach"
+        )
     if found != ["float"]:
         raise ValueError(
-            f"post-training quantisation starts from layers of weight_format 'float', found {found or 'none'}"
+            f"post-training quantisation starts from layers of weight_format 'float', found {found}"
         )
     for layer in layers:
         layer.set_format(weight_format, clipping=clipping, per_channel=per_channel)
