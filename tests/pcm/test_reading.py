@@ -6,6 +6,7 @@ import torch
 from small_networks import network
 from torch import nn
 
+from nonideal import models
 from nonideal.pcm.deploy import deploy, quantised
 from nonideal.pcm.hardware import NOISELESS, Hardware
 from nonideal.quantize.lsq import quantise_input
@@ -182,6 +183,15 @@ def test_images_that_are_no_tensor_and_reads_that_are_no_number_are_refused():
         with pytest.raises(ValueError, match="read must be a whole number from 0 on"):
             chips.effective_weights("", 20.0, read=read)
     assert torch.equal(chips(x, t=20.0, read=np.int64(3)), chips(x, t=20.0, read=3))
+
+
+def test_layers_that_no_chip_holds_are_named():
+    with pytest.raises(ValueError, match="no layer 'fc3' is on the chips; there are 0, 2"):
+        _chips(nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))).effective_weights("fc3", 20.0)
+    dense = models.build("fc", widths=(4,), generator=torch.Generator().manual_seed(1))
+    with pytest.raises(ValueError, match=r"becomes one by nonideal\.models\.ordinary\(model\)"):
+        _chips(dense)
+    assert len(_chips(models.ordinary(dense)).layers) == 2
 
 
 @pytest.mark.parametrize("kind", ["dict", "tuple", "single number"])

@@ -98,7 +98,15 @@ class DeployedNetwork:
         return self.at(t, read)(images)
 
     def effective_weights(self, name: str, t: float, read: int = 0) -> Tensor:
-        """Weights of one layer as they are read at time t, uncompensated, (chips, *weights)."""
+        """Weights of one layer as they are read at time t, uncompensated, (chips, *weights).
+
+        Raises
+        ------
+        ValueError
+            If no layer on the chips has that name, or the read is no whole number from 0.
+        """
+        if name not in self.layers:
+            raise ValueError(f"no layer {name!r} is on the chips; there are {', '.join(self.layers)}")
         return self._read(name, t, _number_of_read(read)).sum(dim=0)
 
     def _read(self, name: str, t: float, read: int) -> Tensor:
