@@ -82,7 +82,7 @@ def crossbar_layers(model: nn.Module, digital: Collection[str] = ()) -> dict[str
     layers = {name: module for name, module in layers.items() if name not in set(digital)}
     if not layers:
         raise ValueError(
-            f"{type(model).__name__} has no nn.Linear or nn.Conv2d layer to deploy; a network of the layers of "
+            f"{type(model).__name__} has no nn.Linear or nn.Conv2d layer to deploy; a network of layers of "
             "nonideal.layers (fc, cnn) becomes one by nonideal.models.ordinary(model)"
         )
     for name, layer in layers.items():
