@@ -89,7 +89,8 @@ def test_the_distribution_of_the_cells_is_that_of_the_configuration(run, states,
 
 def test_all_layers_are_quantised_if_the_configuration_says_so(run, states, tmp_path):
     every = job.Run(CONFIG | {"layers": "all", "seeds": 1}, run.examples, run.seed, tmp_path / "all")
-    ((bits, repetition, state, row),) = study.qat(every, {0: states[0][0]}, "multiplier")
+    with pytest.warns(UserWarning, match="layer 'conv' has negative inputs"):  # the image
+        ((bits, repetition, state, row),) = study.qat(every, {0: states[0][0]}, "multiplier")
     tables.check(pd.DataFrame([row]), regularised.QAT)
     model = study.trained(every, {(bits, repetition): state}, bits, repetition).eval()
     inner = list(attach.attached(study.trained(run, states[1], 3, 0)))
