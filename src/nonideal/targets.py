@@ -86,7 +86,7 @@ TARGETS = (
         "error against devices per weight",
         "Fig. 4a",
         CROSSBAR,
-        "error ratio digital / max-fill b=1, 2 slices, t0",
+        "error ratio max-fill b=1 / equal-fill b=1, 8 slices, t0",
     ),
     Target(
         "figure_4b",

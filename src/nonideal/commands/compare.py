@@ -53,7 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     alike = answered[answered["same_scale"]]
     if others := len(answered) - len(alike):
         print(
-            f"{others} of these come from data, networks or arrays other than published, and decide nothing"
+            f"{others} of these come from data, networks or arrays other than published, or published "
+            "without saying of which, and decide nothing"
         )
     if met := (alike["by_construction"] & (alike["verdict"] == "inside")).sum():
         print(f"{met} are met by any working implementation, such as numbers of levels, and decide nothing")
