@@ -1,9 +1,10 @@
 """Minutes that `make` and `make test` take in a fresh clone, setting up the environment included.
 
-Run `python benchmarks/run.py fresh` (it is run if named only). Each command gets a clone of this checkout's
-last commit in a folder of its own; packages are downloaded, or come from the installer's cache. Rows: the
-command, its wall-clock minutes. The times of the jobs of `make` stay in `benchmarks/out/fresh/`; where they
-went says `benchmarks/workflow.py --results benchmarks/out/fresh`.
+Run `python benchmarks/run.py fresh` (it is run if named only), or this script with the command to measure
+again alone. Each command gets a clone of this checkout's last commit in a folder of its own; packages are
+downloaded, or come from the installer's cache. Rows: the command, its wall-clock minutes, the commit. The
+times of the jobs of `make` stay in `benchmarks/out/fresh/`; where they went says `benchmarks/workflow.py
+--results benchmarks/out/fresh`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nonideal import files
+from nonideal import files, provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ("make", "make test")
@@ -46,9 +47,17 @@ def minutes(command: str, checkout: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", help="CSV file for the table")
+    parser.add_argument("commands", nargs="*", default=COMMANDS, help=f"default: {', '.join(COMMANDS)}")
+    parser.add_argument("--output", help="CSV file for the table; its rows of other commands stay")
     arguments = parser.parse_args()
-    table = pd.DataFrame([{"command": command, "minutes": minutes(command, ROOT)} for command in COMMANDS])
+    rows = []
+    for command in arguments.commands:
+        commit = provenance.commit()[:7]  # edits that are not committed are not cloned
+        rows.append({"command": command, "minutes": minutes(command, ROOT), "commit": commit})
+    table = pd.DataFrame(rows)
+    if arguments.output and Path(arguments.output).exists():
+        known = pd.read_csv(arguments.output)
+        table = pd.concat([known[~known["command"].isin(table["command"])], table], ignore_index=True)
     print(table.round(1).to_string(index=False))
     if arguments.output:
         files.write_text(arguments.output, table.round(1).to_csv(index=False))

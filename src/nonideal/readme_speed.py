@@ -125,7 +125,9 @@ def time_spent(benchmarks: Path) -> str:
     fresh = ""
     if "fresh" in names:
         rows = pd.read_csv(benchmarks / "fresh.csv").itertuples()
-        took = " and ".join(f"`{row.command}` took {row.minutes:.3g} minutes" for row in rows)
+        took = " and ".join(
+            f"`{row.command}` took {row.minutes:.3g} minutes (`{row.commit}`)" for row in rows
+        )
         fresh = f"In a fresh clone, with setting up, {took}. "
     return "\n".join(
         [
