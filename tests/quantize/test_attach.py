@@ -72,11 +72,18 @@ class BitLinear(nn.Linear):
         return nn.functional.linear(x, self.weight.sign())
 
 
+class Standardised(nn.Conv2d):
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, weight - weight.mean(), bias)
+
+
 class Named(nn.Conv2d):
     pass
 
 
 def test_a_layer_that_may_quantise_itself_is_named():
+    with pytest.warns(UserWarning, match="layer '': Standardised has .* take an nn.Conv2d instead"):
+        attach.attach(Standardised(1, 1, 1), ternary)
     with pytest.warns(UserWarning, match="layer '1': BitLinear has a forward of its own"):
         attach.attach(nn.Sequential(nn.Linear(4, 4), BitLinear(4, 4)), ternary)
     attach.attach(

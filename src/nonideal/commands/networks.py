@@ -96,7 +96,7 @@ def load(arguments: argparse.Namespace) -> Network:
     if arguments.state is not None:
         raise UsageError(f"--state {arguments.state}: goes with MODULE:CALLABLE, but {named} is a file")
     formats = (arguments.first_format, arguments.weight_format)
-    network = from_file(Path(named), repetition=arguments.repetition, formats=formats if any(formats) else ())
+    network = from_file(Path(named), repetition=arguments.repetition, formats=formats)
     for name in ("weight_format", "first_format"):
         known, given = saved.setting(network.name, network.settings, name), getattr(arguments, name)
         if given is not None and known is None:

@@ -205,16 +205,15 @@ def quantised(
     copied = folding.plain(model)
     # By identity: a weight that two layers share is quantised once. It becomes a parameter of its own, for
     # what shares it and is not deployed (a digital layer, an embedding) keeps full precision.
-    made: dict[int, nn.Parameter] = {}
-    shared = []  # keeps the old weights, and with them their identities, alive
+    # The weight is kept beside it: a number of identity is given out again once its object is gone.
+    made: dict[int, tuple[Tensor, nn.Parameter]] = {}
     for layer in folding.crossbar_layers(copied, digital).values():
         weight = layer.weight
         if id(weight) not in made:
             integers, step = quantise_weights(weight, clip_sigmas)
             on_grid = torch.empty_like(weight).copy_(integers * step)
-            made[id(weight)] = nn.Parameter(on_grid, requires_grad=False)
-            shared.append(weight)
-        layer.weight = made[id(weight)]
+            made[id(weight)] = weight, nn.Parameter(on_grid, requires_grad=False)
+        layer.weight = made[id(weight)][1]
     return copied
 
 

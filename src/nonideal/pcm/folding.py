@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from nonideal.quantize import attach
+from nonideal.quantize.attachable import computes_its_own
 
 LAYERS = (nn.Linear, nn.Conv2d)
 """Layers whose weights lie on crossbars."""
@@ -91,17 +92,13 @@ def crossbar_layers(model: nn.Module, digital: Collection[str] = ()) -> dict[str
 
 
 def _check_product(name: str, layer: nn.Module) -> None:
-    """Refuse a subclass that does more than the product: chips and folded scales know its weight alone.
-
-    A parametrised layer has a class of its own as well, but the forward of its base.
-    """
-    kind = nn.Linear if isinstance(layer, nn.Linear) else nn.Conv2d
-    methods = ("forward",) if kind is nn.Linear else ("forward", "_conv_forward")
-    if any(key in vars(layer) or getattr(type(layer), key) is not getattr(kind, key) for key in methods):
+    """Refuse a subclass that does more than the product: chips and folded scales know its weight alone."""
+    if computes_its_own(layer):
+        kind = "Linear" if isinstance(layer, nn.Linear) else "Conv2d"
         raise ValueError(
             f"layer {name!r} ({type(layer).__name__}) has a forward of its own, and crossbars know the plain "
-            f"product of nn.{kind.__name__} alone: detach or fuse its quantiser, so that it becomes an "
-            f"nn.{kind.__name__} with the weight that it multiplies by, or name it in digital"
+            f"product of nn.{kind} alone: detach or fuse its quantiser, so that it becomes an nn.{kind} with "
+            "the weight that it multiplies by, or name it in digital"
         )
 
 

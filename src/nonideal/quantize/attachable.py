@@ -44,17 +44,28 @@ def check_made(quantiser: object) -> nn.Module:
     return quantiser
 
 
-def warn_of_forward(name: str, layer: nn.Module) -> None:
-    """Warn of a linear or convolutional layer whose class has a forward of its own, as a BitLinear has.
+def computes_its_own(layer: nn.Module) -> bool:
+    """Whether a linear or convolutional layer does more than PyTorch's, as a BitLinear does.
 
-    Such a forward may quantise the weight itself; it would then be quantised twice.
+    A parametrised layer has a class of its own as well, but the forward of its base.
     """
     if not isinstance(layer, nn.Linear | _ConvNd):
-        return
-    home = next(kind for kind in type(layer).__mro__ if kind.__module__.startswith("torch.nn.modules."))
-    if type(layer).forward is not home.forward:
+        return False
+    home = _home(layer)
+    methods = [key for key in ("forward", "_conv_forward") if hasattr(home, key)]
+    return any(key in vars(layer) or getattr(type(layer), key) is not getattr(home, key) for key in methods)
+
+
+def _home(layer: nn.Module) -> type[nn.Module]:
+    return next(kind for kind in type(layer).__mro__ if kind.__module__.startswith("torch.nn.modules."))
+
+
+def warn_of_forward(name: str, layer: nn.Module) -> None:
+    """Warn of a layer that computes in a way of its own: its weight would perhaps be quantised twice."""
+    if computes_its_own(layer):
         warnings.warn(
             f"layer {name!r}: {type(layer).__name__} has a forward of its own; if that quantises the weight, "
-            f"the weight is now quantised twice: take an nn.{home.__name__} instead, or leave the layer out",
+            f"the weight is now quantised twice: take an nn.{_home(layer).__name__} instead, or leave the "
+            "layer out",
             stacklevel=3,
         )
