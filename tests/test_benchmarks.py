@@ -115,3 +115,18 @@ def test_a_fresh_clone_leaves_the_times_of_its_jobs(script, tmp_path, monkeypatc
         "benchmarks/train/4bit.tsv"
     ]
     assert not (kept / "benchmarks/old").exists()
+
+
+def test_one_command_is_measured_again_and_the_other_row_stays(script, tmp_path, monkeypatch):
+    fresh = script("fresh")
+    monkeypatch.setattr(fresh, "minutes", lambda command, _: 9.04 if command == "make test" else 14.2)
+    table = tmp_path / "fresh.csv"
+    monkeypatch.setattr("sys.argv", ["fresh.py", "--output", str(table)])
+    fresh.main()
+    table.write_text(table.read_text().replace(provenance.commit()[:7], "0123abc"))
+    monkeypatch.setattr("sys.argv", ["fresh.py", "make test", "--output", str(table)])
+    fresh.main()
+    assert pd.read_csv(table).to_dict("records") == [
+        {"command": "make", "minutes": 14.2, "commit": "0123abc"},
+        {"command": "make test", "minutes": 9.0, "commit": provenance.commit()[:7]},
+    ]
