@@ -7,7 +7,7 @@ import scipy.stats
 import torch
 
 from nonideal.quantize.clipping import CLIPPINGS, QUANTSCALE, choose_scale, default_clipping, mean_square
-from nonideal.quantize.formats import FORMATS, fake_quantise
+from nonideal.quantize.formats import FORMATS, Format, fake_quantise
 from nonideal.rng import torch_stream
 
 
@@ -173,3 +173,27 @@ def test_a_scale_that_a_smaller_type_holds_is_left_as_it_is():
     assert 0 < scale < torch.finfo(torch.float16).tiny
     wanted = (weight.float().std(correction=0) / (0.25 * 128)).item()
     assert scale.item() == pytest.approx(wanted, abs=2**-24)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("clipping", CLIPPINGS)
+def test_weights_of_a_smaller_type_have_the_scale_of_their_values(clipping, dtype):
+    fmt = FORMATS["2bitsym"]  # suits every clipping
+    weight = (normal(500, 3000) * 0.1).to(dtype)  # a sum over all of them is beyond float16
+    wanted = choose_scale(weight.float(), fmt, clipping)
+    assert choose_scale(weight, fmt, clipping).item() == pytest.approx(wanted.item(), rel=0.004)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_small_weights_of_a_smaller_type_have_the_scale_of_least_error(dtype):
+    small = (normal(1, 3000) * 1e-3).to(dtype)  # squares of its errors are below float16
+    wanted = choose_scale(small.float(), FORMATS["8bit"], "mse")
+    assert choose_scale(small, FORMATS["8bit"], "mse").item() == pytest.approx(wanted.item(), rel=0.01)
+
+
+def test_a_format_of_ones_own_needs_a_ratio_of_its_own():
+    fmt = Format("3bit", tuple(range(-4, 4)))
+    with pytest.raises(ValueError, match="'3bit' has no default quantscale; give one, or use clipping"):
+        choose_scale(normal(3, 3), fmt, "proportional")
+    assert choose_scale(normal(3, 3), fmt, "proportional", quantscale=0.4) > 0
+    assert choose_scale(normal(3, 3), fmt, "mse") > 0

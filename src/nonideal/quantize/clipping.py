@@ -31,7 +31,9 @@ QUANTSCALE = {
 # +-1/2 and +-3/2 times mean |w|, that is, two integer units.
 UNITS_PER_MEAN = {"binary": 1.0, "ternary": 1.0, "2bitsym": 2.0}
 
-OCTAV_ITERATIONS = 20  # the iteration of Sakr et al. settles within about ten
+# The iteration of Sakr et al. settles within about ten; of a few weights, or a few levels, it may go on to
+# alternate between two clipping values, of which it keeps the last.
+OCTAV_ITERATIONS = 20
 # Search for the least mean square error: two passes, the second between the neighbours of the first's best.
 MSE_SMALLEST = 0.01  # smallest candidate, relative to the scale that clips nothing
 MSE_CANDIDATES = 48  # in each pass, evenly spaced in the logarithm
@@ -177,8 +179,8 @@ def choose_scale(
     Raises
     ------
     ValueError
-        If the clipping is unknown or does not suit the format, or `quantscale` is not positive and finite or
-        is given for another clipping.
+        If the clipping is unknown or does not suit the format, or `quantscale` is not positive and finite, is
+        given for another clipping, or is missing for a format of one's own.
     """
     if clipping not in CLIPPINGS:
         raise ValueError(f"clipping {clipping!r} is not known; choose from {', '.join(CLIPPINGS)}")
@@ -190,8 +192,12 @@ def choose_scale(
                 f"got quantscale {quantscale} with clipping {clipping!r}"
             )
         options["quantscale"] = quantscale
+    elif clipping == "proportional" and fmt.name not in QUANTSCALE:
+        raise ValueError(f"format {fmt.name!r} has no default quantscale; give one, or use clipping 'mse'")
     weight = weight.detach()
     rows = weight.flatten(1) if per_channel else weight.reshape(1, -1)
-    scale = CLIPPINGS[clipping](rows, fmt, **options).to(rows.dtype)  # counts make float32 of a smaller type
+    # Squares of small errors vanish in float16, and sums over many weights overflow.
+    wide = rows.float() if rows.dtype.itemsize < 4 else rows
+    scale = CLIPPINGS[clipping](wide, fmt, **options).to(rows.dtype)
     scale = scale.clamp(min=smallest_scale(scale.dtype))
     return scale.reshape((-1,) + (1,) * (weight.ndim - 1)) if per_channel else scale[0]
