@@ -114,6 +114,20 @@ def test_ternary_scale_follows_the_weight_in_training_alone():
     torch.testing.assert_close(quantiser.scale, 2 * first)
 
 
+def test_ternary_weights_that_are_not_numbers_stay_so():
+    weight = normal(4, 5, seed=5)
+    quantiser = TernaryQuantiser(weight).eval()
+    wanted = quantiser(weight)
+    weight[0, 0] = torch.nan
+    assert quantiser(weight).isnan().flatten().nonzero().tolist() == [[0]]
+    assert torch.equal(quantiser(weight)[1:], wanted[1:])
+
+
+def test_ternary_scale_of_many_weights_in_half_precision():
+    weight = normal(1000, 1000, seed=6).half()
+    assert TernaryQuantiser(weight).scale == TernaryQuantiser(weight.float()).scale
+
+
 @pytest.mark.parametrize("bits", [(0, 4), (4, -1), (1, 0), (9, 8)])
 def test_impossible_formats_are_refused(bits):
     with pytest.raises(ValueError, match=r"Qm\.n needs"):

@@ -20,7 +20,8 @@ SMALLEST_SCALE = 1e-12  # keeps the division by the scale defined when all weigh
 class _Ternarise(torch.autograd.Function):
     @staticmethod
     def forward(ctx, weight: Tensor, scale: Tensor, threshold: Tensor) -> Tensor:
-        return torch.where(weight.abs() > threshold, weight.sign() * scale, torch.zeros_like(weight))
+        ternary = torch.where(weight.abs() > threshold, weight.sign() * scale, torch.zeros_like(weight))
+        return ternary.masked_fill_(weight.isnan(), torch.nan)  # as with every format
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
@@ -62,6 +63,8 @@ class TernaryQuantiser(nn.Module):
         if self.frozen:
             return
         magnitude = weight.abs()
+        if magnitude.dtype.itemsize < 4:  # a sum over many weights is beyond float16
+            magnitude = magnitude.float()
         self.threshold.copy_(THRESHOLD * magnitude.mean())
         beyond = magnitude > self.threshold
         mean = (magnitude * beyond).sum() / beyond.sum().clamp(min=1)
