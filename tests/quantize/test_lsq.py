@@ -47,6 +47,16 @@ def test_gradients_are_those_of_the_published_equation(signed):
     )
 
 
+def test_gradient_of_the_step_has_the_precision_of_its_type():
+    q, x = LSQ(4).double(), inputs(50, 40).double()
+    q(x).square().sum().backward()
+    s = q.step.detach()
+    v = x / s
+    slope = torch.where(v.clamp(q.low, q.high) == v, v.round() - v, v.clamp(q.low, q.high))
+    wanted = (2 * q(x).detach() * slope).sum() / (40 * q.high) ** 0.5
+    assert q.step.grad.item() == pytest.approx(wanted.item(), rel=1e-12)
+
+
 def test_the_first_batch_sets_the_step_and_checkpoints_keep_it():
     q, x = LSQ(4), inputs(8, 16).relu()
     q(x)

@@ -26,7 +26,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Sum of a * b, without a temporary where the layouts allow."""
     if a.dtype == torch.float32 and a.is_contiguous() and b.is_contiguous():
         return a.view(-1).dot(b.view(-1))
-    return (a * b).sum(dtype=torch.float32)
+    return (a * b).sum(dtype=torch.promote_types(a.dtype, torch.float32))
 
 
 class _LearnedStep(torch.autograd.Function):
