@@ -90,6 +90,17 @@ def test_the_start_follows_from_the_weights(mode):
         LearnedQuantiser(4, mode).initialise(torch.zeros(3))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_layer_of_any_type_takes_a_quantiser(mode, dtype):
+    layer = torch.nn.Linear(32, 6).to(dtype)
+    attach.attach(layer, lambda name, layer: LearnedQuantiser(3, mode).initialise(layer.weight))
+    held = layer.train().weight.detach().clone()
+    assert layer.eval().weight.dtype == dtype
+    half = float(attach.attached(layer)[""].r.detach().abs().max())
+    assert (layer.weight - held).abs().median() < half
+
+
 def test_what_is_learned_depends_on_the_mode():
     assert [p.requires_grad for p in LearnedQuantiser(3, "fixed").parameters()] == [False, False]
     assert [p.numel() for p in LearnedQuantiser(3, "step").parameters() if p.requires_grad] == [1, 1]

@@ -134,7 +134,7 @@ class LearnedQuantiser(nn.Module):
 
     @torch.no_grad()
     def initialise(self, weight: Tensor) -> LearnedQuantiser:
-        """Set r and c from the weights of a full-precision layer; returns itself.
+        """Set r and c, with device and type, from the weights of a full-precision layer; returns itself.
 
         Raises
         ------
@@ -145,6 +145,7 @@ class LearnedQuantiser(nn.Module):
         if not (math.isfinite(step) and step > 0):
             raise ValueError(f"no step follows from weights whose mean magnitude gives {step}")
         powers = 2.0 ** torch.arange(self.bits) if self.mode == "multiplier" else torch.ones(1)
+        self.to(weight.device, weight.dtype)
         self.r.copy_(powers * step)
         self.c.fill_(-qp(self.bits) * step)
         return self
