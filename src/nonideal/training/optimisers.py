@@ -89,6 +89,9 @@ class Muon:
             view.grad = None if parameter.grad is None else _matrix(parameter.grad, parameter)
         for part in self._parts:
             part.step()
+        for parameter, view in self._matrices:
+            if view.data_ptr() != parameter.data_ptr():  # a copy: no view shows this layout as a matrix
+                parameter.data.copy_(view.data.view(parameter.shape))
 
     def state_dict(self) -> dict[str, Any]:
         """State of both, for a checkpoint."""
