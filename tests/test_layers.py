@@ -59,6 +59,18 @@ def test_a_sample_of_zeros_stays_zero():
     assert torch.equal(y, torch.zeros(2, 5)) and x.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("bits", [None, 8, 16])
+def test_samples_in_half_precision_are_normalised_as_in_single(bits, dtype):
+    x = samples(3, 70_000).to(dtype)  # the squares of a sample add up to more than float16 holds
+    x[0] = 0
+    x = x.requires_grad_()
+    y = normalise_quantise(x, bits)
+    y.sum().backward()
+    assert y.dtype == dtype and torch.equal(y, normalise_quantise(x.float(), bits).to(dtype))
+    assert not y[0].any() and y[1:].any(dim=1).all() and x.grad.isfinite().all()
+
+
 @pytest.mark.parametrize("bits", [None, 8])
 @pytest.mark.parametrize("shape", [(4, 9), (3, 2, 4, 4)])
 def test_gradient_is_that_of_the_normalisation_alone(bits, shape):

@@ -69,8 +69,10 @@ def normalise_quantise(x: Tensor, bits: int | None) -> Tensor:
     Returns
     -------
     Tensor
-        Normalised activations, shape of `x`. The gradient is that of the normalisation alone.
+        Normalised activations, shape and type of `x`. The gradient is that of the normalisation alone.
     """
+    if x.dtype.itemsize < 4:  # neither small steps nor the sum of squares of a large sample fit float16
+        return _NormaliseQuantise.apply(x.float(), bits).to(x.dtype)
     return _NormaliseQuantise.apply(x, bits)
 
 
