@@ -257,8 +257,9 @@ def draw_cutout(count: int, height: int, width: int, *, generator: torch.Generat
 def cutout(images: Tensor, centres: Tensor, side: int) -> Tensor:
     """Replace a square of each image by zeros, the mean of normalised images.
 
-    Squares at the border are cut off there, so that every pixel is hidden about equally often (DeVries and
-    Taylor, arXiv:1708.04552, section 3.2).
+    Squares at the border are cut off there (DeVries and Taylor, arXiv:1708.04552, section 3.2): some images
+    show more than the others, and pixels within half a side of the border are hidden less often, those in
+    the corners about a quarter as often as those in the middle.
 
     Parameters
     ----------

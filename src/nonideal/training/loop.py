@@ -94,7 +94,7 @@ def train(
     Returns
     -------
     pd.DataFrame
-        One row per epoch: epoch (from 1), lr (at its start), train_loss and train_accuracy (over the steps
+        One row per epoch: epoch (from 1), learning_rate (at its start), train_loss and train_accuracy (over the steps
         of the epoch, augmented images included), test_loss, test_accuracy (of the averaged network, if there
         is one), seconds, and what hooks return.
 
