@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -279,6 +280,20 @@ def test_evaluation_leaves_every_layer_in_its_mode(digits):
     model[1].eval()
     evaluate(model, digits.test_images, digits.test_labels)
     assert [layer.training for layer in (model, *model)] == [True, True, False, True]
+
+
+def test_logits_of_an_evaluation_can_be_learned(digits):
+    model = tiny()
+    logits = evaluate(model, digits.test_images, digits.test_labels, logits=True).logits
+    torch.nn.functional.mse_loss(model(digits.test_images[:9]), logits[:9]).backward()
+    assert model.layers[0].weight.grad is not None
+
+
+def test_images_that_are_not_finite_are_named(digits):
+    images = digits.train_images.clone()
+    images[3, 0, 2, 2] = math.nan
+    with pytest.raises(FloatingPointError, match="training images hold values that are not finite"):
+        train(tiny(), replace(digits, train_images=images), short(epochs=1), seed=0, progress=False)
 
 
 def test_divergence_is_reported(digits):

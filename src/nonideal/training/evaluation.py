@@ -104,4 +104,5 @@ def evaluate(
             module.training = training
     loss = functional.cross_entropy(outputs, labels).item()
     accuracy = (outputs.argmax(dim=1) == labels).double().mean().item()
-    return Evaluation(loss, accuracy, outputs.clone() if logits else None)
+    with torch.inference_mode(False):  # a copy made here may take part in a loss
+        return Evaluation(loss, accuracy, outputs.clone() if logits else None)

@@ -94,9 +94,9 @@ def train(
     Returns
     -------
     pd.DataFrame
-        One row per epoch: epoch (from 1), learning_rate (at its start), train_loss and train_accuracy (over the steps
-        of the epoch, augmented images included), test_loss, test_accuracy (of the averaged network, if there
-        is one), seconds, and what hooks return.
+        One row per epoch: epoch (from 1), learning_rate (at its start), train_loss and train_accuracy (over
+        the steps of the epoch, augmented images included), test_loss, test_accuracy (of the averaged network,
+        if there is one), seconds, and what hooks return.
 
     Raises
     ------
@@ -177,7 +177,11 @@ class _Run:
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the training loss is {loss} in epoch {self.epoch + 1}: "
-                f"lower lr (now {self.settings.lr}) or change the clipping"
+                + (
+                    f"lower lr (now {self.settings.lr}) or change the clipping"
+                    if bool(self.tensors.train_images.isfinite().all())
+                    else "the training images hold values that are not finite"
+                )
             )
         for layer in quant_layers(self.model):
             layer.update_scale()
