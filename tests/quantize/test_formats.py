@@ -18,6 +18,7 @@ LEVELS = {
     # 127 times the NF4 quantiles, worked out by hand
     "nf4": [-127, -88, -67, -50, -36, -23, -12, 0, 10, 20, 31, 43, 56, 71, 92, 127],
 }
+WIDE = Format("wide", tuple(range(-4096, 4097)))  # one of a user's own
 every_format = pytest.mark.parametrize("fmt", FORMATS.values(), ids=list(FORMATS))
 
 
@@ -149,8 +150,13 @@ def test_the_layout_in_memory_does_not_matter(fmt, laid_out):
     assert not other.is_contiguous() and torch.equal(fmt.nearest(other), expected)
 
 
-@every_format
+@pytest.mark.parametrize("fmt", [*FORMATS.values(), WIDE], ids=lambda fmt: fmt.name)
 def test_every_value_of_bfloat16_goes_where_its_float32_goes(fmt):
     x = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
     expected = fmt.nearest(x.float())
     assert torch.equal(fmt.nearest(x).float().nan_to_num(777), expected.nan_to_num(777))
+
+
+def test_codes_of_levels_that_half_precision_does_not_tell_apart():
+    kept = torch.tensor([2048, 2050, 2052, -2052], dtype=torch.float16)  # 2049 and 2051 are not
+    assert torch.equal(WIDE.decode(WIDE.encode(kept)), kept.float())

@@ -95,7 +95,8 @@ class Format:
             return x.floor().mul_(0.5).floor_().mul_(2.0).add_(1.0).clamp_(low, high)
         halves = (x * 2.0).floor_()
         if self.step == 1:
-            return halves.add_(1.0).mul_(0.5).floor_().clamp_(low, high)
+            # Not by adding 1, which bfloat16 counts to 256 only; adding 0 takes the sign off a zero.
+            return halves.mul_(0.5).ceil_().add_(0.0).clamp_(low, high)
         # As integers before they are moved to 1, 2, ...: bfloat16 counts to 256 only.
         index = halves.clamp_(2 * low, 2 * high).nan_to_num_(0).to(torch.int32).sub_(2 * low - 1)
         index.masked_fill_(x.isnan(), 0)
@@ -126,8 +127,8 @@ class Format:
             raise ValueError(f"format {self.name!r}: weights must be finite; did the training diverge?")
         if not bool(torch.isfinite(scale).all() and (scale > 0).all()):
             raise ValueError(f"format {self.name!r}: the scale must be positive and finite, got {scale}")
-        levels = _levels(self, weight.device, weight.dtype)
-        codes = torch.searchsorted(levels, self.nearest(weight / scale))
+        levels = _levels(self, weight.device, torch.float64)  # half precision does not tell all apart
+        codes = torch.searchsorted(levels, self.nearest(weight / scale).double())
         return codes.to(torch.uint8 if len(self.levels) <= 256 else torch.int32)
 
     def decode(
