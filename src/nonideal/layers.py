@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from nonideal import initial
 from nonideal.quantize.clipping import EVERY_STEP, choose_scale, default_clipping
-from nonideal.quantize.formats import Format, divisor, fake_quantise, get_format
+from nonideal.quantize.formats import Format, divisor, fake_quantise, finite, get_format
 
 NORM_EPSILON = 1e-8  # added to the mean square of a sample; inputs are of order one
 ACTIVATION_BITS = range(2, 17)
@@ -192,9 +192,7 @@ class QuantLayer(nn.Module):
         """
         if self.format is None:
             raise ValueError("a layer with weight_format 'float' has no integer weights; quantise it first")
-        if not bool(torch.isfinite(self.weight).all()):
-            raise ValueError("a layer has weights that are not finite; did the training diverge?")
-        return self.format.nearest(self.weight.detach() / divisor(self.scale)).to(torch.int16)
+        return self.format.nearest(finite(self.weight) / divisor(self.scale)).to(torch.int16)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise, quantise and operate; x [n, in, ...]."""

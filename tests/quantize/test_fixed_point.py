@@ -114,6 +114,19 @@ def test_ternary_scale_follows_the_weight_in_training_alone():
     torch.testing.assert_close(quantiser.scale, 2 * first)
 
 
+@pytest.mark.parametrize(
+    "factory",
+    [lambda w: FixedPointQuantiser("q2.2"), TernaryQuantiser, lambda w: attach.FormatQuantiser(w, "nf4")],
+)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_have_no_integers(factory, value):
+    weight = normal(4, 5, seed=5)
+    quantiser = factory(weight)
+    weight[0, 0] = value
+    with pytest.raises(ValueError, match="not finite; did the training diverge"):
+        quantiser.integers(weight)
+
+
 def test_ternary_weights_that_are_not_numbers_stay_so():
     weight = normal(4, 5, seed=5)
     quantiser = TernaryQuantiser(weight).eval()

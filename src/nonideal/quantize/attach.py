@@ -21,7 +21,7 @@ from torch.nn.utils import parametrize
 
 from nonideal.quantize.attachable import check_made, check_weight, warn_of_forward
 from nonideal.quantize.clipping import EVERY_STEP, choose_scale, default_clipping
-from nonideal.quantize.formats import divisor, fake_quantise, get_format
+from nonideal.quantize.formats import divisor, fake_quantise, finite, get_format
 
 Select = Callable[[str, nn.Module], bool]
 Factory = Callable[[str, nn.Module], nn.Module]
@@ -94,8 +94,8 @@ class FormatQuantiser(nn.Module):
         return fake_quantise(weight, self.scale, self.format)
 
     def integers(self, weight: Tensor) -> Tensor:
-        """Levels of a float weight in integer units, int32, shape of `weight`."""
-        return self.format.nearest(weight.detach() / divisor(self.scale)).to(torch.int32)
+        """Levels of a float weight in integer units, int32, shape of `weight`; a ValueError if not finite."""
+        return self.format.nearest(finite(weight) / divisor(self.scale)).to(torch.int32)
 
     def extra_repr(self) -> str:
         """Settings, as printed and as compared when a checkpoint is loaded."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nonideal.quantize.formats import Format, fake_quantise
+from nonideal.quantize.formats import Format, fake_quantise, finite
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class FixedPointQuantiser(nn.Module):
         return fake_quantise(weight, self.scale, self.format)
 
     def integers(self, weight: Tensor) -> Tensor:
-        """Raw integers of a float weight, int32, shape of `weight`."""
-        return self.format.nearest(weight.detach() / self.scale).to(torch.int32)
+        """Raw integers of a float weight, int32, shape of `weight`; a ValueError if not finite."""
+        return self.format.nearest(finite(weight) / self.scale).to(torch.int32)
 
     def extra_repr(self) -> str:
         """Name of the format."""

@@ -210,6 +210,19 @@ def divisor(scale: Tensor) -> Tensor:
     return scale.clamp(min=smallest_scale(scale.dtype)) if scale.dtype == torch.float16 else scale
 
 
+def finite(weight: Tensor) -> Tensor:
+    """Weights without gradient, to be made integers, which have no place for what is not finite.
+
+    Raises
+    ------
+    ValueError
+        If one is not finite.
+    """
+    if not bool(torch.isfinite(weight).all()):
+        raise ValueError("a layer has weights that are not finite; did the training diverge?")
+    return weight.detach()
+
+
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx, weight: Tensor, scale: Tensor, fmt: Format) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nonideal.quantize.formats import FORMATS
+from nonideal.quantize.formats import FORMATS, finite
 
 NAME = "twn"
 THRESHOLD = 0.7  # over mean |w|, arXiv:1605.04711, Eq. 6
@@ -77,6 +77,6 @@ class TernaryQuantiser(nn.Module):
         return _Ternarise.apply(weight, self.scale, self.threshold)
 
     def integers(self, weight: Tensor) -> Tensor:
-        """Levels of a float weight, int32, shape of `weight`."""
-        weight = weight.detach()
+        """Levels of a float weight, int32, shape of `weight`; a ValueError if not finite."""
+        weight = finite(weight)
         return torch.where(weight.abs() > self.threshold, weight.sign(), 0.0).to(torch.int32)
