@@ -3,6 +3,8 @@ import torch
 
 from nonideal import pruning
 from nonideal.layers import normalise_quantise
+from nonideal.mcu.integer import from_model
+from nonideal.models import ordinary
 from nonideal.models.fc import fc
 from nonideal.rng import torch_stream
 
@@ -32,6 +34,20 @@ def test_the_smaller_network_gives_the_same_logits(settings):
     images = torch.randn(50, 20, generator=torch_stream(1, "images"))
     torch.testing.assert_close(smaller(images), model(images), rtol=1e-5, atol=1e-6)
     assert not torch.allclose(network(**settings).eval()(images), model(images), atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pruned_neurons_stay_away_in_ordinary_layers(dtype):
+    model = pruned().to(dtype)
+    images = torch.randn(50, 20, generator=torch_stream(1, "images")).to(dtype)
+    torch.testing.assert_close(ordinary(model)(images), model(images))
+
+
+def test_pruned_neurons_are_left_out_before_a_network_is_put_into_integers():
+    model = pruned()
+    with pytest.raises(ValueError, match=r"layer 1: has pruned neurons.*nonideal\.pruning\.shrink\(model\)"):
+        from_model(model)
+    assert from_model(pruning.shrink(model)).layers[0].weights.shape == (20, 20)
 
 
 def test_levels_stay_as_they_are():

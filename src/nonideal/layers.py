@@ -26,6 +26,7 @@ from nonideal.quantize.formats import Format, divisor, fake_quantise, finite, ge
 
 NORM_EPSILON = 1e-8  # added to the mean square of a sample; inputs are of order one
 ACTIVATION_BITS = range(2, 17)
+UNIT_MASK = "unit_mask"  # buffer of a layer with pruned neurons: 1 for those that are kept, [out]
 
 
 class _NormaliseQuantise(torch.autograd.Function):

@@ -12,12 +12,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from nonideal.layers import QuantLinear
+from nonideal.layers import UNIT_MASK, QuantLinear
 from nonideal.models.fc import FullyConnected
 from nonideal.training import Hook
 
 ROUNDING = 1e-9
-MASK = "unit_mask"  # buffer of a hidden layer: 1 for the neurons that are kept, [out]
 
 
 class PruneUnits(Hook):
@@ -49,8 +48,8 @@ class PruneUnits(Hook):
             raise ValueError(f"the epoch to prune before must be a whole number from 0, got {epoch!r}")
         self.share, self.epoch = share, epoch
         for layer in hidden_layers(model):
-            if not hasattr(layer, MASK):
-                layer.register_buffer(MASK, torch.ones(len(layer.weight)))
+            if not hasattr(layer, UNIT_MASK):
+                layer.register_buffer(UNIT_MASK, torch.ones(len(layer.weight)))
                 layer.register_forward_hook(_silence)
 
     def __repr__(self) -> str:
@@ -63,7 +62,7 @@ class PruneUnits(Hook):
                 score = importance(layer.weight, following.weight)
                 # 0.29 * 100 is 28.999999999999996.
                 going = score.argsort()[: math.floor(self.share * len(score) + ROUNDING)]
-                getattr(layer, MASK)[going] = 0.0
+                getattr(layer, UNIT_MASK)[going] = 0.0
 
 
 def hidden_layers(model: FullyConnected) -> list[QuantLinear]:
@@ -77,7 +76,7 @@ def importance(incoming: Tensor, outgoing: Tensor) -> Tensor:
 
 
 def _silence(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-    return output * getattr(layer, MASK)
+    return output * getattr(layer, UNIT_MASK)
 
 
 @torch.no_grad()
@@ -101,9 +100,9 @@ def shrink(model: FullyConnected) -> FullyConnected:
     ValueError
         If the network carries no masks.
     """
-    if not all(hasattr(layer, MASK) for layer in hidden_layers(model)):
+    if not all(hasattr(layer, UNIT_MASK) for layer in hidden_layers(model)):
         raise ValueError("the network has no masks of pruned neurons; train it with PruneUnits first")
-    kept = [getattr(layer, MASK).bool() for layer in hidden_layers(model)]
+    kept = [getattr(layer, UNIT_MASK).bool() for layer in hidden_layers(model)]
     first = model.layers[0]
     device = first.weight.device
     inputs = torch.ones(first.weight.shape[1], dtype=torch.bool, device=device)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nonideal.layers import QuantLinear
+from nonideal.layers import UNIT_MASK, QuantLinear
 from nonideal.mcu.convolutions import FEATURES, PIXELS, TAPS, Convolutions
 from nonideal.models.cnn import Cnn
 from nonideal.models.fc import FullyConnected
@@ -271,6 +271,11 @@ def _integer_layer(layer: QuantLinear, name: str) -> IntegerLayer:
         raise ValueError(
             f"{name}: weight format {layer.weight_format!r} has no integer weights; the engine knows "
             f"{', '.join(FORMATS)}; train on one of them or use post_training_quantise"
+        )
+    if hasattr(layer, UNIT_MASK):
+        raise ValueError(
+            f"{name}: has pruned neurons, which would come back; leave them out first, by "
+            "nonideal.pruning.shrink(model)"
         )
     if layer.activation_bits != INPUT_BITS:
         raise ValueError(

@@ -12,7 +12,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from nonideal.layers import QuantLinear, normalise_quantise
+from nonideal.layers import UNIT_MASK, QuantLinear, normalise_quantise
 
 
 class Normalised(nn.Module):
@@ -59,9 +59,13 @@ def ordinary(model: nn.Module) -> nn.Module:
     for name, layer in list(result.named_modules()):
         if isinstance(layer, QuantLinear):
             outputs, inputs = layer.weight.shape
-            linear = nn.Linear(inputs, outputs, bias=False)
+            linear = nn.Linear(
+                inputs, outputs, bias=False, device=layer.weight.device, dtype=layer.weight.dtype
+            )
             with torch.no_grad():
                 linear.weight.copy_(layer.effective_weight())
+                if hasattr(layer, UNIT_MASK):
+                    linear.weight.mul_(getattr(layer, UNIT_MASK)[:, None])
             parent, _, child = name.rpartition(".")
             setattr(
                 result.get_submodule(parent), child, nn.Sequential(Normalised(layer.activation_bits), linear)
