@@ -117,7 +117,8 @@ class QuantLayer(nn.Module):
         Weight units per integer unit, [] or [out, 1, ...]; a buffer, so it is saved with the weights. Absent
         for ``float``.
     frozen
-        True stops `forward` from updating the scale during training.
+        True stops `forward` from updating the scale during training. `nonideal.training.train` sets it
+        when an epoch begins, by `Settings.freeze_scale`.
 
     Raises
     ------

@@ -51,7 +51,8 @@ class FormatQuantiser(nn.Module):
     scale
         Weight units per integer unit, a buffer.
     frozen
-        True stops the scale from following the weight.
+        True stops the scale from following the weight. `nonideal.training.train` sets it when an epoch
+        begins, by `Settings.freeze_scale`.
 
     Raises
     ------

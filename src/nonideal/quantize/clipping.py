@@ -27,8 +27,9 @@ QUANTSCALE = {
     "nf4": 0.34,
 }
 
-# Integer units per mean |w|: binary and ternary as BitNet (Ma et al., arXiv:2402.17764); 2-bit levels
-# +-1/2 and +-3/2 times mean |w|, that is, two integer units.
+# Integer units per mean |w|: ternary as BitNet b1.58 (Ma et al., arXiv:2402.17764), binary as BitNet (Wang et
+# al., arXiv:2310.11453), but without taking the weights' mean off first, as they and BitNetMCU do; 2-bit
+# levels +-1/2 and +-3/2 times mean |w|, that is, two integer units.
 UNITS_PER_MEAN = {"binary": 1.0, "ternary": 1.0, "2bitsym": 2.0}
 
 # The iteration of Sakr et al. settles within about ten; of a few weights, or a few levels, it may go on to

@@ -43,7 +43,8 @@ class TernaryQuantiser(nn.Module):
     threshold
         Largest magnitude that becomes zero, a buffer.
     frozen
-        True stops both from following the weight.
+        True stops both from following the weight. `nonideal.training.train` sets it when an epoch begins, by
+        `Settings.freeze_scale`.
     """
 
     scale: Tensor

@@ -74,7 +74,8 @@ class Settings:
         augmentation (progressive resizing, as in FFCV, arXiv:2306.12517), for networks that take any size;
         a share of 0 resizes none. Evaluation is always on the images as they are.
     freeze_scale
-        Fraction of the epochs after which the weight scales stay as they are.
+        Fraction of the epochs after which the weight scales stay as they are; until then all follow the
+        weights, also those that were frozen before.
     precision
         ``float32``, or ``bfloat16`` for the products of the network (autocast; weights stay in float32) where
         the processor computes in it, and float32 elsewhere.
