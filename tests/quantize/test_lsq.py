@@ -93,6 +93,13 @@ def test_a_layer_says_of_its_first_batch_that_negative_inputs_are_cut_off():
         layer(x)
 
 
+def test_an_input_by_name_is_refused():
+    layer = nn.Linear(4, 2)
+    quantise_input(layer, 3)
+    with pytest.raises(ValueError, match="a Linear with quantised inputs takes its input first, not by name"):
+        layer(input=torch.ones(1, 4))
+
+
 def test_the_step_stays_positive():
     q = LSQ(4)
     q(inputs(4, 4).relu())

@@ -105,6 +105,8 @@ class LSQ(nn.Module):
 
 
 def _quantise_input(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    if not inputs:
+        raise ValueError(f"a {type(layer).__name__} with quantised inputs takes its input first, not by name")
     return (layer.input_quantiser(inputs[0]), *inputs[1:])
 
 
