@@ -58,6 +58,18 @@ def test_layers_without_a_single_weight_are_refused_by_name():
             attach.attach(model, ternary, select=lambda found, _, name=name: found == name)
 
 
+def test_a_layer_without_a_shape_yet_is_refused_and_not_left_out():
+    model = nn.Sequential(nn.Linear(4, 3), nn.LazyLinear(2))
+
+    def factory(name, layer):
+        return attach.FormatQuantiser(layer.weight, "4bit")
+
+    with pytest.raises(ValueError, match=r"layer .1.: .* LazyLinear has no shape .* call the model once"):
+        attach.attach(model, factory)
+    model(torch.ones(1, 4))
+    assert attach.attach(model, factory) == ["0", "1"]
+
+
 def test_a_factory_without_a_module_is_refused():
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     with pytest.raises(

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from nonideal.quantize.attachable import check_made, check_weight, warn_of_forward
@@ -108,8 +109,18 @@ def weighted(name: str, layer: nn.Module) -> bool:
     """Whether a layer multiplies by one weight matrix or filter: what `attach` selects by default.
 
     Tables that are looked up (embeddings) and layers with several matrices (LSTM, attention) are none.
+
+    Raises
+    ------
+    ValueError
+        If the layer is lazy and has seen no batch yet, so that its weight has no shape.
     """
     weight = getattr(layer, "weight", None)
+    if is_lazy(weight):
+        raise ValueError(
+            f"layer {name!r}: the weight of a {type(layer).__name__} has no shape before its first batch; "
+            "call the model once first"
+        )
     return isinstance(weight, Tensor) and weight.ndim >= 2 and not isinstance(layer, NOT_WEIGHTED)
 
 
