@@ -78,9 +78,11 @@ def test_incomplete_idx_names_what_is_missing(tmp_path, missing):
         locate("mnist", tmp_path)
 
 
-def test_parquet_shards_and_the_hub_s_folder(tmp_path):
+@pytest.mark.parametrize("marks", [("", "", ""), tuple(f"-{k}f09b74b3ef9c3b5" for k in (2, 3, 1))])
+def test_parquet_shards_and_the_hub_s_folder(tmp_path, marks):
     images, labels = pictures(4, 3, 32, 4)
     names = ["test-00000-of-00001", "train-00000-of-00002", "train-00001-of-00002"]
+    names = [name + mark for name, mark in zip(names, marks, strict=True)]  # a hash, in older files
     for folder in ("cifar10/plain_text", "cifar10"):  # the second comes first
         for name in names:
             write_parquet(tmp_path / folder / f"{name}.parquet", images, labels)

@@ -16,7 +16,8 @@ from nonideal.data.errors import DataError
 
 ROOT_VARIABLE = "NONIDEAL_DATA"
 FOLDERS = ("imagenet", "imagenet64")  # as it lies, and scaled down to 64 pixels
-SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet$")
+# Older files of the Hugging Face hub have a hash behind the numbers.
+SHARD = re.compile(r"-(\d{5})-of-(\d{5})(?:-[0-9a-f]{16})?\.parquet$")
 
 
 @dataclass(frozen=True)
@@ -169,9 +170,9 @@ def _find_parquet(spec: Spec, root: Path) -> Source | None:
 def _shards(folder: Path, split: str) -> tuple[Path, ...]:
     paths = sorted(path for path in folder.glob(f"{split}-*.parquet") if SHARD.search(path.name))
     if paths:
-        total = SHARD.search(paths[0].name)[2]
-        expected = [folder / f"{split}-{k:05d}-of-{total}.parquet" for k in range(int(total))]
-        if paths != expected:
+        numbers = [SHARD.search(path.name).groups() for path in paths]
+        total = numbers[0][1]
+        if numbers != [(f"{k:05d}", total) for k in range(int(total))]:
             found = ", ".join(path.name for path in paths)
             remedy = "Add the missing shards; remove shards of another division."
             raise DataError(folder, f"shards 0 to {int(total) - 1} of {int(total)}", found, remedy)
