@@ -204,7 +204,7 @@ TARGETS = (
     ),
     Target("table_claims", "verdict on each claim about regularised training", "", REGULARISED),
     Target("figure_quantiser", "levels, thresholds and loss of a quantiser", "", INSPECTION),
-    Target("figure_level_sets", "levels that learned multipliers span", "", INSPECTION),
+    Target("figure_level_sets", "levels that stuck and varying cells leave", "", INSPECTION),
     Target("figure_multipliers", "learned multipliers, bit-serial inference", "", INSPECTION),
     Target(
         "figure_snn_precision",
