@@ -28,6 +28,8 @@ addEventListener("load", () => {
     drawn: images.filter(image => image.complete && image.naturalWidth > 0).length,
     captions: [...document.querySelectorAll("figcaption")].filter(part => part.innerText.length > 80).length,
     overflow: document.documentElement.scrollWidth - innerWidth,
+    cut: Math.max(...[...document.querySelectorAll(".box, .scroll")]
+      .map(box => box.scrollWidth - box.clientWidth)),
     dead: [...document.querySelectorAll('a[href^="#"]')]
       .map(link => link.getAttribute("href").slice(1)).filter(id => !document.getElementById(id)),
     all: all, found: count(),
@@ -38,7 +40,7 @@ addEventListener("load", () => {
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium")
-@pytest.mark.parametrize("width", [1300, 390])
+@pytest.mark.parametrize("width", [1300, 768, 390])
 def test_the_page_opens_offline(tiny, tmp_path, width):
     page = tiny.result("index.html").read_text()
     copy = tmp_path / "index.html"
@@ -54,5 +56,5 @@ def test_the_page_opens_offline(tiny, tmp_path, width):
     seen = json.loads(html.unescape(re.search(r'data-probe="([^"]+)"', done.stdout)[1]))
     figures = len(list(tiny.result("figures").glob("*.svg")))
     assert seen["images"] == seen["drawn"] == seen["captions"] == figures > 20
-    assert seen["overflow"] <= 0 and seen["dead"] == []
+    assert seen["overflow"] <= 0 and seen["cut"] <= 0 and seen["dead"] == []
     assert 0 < seen["found"] < seen["all"]
