@@ -101,6 +101,19 @@ def test_a_layer_of_any_type_takes_a_quantiser(mode, dtype):
     assert (layer.weight - held).abs().median() < half
 
 
+@every_width
+@pytest.mark.parametrize("mode", MODES)
+def test_levels_and_codes_do_not_depend_on_autocast(bits, mode):
+    weight = random(500)
+    learned = LearnedQuantiser(bits, mode).initialise(weight)
+    wanted = learned.levels(), learned.quantise(weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = learned.levels(), learned.quantise(weight)
+    for a, b in zip(found, wanted, strict=True):
+        assert a.dtype == torch.float32
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
 def test_what_is_learned_depends_on_the_mode():
     assert [p.requires_grad for p in LearnedQuantiser(3, "fixed").parameters()] == [False, False]
     assert [p.numel() for p in LearnedQuantiser(3, "step").parameters() if p.requires_grad] == [1, 1]

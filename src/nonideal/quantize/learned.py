@@ -159,7 +159,9 @@ class LearnedQuantiser(nn.Module):
     def levels(self) -> Tensor:
         """Level of every code [2^N], in units of the weights; differentiable."""
         if self.mode == "multiplier":
-            return code_bits(self.bits, self.r.device, self.r.dtype) @ self.r + self.c
+            # Weights stay in their precision; autocast would round this product.
+            with torch.autocast(self.r.device.type, enabled=False):
+                return code_bits(self.bits, self.r.device, self.r.dtype) @ self.r + self.c
         return torch.arange(2**self.bits, device=self.r.device, dtype=self.r.dtype) * self.r + self.c
 
     @torch.no_grad()
