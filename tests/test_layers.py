@@ -160,6 +160,16 @@ def test_scale_follows_every_training_step_or_waits_for_update():
         torch.testing.assert_close(layer.scale, choose_scale(layer.weight, layer.format, clipping))
 
 
+def test_a_given_quantscale_stays_the_deviation_over_the_largest_level_in_training():
+    layer = linear("4bit", quantscale=0.3)
+    for _ in range(2):
+        deviation = layer.weight.detach().std(correction=0)
+        torch.testing.assert_close(deviation / (8 * layer.scale), torch.tensor(0.3))
+        with torch.no_grad():
+            layer.weight.mul_(2)
+        layer.train()(samples(2, 24))
+
+
 def test_a_frozen_layer_keeps_its_scale():
     layer = linear("ternary")
     before = layer.scale.clone()

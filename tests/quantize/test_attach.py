@@ -156,6 +156,21 @@ def test_scales_follow_the_weights_in_training_until_frozen(clipping, follows):
     assert torch.equal(quantiser.scale, expected)
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_given_quantscale_stays_the_deviation_over_the_largest_level_in_training(per_channel):
+    layer = nn.Linear(40, 6)
+    settings = {"clipping": "proportional", "quantscale": 0.3, "per_channel": per_channel}
+    attach.attach(layer, lambda _, x: attach.FormatQuantiser(x.weight, "4bit", **settings))
+    quantiser, weight = attach.attached(layer)[""], attach.original(layer)[""]
+    for _ in range(2):
+        rows = weight.detach() if per_channel else weight.detach().reshape(1, -1)
+        ratio = rows.std(dim=1, correction=0) / (8 * quantiser.scale.flatten())
+        torch.testing.assert_close(ratio, torch.full_like(ratio, 0.3))
+        with torch.no_grad():
+            weight.mul_(2)
+        layer.train()(torch.zeros(1, 40))
+
+
 def test_a_saved_state_restores_scale_and_float_weight():
     model = network()
     attach.attach(model, ternary)
