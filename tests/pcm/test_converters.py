@@ -71,6 +71,14 @@ def test_ranges_hold_the_wanted_share():
     assert measured_span(values, 1e-9).tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("share", [0.003, 0.5, 0.905, 0.999])
+def test_a_range_is_the_smallest_that_holds_the_share(share):
+    values = _normal(3, 101)
+    inside = values.abs() - measured_span(values, share)[:, None]
+    assert ((inside <= 0).double().mean(dim=1) >= share).all()
+    assert ((inside < 0).double().mean(dim=1) < share).all()
+
+
 def test_without_converters_not_a_bit_changes():
     """What ideal converters leave is one product with the sum over all devices and one noise."""
     model, _ = network()

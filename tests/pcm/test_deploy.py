@@ -76,6 +76,13 @@ def test_weights_are_on_the_grid_of_nine_bits():
     assert quantise_weights(torch.zeros(3))[1] == 0.0
 
 
+def test_a_limit_beyond_the_largest_weight_clips_and_coarsens_nothing():
+    weights = torch.randn(50, 40, generator=torch.Generator().manual_seed(0))
+    expected, step = quantise_weights(weights)
+    integers, found = quantise_weights(weights, clip_sigmas=20)
+    assert torch.equal(integers, expected) and found == step
+
+
 def _moments(values, mean, std):
     """Mean and standard deviation of `values` agree with formulas within five standard errors."""
     count = values.numel()
@@ -128,6 +135,21 @@ def test_drift():
     target = torch.tensor(TARGET)
     mean, std = (f(target).item() for f in (device.drift_exponent_mean, device.drift_exponent_std))
     _moments(exponent, mean, std)  # the fold at zero is more than four standard deviations away
+
+
+def test_drift_exponents_follow_from_targets_and_not_from_what_was_programmed():
+    model = nn.Linear(60, 40, bias=False)
+    nn.init.normal_(model.weight, generator=torch.Generator().manual_seed(2))
+    noisy, exact = (
+        deploy(
+            model, "max_fill", 2, 4, 1, seed=1, hardware=Hardware(programming_noise=on, compensation="none")
+        )
+        .layers[""]
+        .devices
+        for on in (True, False)
+    )
+    assert not torch.equal(noisy.conductance, exact.conductance)
+    assert torch.equal(noisy.exponent, exact.exponent) and torch.equal(noisy.noise, exact.noise)
 
 
 def test_summed_read_noise_is_that_of_the_devices():

@@ -179,6 +179,17 @@ def test_programmed_row_follows_the_device_functions():
     assert held[0] == 0
 
 
+def test_no_drift_exponent_is_negative():
+    """Where the spread carries one below zero its magnitude counts: conductances never grow."""
+    target = np.array([1e-4, 1e-3, 0.01, 0.1], F)
+    held, exponent, noise = np.zeros((3, target.size), F)
+    z = np.full(target.size, -4, F)
+    kernel.program_row(target, target, z, z, F(0), crossbar.PHYSICS, held, exponent, noise)
+    drawn = device.drift_exponent_mean(target) - 4 * device.drift_exponent_std(target)
+    assert (drawn < 0).sum() >= 3
+    np.testing.assert_allclose(exponent, np.abs(drawn), rtol=0, atol=2e-7)
+
+
 @pytest.mark.parametrize("mapping", ["equal_fill", "max_fill"])
 def test_collapsed_read_noise_has_the_distribution_of_the_full_one(mapping):
     """One programmed array, read many times: device by device, and by two normals per row."""

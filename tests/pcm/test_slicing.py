@@ -75,6 +75,16 @@ def test_programming_error_has_the_stated_moments():
         assert error.std() == pytest.approx(std, rel=4 / np.sqrt(2 * count))
 
 
+def test_a_device_that_an_error_would_carry_below_zero_ends_there():
+    noise = 3 * rng.stream(1, "test_zero").standard_normal((4, WEIGHTS.size))
+    targets, free = slicing.program(WEIGHTS, "equal_fill", 2, 4, noise)
+    kept, ended = slicing.program(WEIGHTS, "equal_fill", 2, 4, noise, non_negative=True)
+    below = free * targets < 0
+    assert below.sum() > 20
+    np.testing.assert_array_equal(kept, targets)
+    np.testing.assert_array_equal(ended, np.where(below, 0, free))
+
+
 @pytest.mark.parametrize(("base", "n"), [(1, 2), (1, 8), (2, 4), (2, 8), (3, 2)])
 def test_error_correction_leaves_only_the_last_slice_error(base, n):
     """Unbounded targets make up for every error but that of the last slice programmed."""
