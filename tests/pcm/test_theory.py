@@ -55,6 +55,17 @@ def test_p_value_is_uniform_in_few_trials():
     assert kstest(p, "uniform").pvalue > 1e-4
 
 
+def test_the_fit_is_weighted_by_the_errors_of_the_means():
+    """Means over their standard errors, by ordinary least squares: the same estimate."""
+    generator = rng.stream(1, "test_weights")
+    spread = np.array([0.03, 0.001, 0.01, 0.002, 0.02, 0.005, 0.001])[:, None]
+    eta = _errors(generator, 50) + spread * generator.standard_normal((len(CONFIGURATIONS), 50))
+    factors = np.array([theory.eq8_factor(b, n) for b, n in CONFIGURATIONS])
+    error = eta.std(axis=1, ddof=1) / math.sqrt(50)
+    expected = np.linalg.lstsq((factors / error)[:, None], eta.mean(axis=1) / error, rcond=None)[0]
+    assert theory.fit_eq8(CONFIGURATIONS, eta).eta_s == pytest.approx(expected[0], rel=1e-12)
+
+
 def test_a_wrong_law_is_rejected():
     eta = _errors(rng.stream(1, "test_bend"), 2000, bend=0.03)
     fit = theory.fit_eq8(CONFIGURATIONS, eta)
@@ -146,6 +157,19 @@ def test_crossover_interval_covers_the_true_time():
     assert "second has the lower error from" in found.statement
 
 
+def test_crossover_interval_is_as_wide_as_that_of_a_mean():
+    """Lines of one slope in log time: the crossing of their mean is the mean of their crossings."""
+    crossing = math.log(200.0) + 0.2 * rng.stream(1, "test_width").standard_normal((400, 1))
+    difference = np.log([20.0, 2000.0]) - crossing
+    found = crossovers.crossover(
+        [20.0, 2000.0], difference, np.zeros((400, 2)), rng=rng.stream(1, "boot"), resamplings=4000
+    )
+    error = crossing.std(ddof=1) / math.sqrt(400)
+    # The quantiles of 4,000 resamplings scatter by 0.04 standard errors.
+    assert math.log(found.high_s / found.low_s) / error == pytest.approx(2 * norm.ppf(0.975), abs=0.25)
+    assert math.log(found.time_s) == pytest.approx(crossing.mean(), rel=1e-9)
+
+
 def test_crossover_is_interpolated_in_log_time():
     found = crossovers.crossover(
         [10.0, 1000.0], np.tile([0.0, 2.0], (3, 1)), np.ones((3, 2)), rng=rng.stream(1, "x"), resamplings=10
@@ -226,6 +250,16 @@ def test_only_the_direction_of_the_mean_counts_where_it_has_one():
     assert found.share == pytest.approx(norm.cdf(1.0), abs=tolerance)
     assert found.low_s == 0 and 20 < found.high_s < 2000
     assert f"up to {found.high_s:.3g} s, not bounded below within the simulated time" in found.statement
+
+
+@pytest.mark.parametrize("differences", [_near(3.0, first=-1.0), _near(1.0)], ids=["from", "to"])
+def test_swapped_configurations_cross_at_the_same_time(differences):
+    zeros, times = np.zeros((100, 2)), [20.0, 2000.0]
+    one = crossovers.crossover(times, differences, zeros, rng=rng.stream(2, "boot"))
+    other = crossovers.crossover(times, zeros, differences, rng=rng.stream(2, "boot"))
+    for name in ("time_s", "low_s", "high_s", "share"):
+        assert getattr(one, name) == pytest.approx(getattr(other, name)), name
+    assert "second has the lower" in one.statement and "first has the lower" in other.statement
 
 
 def test_an_open_end_is_said_in_words():
