@@ -79,3 +79,17 @@ def test_fixed_compensation_without_spread_is_exact():
     deployed.layers[""].devices.exponent.copy_(deployed.layers[""].devices.mean_exponent)
     x = torch.randn(5, 30, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(deployed(x, t=MONTH)[0], layer(x))
+
+
+@pytest.mark.parametrize(("mapping", "base"), [("max_fill", 3), ("equal_fill", 2), ("digital", None)])
+def test_fixed_compensation_keeps_the_sum_of_weights_whose_devices_drift_as_their_targets(mapping, base):
+    model = nn.Sequential(nn.Linear(30, 20, bias=False))
+    nn.init.normal_(model[0].weight, generator=torch.Generator().manual_seed(2))
+    hardware = Hardware(read_noise="off", programming_noise=False, compensation="fixed")
+    deployed = deploy(model, mapping, base, 4, 2, seed=1, hardware=hardware)
+    devices = deployed.layers["0"].devices
+    devices.exponent.copy_(devices.mean_exponent)
+    before, after = (deployed.at(t).weights["0.weight"].abs().sum((1, 2)) for t in (20.0, MONTH))
+    torch.testing.assert_close(after, before)
+    raw = deployed.effective_weights("0", MONTH).abs().sum((1, 2))
+    assert (raw < 0.6 * before).all()

@@ -113,3 +113,23 @@ def test_normalisation_is_folded_whatever_it_learns_and_however_it_is_called(aff
     deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
     assert isinstance(deployed.model.norm, nn.Identity)
     torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images))
+
+
+@pytest.mark.parametrize("twice", ["output", "layer", "norm"])
+def test_normalisation_is_not_folded_where_anything_is_used_twice(twice):
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+            self.norm.running_var.fill_(4.0)
+
+        def forward(self, x):
+            y = self.conv(x)
+            other = y if twice == "output" else self.conv(-x) if twice == "layer" else self.norm(x)
+            return self.norm(y) + other
+
+    model = Network().eval()
+    images = torch.randn(5, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    deployed = deploy(model, "max_fill", 1, 2, 1, seed=1, hardware=NOISELESS)
+    assert isinstance(deployed.model.norm, nn.BatchNorm2d)
+    torch.testing.assert_close(deployed(images, t=20.0)[0], quantised(model)(images))
