@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from nonideal import rng
-from nonideal.pcm import crossbar, slicing
+from nonideal.pcm import crossbar, device, slicing
 from nonideal.pcm.crossbar import Configuration, Options, simulate, simulate_many
+from nonideal.pcm.trials import Times
 
 MONTH = 30 * 86400.0
 TIMES = [20.0, MONTH]
@@ -104,6 +105,14 @@ def test_a_read_does_not_depend_on_the_other_times():
     np.testing.assert_allclose(
         simulate(configuration, times[order], range(4), seed=5), eta[:, order], rtol=0.02
     )
+
+
+def test_steps_between_times_add_up_to_the_times():
+    times = 20 * np.exp([0.3, 1.3, 2.25, 3.2, 4.2000001, 5.2])  # some steps are nearly the same
+    found = Times.of(times)
+    elapsed = np.cumsum(found.log_ratio, dtype=float)[found.index]
+    np.testing.assert_allclose(elapsed, np.log(times / 20), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.growth[found.index], [device.read_noise_growth(t) for t in times], 1e-6)
 
 
 def test_configurations_meet_the_same_crossbar():

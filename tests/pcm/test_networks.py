@@ -137,6 +137,7 @@ def test_summary_is_mean_and_interval(digits, states, chips):
     assert row["error_half_width"] == pytest.approx(4.3027 * values["logit_error"].std() / 3**0.5, rel=1e-4)
     full = references.set_index("network").loc["float", "accuracy"]
     assert row["kept"] == pytest.approx(row["accuracy_mean"] / full)
+    assert row["kept_half_width"] == pytest.approx(row["accuracy_half_width"] / full)
     assert (references["images"] == 40).all() and (references["all_images"] == 360).all()
 
 
