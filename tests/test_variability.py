@@ -96,7 +96,7 @@ def test_r_is_frozen_and_c_learns():
     weight.requires_grad_()
     q.penalty(weight).backward()
     error = weight.detach() - q.quantise(weight)
-    assert q.r.grad is None
+    assert q.r.grad is None and not q.r.requires_grad
     assert q.c.grad.item() == pytest.approx(-2 * error.sum().item(), rel=1e-3, abs=1e-4)
     assert torch.allclose(weight.grad, 2 * error, atol=1e-6)
     with torch.no_grad():

@@ -43,6 +43,15 @@ def test_programming_error_is_that_of_a_full_device():
     assert abs(factors.mean() - 1) < 5 * std / math.sqrt(factors.numel())
 
 
+def test_a_layers_mean_at_t0_is_that_of_its_devices():
+    """Compensation begins at t0: what programming did to the mean of a small layer stays."""
+    means = torch.stack([draw(20.0, read=False, seed=k, shape=(4,)).mean() for k in range(60)])
+    std = float(device.programming_std(np.ones(1))[0]) / math.sqrt(12)
+    assert close(means.std(), std, 60)
+    later = torch.stack([draw(MONTH_S, read=False, seed=k, shape=(4,)).mean() for k in range(60)])
+    torch.testing.assert_close(later, means, rtol=1e-5, atol=0)
+
+
 def test_read_noise_comes_on_top_and_grows():
     one = np.ones(1)
     for time_s in (20.0, MONTH_S):
