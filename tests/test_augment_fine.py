@@ -144,3 +144,18 @@ def test_elastic_copies_are_in_pixels_and_leave_the_rest_of_the_epoch_alone():
     assert images.shape == (80, 1, 16, 16)
     ((_, straight, _, _),) = batches(fine, training.Settings(batch_size=80), 3, 1)
     assert (images[40:] - straight[40:]).abs().mean() > 0.05
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_an_epoch_is_the_same_images_however_it_is_divided(fine):
+    tensors = preprocessing.prepare(dataset(), size=16, fine=fine)
+
+    def epoch(size):
+        found = [[], [], [], []]
+        for _, images, labels, _ in batches(tensors, training.Settings(batch_size=size, elastic=1.5), 3, 1):
+            for part, values in zip(found, (*images.chunk(2), *labels.chunk(2)), strict=True):
+                part.append(values)
+        return [torch.cat(part) for part in found]
+
+    for one, other in zip(epoch(80), epoch(18), strict=True):
+        torch.testing.assert_close(one, other)

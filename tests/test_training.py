@@ -322,6 +322,15 @@ def test_post_training_quantisation_puts_the_weights_on_the_grid(digits, weight_
         assert (logits - close).abs().max() < 0.05 * close.abs().max()
 
 
+def test_scales_of_post_training_quantisation_stay_as_they_were_chosen():
+    layer = quant_layers(post_training_quantise(tiny("float"), "4bit"))[0]
+    chosen = layer.scale.clone()
+    with torch.no_grad():
+        layer.weight.mul_(2)
+    layer.update_scale()
+    assert torch.equal(layer.scale, chosen)
+
+
 @pytest.mark.parametrize("bits", [-3, 0, 1, 40])
 def test_post_training_quantisation_wants_a_width_there_is(bits):
     with pytest.raises(ValueError, match=r"activation_bits must be 2 \.\. 16"):
