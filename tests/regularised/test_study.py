@@ -33,6 +33,33 @@ def test_every_method_trains(run, states, method):
     assert not torch.equal(state["blocks.0.norm1.weight"], floats[0]["blocks.0.norm1.weight"])
 
 
+@pytest.mark.parametrize(
+    ("method", "rate", "strengths"),
+    [
+        *((name, 1e-6, (100.0, 2000.0)) for name in ("fixed", "step", "multiplier")),
+        ("multiplier_ste", 1e-3, (0.1, 1.0)),
+        ("lsq", 1e-3, None),  # its step learns from the task
+    ],
+)
+def test_a_method_has_lambda_and_rate_of_its_variant(
+    run, states, tmp_path, monkeypatch, method, rate, strengths
+):
+    """Biswas et al. 2025, section 4; the rate of r and c times the factor of the configuration."""
+    seen = []
+    monkeypatch.setattr(job.Run, "train", lambda self, *args, **options: seen.append(options) or {})
+    config = CONFIG | {"qat": CONFIG["qat"] | {"quantiser_lr_factor": 3.0}}
+    other = job.Run(config, run.examples, run.seed, tmp_path / "other")
+    list(study.qat(other, {0: states[0][0]}, method))
+    model = study.trained(run, states[1], 3, 0)
+    for regularised_too in (True, False):
+        study.fine_tune(other, model, "x", 0, CONFIG["faults"], regularised_too)
+    assert [options["quantiser_lr"] for options in seen] == pytest.approx([3 * rate, 3e-6, 3e-6])
+    courses = [options["regulariser"] and options["regulariser"].course for options in seen]
+    wanted = [strengths, (100.0, 2000.0), (0.0, 0.0)]
+    for course, ends in zip(courses, wanted, strict=True):
+        assert course is None if ends is None else (course(0), course(1)) == pytest.approx(ends)
+
+
 def test_training_draws_weights_to_their_levels(run, states):
     floats, trained = states
     far, near = [], []
