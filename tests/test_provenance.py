@@ -27,6 +27,18 @@ def test_facts_are_complete_and_json():
     assert len(facts["code_sha256"]) == 64
 
 
+def test_the_hash_of_code_sees_names_contents_and_where_a_file_ends(tmp_path):
+    def hashed(**contents):
+        paths = [tmp_path / f"{name}.py" for name in contents]
+        for path, text in zip(paths, contents.values(), strict=True):
+            path.write_text(text)
+        return {provenance.code_hash(order) for order in (paths, paths[::-1])}
+
+    different = [hashed(a="x", b="y"), hashed(a="y", b="x"), hashed(a="x", c="y"), hashed(a="xb", b="y")]
+    assert all(len(found) == 1 for found in different)  # in any order
+    assert len(set.union(*different)) == 4
+
+
 def test_commit_is_gits(root):
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
     expected = head.stdout.strip()[:12] if head.returncode == 0 else "unknown"
