@@ -246,7 +246,11 @@ def test_bad_manifest_is_refused(prepared, text, message):
         load(prepared)
 
 
-@pytest.mark.parametrize(("key", "value"), [("classes", ["0", "1"]), ("counts", {}), ("image_shape", [28])])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    # One class too few is enough.
+    [("classes", ["0", "1"]), ("classes", [*"012345678"]), ("counts", {}), ("image_shape", [28])],
+)
 def test_manifest_that_contradicts_the_arrays_is_refused(prepared, key, value):
     manifest = json.loads((prepared / "manifest.json").read_text())
     (prepared / "manifest.json").write_text(json.dumps(manifest | {key: value}))
