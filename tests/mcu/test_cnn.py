@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from mcu_networks import images, layer
+from mcu_networks import images, layer, network
 
 from nonideal import models
 from nonideal.mcu import cycles, limits
@@ -252,3 +252,15 @@ def test_integers_of_a_model_are_its_own_to_the_last_bit(first):
     assert np.array_equal(net.features(quantise_images(x)), model.features(x).flatten(1).detach().numpy())
     assert [part.weight_format for part in net.layers] == [first, "4bitsym", "4bitsym"]
     assert net.convolutions.channels == 6 and net.sizes == (256, 96, 64, 10)
+
+
+@pytest.mark.parametrize("kernel", LAYOUTS)
+def test_flash_is_checked_for_what_an_export_holds(kernel):
+    for made in (cnn(3), cnn(8, widths=()), network("4bitsym", PIXELS, 16, 10)):
+        arrays = export(made, images(PIXELS)[:1], kernel=kernel, target=None).arrays()
+        stored = sum(arrays[f"layer_{k}_words"].nbytes for k in range(1, len(made.layers) + 1))
+        if made.convolutions is None:
+            stored += arrays["layer_1_row_sums"].nbytes
+        else:
+            stored += arrays["convolution_weights"].astype(np.int8).nbytes
+        assert sum(limits.flash_of_data(made, kernel)) == stored
