@@ -8,7 +8,7 @@ from nonideal.mcu.emulate import Emulator, FirmwareError
 from nonideal.mcu.export import export
 from nonideal.mcu.integer import IntegerNetwork
 from nonideal.mcu.packing import LAYOUTS
-from nonideal.mcu.verify import MismatchError, adversarial_images, measure, verify
+from nonideal.mcu.verify import MismatchError, _spaced, adversarial_images, measure, verify
 from nonideal.quantize.formats import FORMATS
 
 
@@ -220,6 +220,23 @@ def test_adversarial_images_reach_the_bounds():
     net = network("4bitsym", 40, 16, 5)
     reached = np.abs(net.accumulators(adversarial_images(net, seed=0))[0]).max()
     assert reached == net.layers[0].bound(lowest=-128, highest=127)
+
+
+def test_adversarial_images_drive_every_output_to_both_of_its_ends():
+    net = network("4bit", 40, 16, 5)
+    found = net.accumulators(adversarial_images(net, seed=0))[0]
+    products = np.multiply.outer([-128, 127], net.layers[0].weights.astype(int))  # of an input at its ends
+    assert found.max(axis=0).tolist() == products.max(axis=0).sum(axis=1).tolist()
+    assert found.min(axis=0).tolist() == products.min(axis=0).sum(axis=1).tolist()
+
+
+@pytest.mark.parametrize(("count", "limit"), [(1000, 7), (1000, 999), (10, 10), (5, 8), (0, 3), (12, None)])
+def test_images_for_the_emulator_are_spread_over_all(count, limit):
+    chosen = _spaced(count, limit)
+    assert len(chosen) == min(count, count if limit is None else limit)
+    edges = [*chosen, count]  # the first is the first; every gap is as wide as another, or wider by one
+    assert edges[0] == 0
+    assert len(chosen) == 0 or np.ptp(np.diff(edges)) <= 1
 
 
 def test_cost_of_instructions():
