@@ -25,13 +25,28 @@ def config(root):
     return section
 
 
+def noise():
+    """Ten images to train on and four to test on."""
+    rng = np.random.default_rng(1)
+    parts = [(rng.integers(256, size=(n, 3, 32, 32), dtype=np.uint8), np.arange(n)) for n in (10, 4)]
+    return Dataset("cifar10", *parts[0], *parts[1], class_names=tuple("abcdefghij"))
+
+
+def test_chips_are_calibrated_on_images_of_the_training_set(config, monkeypatch):
+    monkeypatch.setattr(network_training, "load", lambda folder: noise())
+    examples, _ = network_training.tensors("cifar10", config["pixels"])
+    chosen, _, _ = networks.choose_images(config, "cifar10", seed=3)
+    for images, wanted in ((chosen.calibration, examples.train_images), (chosen.test, examples.test_images)):
+        same = (images[:, None] == wanted[None]).all(dim=(2, 3, 4))
+        assert len(images) == len(same.any(dim=0).nonzero()) and same.any(dim=1).all()
+    same = (chosen.test[:, None] == examples.test_images[None]).all(dim=(2, 3, 4))
+    assert torch.equal(chosen.labels, examples.test_labels[same.int().argmax(dim=1)])
+
+
 def test_the_published_scale_trains_one_step_and_reads_a_chip(config, tmp_path, monkeypatch):
     assert config["architecture"] == "resnet32" and config["deployment"]["chips"] == 100
     assert config["float"]["precision"] == "bfloat16" and config["float"]["channels_last"]
-    rng = np.random.default_rng(1)
-    parts = [(rng.integers(256, size=(n, 3, 32, 32), dtype=np.uint8), np.arange(n)) for n in (10, 4)]
-    images = Dataset("cifar10", *parts[0], *parts[1], class_names=tuple("abcdefghij"))
-    monkeypatch.setattr(network_training, "load", lambda folder: images)
+    monkeypatch.setattr(network_training, "load", lambda folder: noise())
     states = {}
     for name in ("float", "noise_aware"):
         states[name], history = network_training.train_network(

@@ -137,6 +137,20 @@ def test_integers_are_the_quantised_network(name, digits):
     assert logits.sum() > 100 and np.abs(counts - logits).mean() < 0.1 * logits.mean()
 
 
+def test_spikes_of_an_image_are_those_of_the_integers(digits):
+    examples, classes = precision.tensors(digits)
+    model = precision.network(CONFIG, examples, classes, seed=3)
+    with torch.no_grad():
+        model.body[1].weight.mul_(10)
+        model.body[3].weight.abs_().mul_(6)
+    row = precision.measure(convert.quantise(model, "q8.8", trained=True), examples, "q8.8")
+    images = convert.grey_levels(examples.test_images)
+    spikes = sum(layer.sum() for layer in convert.to_integers(model, "q8.8").run(images).spikes)
+    assert row["spikes"] == pytest.approx(spikes / len(images), rel=0.02)
+    assert row["spike_share"] == pytest.approx(row["spikes"] / ((6 + 10) * 6))  # neurons times steps
+    assert row["spikes"] > 1 and row["weights"] == 64 * 6 + 6 * 10
+
+
 def test_grey_levels_are_exact_or_refused(digits):
     examples, _ = precision.tensors(digits)
     levels = convert.grey_levels(examples.test_images)
