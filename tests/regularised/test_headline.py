@@ -70,6 +70,11 @@ def test_few_test_images_are_watched_and_all_of_them_count(digits, started):
     assert len(examples.tensors.test_images) == len(examples.tensors.test_labels) == 40
     assert len(examples.test_images) == len(whole.test_labels) > 40
     assert examples.test_labels.tolist() == whole.test_labels.tolist()
+    # Normalised as for the float network, which saw all training images.
+    full, _ = network_training.tensors(digits, NETWORKS["pixels"])
+    assert torch.equal(examples.test_images, full.test_images)
+    seen = (examples.tensors.train_images[:, None] == full.train_images).flatten(2).all(dim=2)
+    assert len(examples.tensors.train_images) < len(full.train_images) and seen.any(dim=1).all()
 
 
 def test_every_condition_is_trained_from_the_one_float_network(started):

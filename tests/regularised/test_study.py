@@ -205,6 +205,29 @@ def test_curves_and_multipliers_fit_their_tables_and_integers_agree(run, states)
     assert serial["largest_difference"].max() < 1e-9
 
 
+def test_curves_are_in_units_in_which_the_levels_have_the_range_of_whole_numbers(run, states):
+    levels = inspection.curves(study.trained(run, states[1], 3, 0), 3, seed=1)[1]
+    learned = levels[levels["panel"] == "learned"]
+    assert learned["level"].max() - learned["level"].min() == pytest.approx(7, rel=1e-5)
+    assert learned["ideal"].max() - learned["ideal"].min() == 7
+
+
+def test_a_difference_of_integers_is_relative_to_the_largest_logit(run, states, monkeypatch):
+    class Doubled(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            return 2 * self.model(x)
+
+    monkeypatch.setattr(inspection.bitserial, "convert", Doubled)
+    monkeypatch.setattr(inspection.bitserial, "accumulators", lambda model: 1)
+    found = inspection.bit_serial(run, states[1])
+    assert found["largest_difference"].to_numpy() == pytest.approx(1.0, rel=1e-12)
+    assert found["different_classes"].tolist() == [0, 0]
+
+
 def test_claims_of_a_run_fit_their_table(run, states):
     floats, trained = states
     qat = pd.DataFrame(

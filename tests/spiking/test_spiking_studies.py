@@ -383,3 +383,11 @@ def test_an_interrupted_run_resumes_bit_for_bit(digits, tmp_path):
         run(tmp_path / "part.pt", 1)
     resumed = run(tmp_path / "part.pt", 99)
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_every_recording_counts_the_same_however_large_its_fold_is():
+    named = {"source": "nmnist", "network": "spiking_cnn", "split": "count", "format": "float", "bits": 32.0}
+    frame = pd.DataFrame({"fold": [0, 1, 2], "recordings": [8, 8, 2], "correct": [4, 6, 2]}).assign(**named)
+    frame = frame.assign(test_accuracy=frame["correct"] / frame["recordings"], spike_share=0.1)
+    row = summaries.events(frame).iloc[0]
+    assert (row["mean"], row["recordings"]) == (pytest.approx(12 / 18), 18)
