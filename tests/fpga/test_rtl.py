@@ -122,3 +122,37 @@ def test_unknown_formats_and_impossible_lanes_are_refused():
     for lanes in (0, SHAPE[0] + 1):
         with pytest.raises(ValueError, match=r"lanes must be 1 \.\. 5"):
             TimeMultiplexed(layer("ternary", 0), lanes=lanes)
+
+
+@pytest.mark.parametrize("input_bits", [0, 8])
+@pytest.mark.parametrize("name", WEIGHT_BITS)
+def test_signals_are_the_narrowest_that_hold_their_ends(name, input_bits):
+    low = np.full((1, 1), LOWEST[name], np.int16)  # its smallest sum of spikes is a power of two
+    high = np.full((1, 9), HIGHEST[name], np.int16)  # its state never falls, and stays below the threshold
+    plain = [SpikingLayer(name, weights, SCALE[name], input_bits) for weights in (low, high)]
+    for made in (layer(name, input_bits), *plain):
+        sums = [np.minimum(made.weights, 0).sum(axis=1).min(), np.maximum(made.weights, 0).sum(axis=1).max()]
+        sums = [int(total) * (2**input_bits - 1 or 1) for total in sums]
+        states = [sums[0] << made.shift, min(sums[1] << made.shift, made.threshold - 1)]
+        for shape, (low, high) in (
+            (arithmetic.sum_shape(made), sums),
+            (arithmetic.state_shape(made), states),
+        ):
+            assert shape.signed
+            fits = [
+                -(2 ** (bits - 1)) <= low and high < 2 ** (bits - 1)
+                for bits in (shape.width, shape.width - 1)
+            ]
+            assert fits == [True, False]
+
+
+def test_inferences_of_different_lengths_are_refused(monkeypatch):
+    made = layer("q4.4", 0)
+    inputs = samples(made)
+    spikes = SpikingNetwork((made,), STEPS).run(inputs).spikes[0]
+    alike, other = (simulate.Simulated(spikes, np.array([40, last])) for last in (40, 41))
+    monkeypatch.setattr(simulate, "simulate", lambda *_: alike)
+    assert simulate.verify(Parallel(made), inputs, STEPS).cycles == 40
+    monkeypatch.setattr(simulate, "simulate", lambda *_: other)
+    with pytest.raises(simulate.MismatchError, match=r"different numbers of cycles: \[40, 41\]"):
+        simulate.verify(Parallel(made), inputs, STEPS)
