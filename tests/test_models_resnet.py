@@ -25,6 +25,14 @@ def test_sizes_of_the_residual_networks(name, layers, thousands):
     assert round(sum(p.numel() for p in model.parameters()) / 1000) == thousands
 
 
+def test_filters_start_with_the_variance_of_he_et_al():
+    for layer in net("resnet20", width=32).modules():
+        if isinstance(layer, nn.Conv2d):
+            error = (2 / layer.weight.numel()) ** 0.5  # relative, of a normal sample's variance
+            wanted = 2 / (9 * layer.out_channels)
+            assert layer.weight.var().item() == pytest.approx(wanted, rel=5 * error)
+
+
 def test_shortcut_subsamples_and_pads_evenly():
     model = net("resnet8", width=4).eval()
     block = model.blocks[1]

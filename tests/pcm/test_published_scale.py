@@ -1,13 +1,14 @@
 """The configuration of the published scale, one step of it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 from snakemake.utils import update_config
 
 from nonideal.data.splits import Dataset
-from nonideal.pcm import network_training, networks
+from nonideal.pcm import network_training, networks, noise_training
 from nonideal.pcm.device import T0_S
 from nonideal.pcm.hardware import Hardware
 
@@ -41,6 +42,30 @@ def test_chips_are_calibrated_on_images_of_the_training_set(config, monkeypatch)
         assert len(images) == len(same.any(dim=0).nonzero()) and same.any(dim=1).all()
     same = (chosen.test[:, None] == examples.test_images[None]).all(dim=(2, 3, 4))
     assert torch.equal(chosen.labels, examples.test_labels[same.int().argmax(dim=1)])
+
+
+def test_fine_tuning_has_the_noise_of_the_configuration(config, tmp_path, monkeypatch):
+    seen = {}
+
+    def train(model, examples, settings, *, hooks, **options):
+        found = [module for module in model.modules() if isinstance(module, noise_training.NoisyWeight)]
+        seen[found[0].weights] = found, hooks
+        return pd.DataFrame({"epoch": [1]})
+
+    monkeypatch.setattr(network_training, "load", lambda folder: noise())
+    monkeypatch.setattr(network_training.training, "train", train)
+    config["noise"] |= {"noise": 0.07, "clip_sigmas": 1.5}
+    initial = network_training.architecture(config, 3, 10, seed=0).state_dict()
+    for name in ("noise_aware", "ternary"):
+        network_training.train_network(
+            config, name, "cifar10", initial=initial, seed=3, progress=tmp_path, fingerprint="a" * 64
+        )
+    assert list(seen) == ["9bit", "ternary"]
+    for found, (hook,) in seen.values():
+        assert {(weight.noise, weight.clip_sigmas) for weight in found} == {(0.07, 1.5)}
+        assert list(hook.weights.values()) == found  # every noisy weight is drawn anew in each step
+    (_, (one,)), (_, (other,)) = seen.values()
+    assert one.seed != other.seed
 
 
 def test_the_published_scale_trains_one_step_and_reads_a_chip(config, tmp_path, monkeypatch):
