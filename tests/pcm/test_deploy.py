@@ -129,6 +129,16 @@ def test_reads_differ_and_repeat():
     assert correlation > 0.5  # programming and drift are common to both
 
 
+def test_reads_at_later_times_share_their_noise_and_that_at_t0_has_its_own():
+    deployed = _one_weight(programming_noise=False, drift=False)
+    noise = [
+        (deployed.effective_weights("", t)[:, :, 1:] - TARGET).flatten() / device.read_noise_growth(t)
+        for t in (20.0, 4000.0, MONTH)
+    ]
+    torch.testing.assert_close(noise[1], noise[2], rtol=1e-3, atol=1e-6)
+    assert abs(torch.corrcoef(torch.stack(noise[:2]))[0, 1]) < 5 / math.sqrt(noise[0].numel())
+
+
 def test_drift():
     weights = _one_weight(programming_noise=False, read_noise="off").effective_weights("", MONTH)[:, :, 1:]
     exponent = -(weights / TARGET).log() / math.log(MONTH / 20)
@@ -232,6 +242,20 @@ def test_unused_devices_of_pairs():
         devices.conductance[0, :, :50], silent.layers[""].devices.conductance[0, :, :50]
     )
     assert (silent.layers[""].devices.conductance[0, :, 50:] == 0).all()
+
+
+def test_unused_devices_of_pairs_drift_as_the_fit_at_zero_says():
+    from scipy.stats import foldnorm, kstest
+
+    layer = nn.Linear(100, 100, bias=False)
+    hardware = Hardware(pairs=True, compensation="none")
+    exponent = deploy(layer, "max_fill", 1, 2, 1, seed=1, hardware=hardware).layers[""].devices.exponent
+    zero = torch.zeros(())
+    mean, std = (f(zero).item() for f in (device.drift_exponent_mean, device.drift_exponent_std))
+    assert (mean, std) == pytest.approx((device.DRIFT_MEAN_RANGE[1], device.DRIFT_STD_RANGE[1]))
+    for unused in exponent[2:]:
+        assert kstest(unused.flatten().numpy(), foldnorm(mean / std, scale=std).cdf).pvalue > 1e-3
+    assert exponent.min() >= 0 and not torch.equal(exponent[2], exponent[3])
 
 
 @pytest.mark.parametrize("base", [1, 2])

@@ -50,11 +50,12 @@ def test_fine_tuning_has_the_noise_of_the_configuration(config, tmp_path, monkey
     def train(model, examples, settings, *, hooks, **options):
         found = [module for module in model.modules() if isinstance(module, noise_training.NoisyWeight)]
         seen[found[0].weights] = found, hooks
+        assert (settings.lr, settings.weight_decay, settings.epochs) == (0.02, 3e-4, 1)
         return pd.DataFrame({"epoch": [1]})
 
     monkeypatch.setattr(network_training, "load", lambda folder: noise())
     monkeypatch.setattr(network_training.training, "train", train)
-    config["noise"] |= {"noise": 0.07, "clip_sigmas": 1.5}
+    config["noise"] |= {"noise": 0.07, "clip_sigmas": 1.5, "learning_rate": 0.02, "weight_decay": 3e-4}
     initial = network_training.architecture(config, 3, 10, seed=0).state_dict()
     for name in ("noise_aware", "ternary"):
         network_training.train_network(
