@@ -12,6 +12,7 @@ from mcu_networks import images, layer, network
 from torch import nn
 
 from nonideal import models
+from nonideal.mcu import limits
 from nonideal.mcu.build import write_engine
 from nonideal.mcu.export import export, load
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork, quantise_images
@@ -261,3 +262,12 @@ def test_images_of_int8_are_as_the_engine_takes_them_and_other_integers_refused(
     for given in (five.astype(np.uint8), torch.from_numpy(five).long()):
         with pytest.raises(ValueError, match=r"images must be floating point, .* got (uint8|int64)"):
             export(net, given)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("fp130", "nf4")])
+def test_the_list_of_active_inputs_takes_the_ram_that_is_left(name):
+    target, made = limits.TARGETS["ch32v003"], network(name, 256, 96, 96, 10)
+    active = limits.active_inputs(made, "fast", target)
+    free = target.ram - target.stack - limits.ram_of_code(made, "fast") - limits.ram_of_data(made, "fast")
+    assert limits.list_bytes(made, "fast", active) <= free
+    assert active == limits.MAX_ACTIVE or limits.list_bytes(made, "fast", active + 1) > free
