@@ -108,7 +108,7 @@ TINY = {
         "faults": {"bits": [3], "rates": [0, 0.2], "p_stuck1": [0.5], "epochs": 1},
         "variability": {"bits": [3], "sigmas": [0.4], "epochs": 1},
         "pcm": {"bits": [3], "epochs": 1},
-        "headline": {"methods": ["multiplier"]},
+        "headline": {"methods": ["multiplier"], "epochs": 1, "learning_rate": 0.005},
     },
     "fpga": {"formats": ["twn"], "images": 1, "lanes": [1], "parallel": {"inputs": 8}},
 }
@@ -138,11 +138,18 @@ print("JOBS" + json.dumps(planned._plan(sys.argv[1:], set())[1], default=str))
 class Project:
     """A copy of the project's files and the means to run Snakemake on it."""
 
-    def __init__(self, root: Path, folder: Path) -> None:
+    def __init__(self, root: Path, folder: Path, *, left_out: str = "__pycache__") -> None:
         self.folder = folder
         for part in PARTS:
-            shutil.copytree(root / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(root / part, folder / part, ignore=shutil.ignore_patterns(left_out))
         (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+
+    def copy(self, folder: Path) -> "Project":
+        """Project with the same files, results and notes of what made them, as old as here."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        found = object.__new__(Project)
+        found.folder = folder
+        return found
 
     def snakemake(self, *targets, options=(), environment=None, config="tiny.yaml", fails=False, cores=2):
         """Run Snakemake; return what it printed."""
