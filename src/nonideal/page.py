@@ -146,14 +146,12 @@ def made_text(made: Mapping[str, Mapping[str, Any]]) -> str:
     when = f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
     where = f"commit {commits[0]}" if len(commits) == 1 else f"{len(commits)} commits, the last {commits[-1]}"
     but = f"; {edited} with edits not committed then" if edited else ""
-    models = list(dict.fromkeys(entry["processor"] for entry in entries if entry.get("processor")))
-    on = (
-        ""
-        if not models
-        else f" on {models[0]}"
-        if len(models) == 1
-        else f" on {len(models)} kinds of processor"
-    )
+    named = [entry["processor"] for entry in entries if entry.get("processor")]
+    models = list(dict.fromkeys(named))
+    on = ""
+    if models:
+        known = "" if len(named) == len(entries) else f", {len(named)} of {len(entries)} known to be"
+        on = f"{known} on {models[0] if len(models) == 1 else f'{len(models)} kinds of processor'}"
     return f"Tables made {when} at {where}{on}{but}; provenance.json has each of them."
 
 
