@@ -160,6 +160,12 @@ def test_scale_follows_every_training_step_or_waits_for_update():
         torch.testing.assert_close(layer.scale, choose_scale(layer.weight, layer.format, clipping))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_samples_that_are_whole_numbers_are_refused_and_not_rounded(dtype):
+    with pytest.raises(NotImplementedError, match="Expected a floating point"):
+        normalise_quantise(torch.ones(3, 8, dtype=dtype), 8)
+
+
 def test_a_given_quantscale_stays_the_deviation_over_the_largest_level_in_training():
     layer = linear("4bit", quantscale=0.3)
     for _ in range(2):

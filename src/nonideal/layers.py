@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from nonideal import initial
 from nonideal.quantize.clipping import EVERY_STEP, choose_scale, default_clipping
-from nonideal.quantize.formats import Format, divisor, fake_quantise, finite, get_format
+from nonideal.quantize.formats import Format, at_least_single, divisor, fake_quantise, finite, get_format
 
 NORM_EPSILON = 1e-8  # added to the mean square of a sample; inputs are of order one
 ACTIVATION_BITS = range(2, 17)
@@ -72,9 +72,7 @@ def normalise_quantise(x: Tensor, bits: int | None) -> Tensor:
     Tensor
         Normalised activations, shape and type of `x`. The gradient is that of the normalisation alone.
     """
-    if x.dtype.itemsize < 4:  # neither small steps nor the sum of squares of a large sample fit float16
-        return _NormaliseQuantise.apply(x.float(), bits).to(x.dtype)
-    return _NormaliseQuantise.apply(x, bits)
+    return _NormaliseQuantise.apply(at_least_single(x), bits).to(x.dtype)
 
 
 def check_activation_bits(bits: int | None) -> None:

@@ -1,5 +1,6 @@
 """A copy of the project, and Snakemake run on it."""
 
+import copy
 import json
 import os
 import shutil
@@ -147,7 +148,7 @@ class Project:
     def copy(self, folder: Path) -> "Project":
         """Project with the same files, results and notes of what made them, as old as here."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        found = object.__new__(Project)
+        found = copy.copy(self)
         found.folder = folder
         return found
 

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from nonideal.quantize.formats import SMALLEST_SCALE, Format, smallest_scale
+from nonideal.quantize.formats import SMALLEST_SCALE, Format, at_least_single, smallest_scale
 
 # Standard deviation of the weights relative to the largest level: the value of least mean square error for
 # normally distributed weights (computed with `mean_square` here; Max, IRE Trans. IT-6, 7 (1960) has the same
@@ -197,8 +197,6 @@ def choose_scale(
         raise ValueError(f"format {fmt.name!r} has no default quantscale; give one, or use clipping 'mse'")
     weight = weight.detach()
     rows = weight.flatten(1) if per_channel else weight.reshape(1, -1)
-    # Squares of small errors vanish in float16, and sums over many weights overflow.
-    wide = rows.float() if rows.dtype.itemsize < 4 else rows
-    scale = CLIPPINGS[clipping](wide, fmt, **options).to(rows.dtype)
+    scale = CLIPPINGS[clipping](at_least_single(rows), fmt, **options).to(rows.dtype)
     scale = scale.clamp(min=smallest_scale(scale.dtype))
     return scale.reshape((-1,) + (1,) * (weight.ndim - 1)) if per_channel else scale[0]

@@ -210,6 +210,12 @@ def divisor(scale: Tensor) -> Tensor:
     return scale.clamp(min=smallest_scale(scale.dtype)) if scale.dtype == torch.float16 else scale
 
 
+def at_least_single(values: Tensor) -> Tensor:
+    """Values, in single precision if in half, where squares of small errors vanish and long sums overflow."""
+    half = values.is_floating_point() and values.dtype.itemsize < 4
+    return values.float() if half else values
+
+
 def finite(weight: Tensor) -> Tensor:
     """Weights without gradient, to be made integers, which have no place for what is not finite.
 

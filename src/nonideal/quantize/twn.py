@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nonideal.quantize.formats import FORMATS, finite
+from nonideal.quantize.formats import FORMATS, at_least_single, finite
 
 NAME = "twn"
 THRESHOLD = 0.7  # over mean |w|, arXiv:1605.04711, Eq. 6
@@ -63,9 +63,7 @@ class TernaryQuantiser(nn.Module):
         """Choose threshold and scale for a weight, unless they are frozen."""
         if self.frozen:
             return
-        magnitude = weight.abs()
-        if magnitude.dtype.itemsize < 4:  # a sum over many weights is beyond float16
-            magnitude = magnitude.float()
+        magnitude = at_least_single(weight.abs())
         self.threshold.copy_(THRESHOLD * magnitude.mean())
         beyond = magnitude > self.threshold
         mean = (magnitude * beyond).sum() / beyond.sum().clamp(min=1)
