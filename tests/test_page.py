@@ -70,6 +70,7 @@ def test_when_and_from_what_tables_were_made(parts):
     assert page.made_text({}) == ""
     one["t"]["processor"] = "Some CPU 9000"
     assert "at commit c0ffee on Some CPU 9000; " in page.made_text(one)
+    assert "at commit c0ffee on Some CPU 9000; " in page.made_text(one | {"u": one["t"]})
     other = one["t"] | {"processor": "Another"}
     assert "at commit c0ffee on 2 kinds of processor; " in page.made_text(one | {"u": other})
     some = page.made_text(one | {"u": other, "v": other | {"processor": None}})
