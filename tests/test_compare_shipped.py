@@ -83,15 +83,22 @@ def accuracy_table(dataset):
     return {"training/accuracy_summary.parquet": tables.check(frame, declared("accuracy_summary"))}
 
 
-def study_tables(dataset):
+# Sizes and weights of the networks that are compared; those of the second line are of 12 kbyte.
+NARROW = dict.fromkeys(("4bitsym", "fp130", "binary"), ("256-64-64-64-10", 25216))
+WIDE = {"binary": ("256-176-160-160-10", 100416), "2bitsym": ("256-112-96-96-10", 49600)}
+
+
+def study_tables(dataset, wide=False):
     """Tables of the studies of fully connected networks and of their programs."""
-    sizes = dict.fromkeys(("4bitsym", "fp130", "binary"), "256-64-64-64-10") | {"8bit": "256-40-32-32-10"}
-    formats = pd.DataFrame({"format": list(sizes), "sizes": list(sizes.values())}).assign(dataset=dataset)
-    counts = {"4bitsym": 25216, "fp130": 25216, "binary": 25216, "8bit": 12864}
-    formats["weights"] = formats["format"].map(counts)
+    sizes = NARROW | {"8bit": ("256-40-32-32-10", 12864)} | (WIDE if wide else {})
+    formats = pd.DataFrame(
+        [(dataset, name, *size) for name, size in sizes.items()],
+        columns=["dataset", "format", "sizes", "weights"],
+    )
     formats = formats.assign(plain_instructions=504320.0, plain_cycles=605184.0)
     kernels = formats.merge(pd.DataFrame({"kernel": ["fast", "plain"]}), how="cross")
-    kernels["weight_bytes"] = kernels["weights"] // kernels["format"].map({"8bit": 1}).fillna(2).astype(int)
+    a_byte = kernels["format"].map({"8bit": 1, "2bitsym": 4, "binary": 8}).fillna(2).astype(int)
+    kernels["weight_bytes"] = kernels["weights"] // a_byte
     kernels = kernels[["dataset", "format", "kernel", "sizes", "weight_bytes"]]
     entropy = pd.DataFrame(itertools.product([1, 60], [1, 2, 3, 4]), columns=["epoch", "layer"])
     equal = pd.DataFrame(
@@ -149,7 +156,8 @@ def test_every_wired_line_finds_its_row(root, shipped):
     # Tables of the other tracks are looked at where they are made, in the tests of the workflow.
     assert set(made) <= set(shipped["table"])
     made_here = shipped["table"].isin(made).to_numpy()
-    elsewhere = shipped["where"].str.contains("dataset == 'imagenet64'").to_numpy()  # tested below
+    below = ["dataset == 'imagenet64'", *(sizes for sizes, _ in WIDE.values())]  # tested there
+    elsewhere = shipped["where"].str.contains("|".join(below)).to_numpy()
     lost = frame[made_here & ~elsewhere & frame["verdict"].eq("not run")]
     assert lost.empty, lost[["figure", "quantity"]].to_string()
     assert frame[~made_here]["verdict"].isin(MISSING).all()
@@ -177,6 +185,11 @@ def test_lines_of_the_microcontroller_are_computed_as_published(shipped):
         ("verification log", "images on which C and Python disagree"),
     ):
         assert frame[place, quantity] == 0
+    wide = compare.compare(shipped, study_tables("mnist", wide=True), SCALE)
+    wide = wide.set_index(["figure", "quantity"])["ours"].loc["12 kbyte models"]
+    for bits, weights in ((1, 100416), (2, 49600)):
+        assert wide[f"number of weights, {bits} bit"] == weights
+        assert wide[f"size of the weights, {bits} bit"] == bits * weights
 
 
 @pytest.mark.parametrize(("model", "lines"), [("resnet18", 31), ("resnet50", 25)])

@@ -21,6 +21,7 @@ from nonideal.sections import CHIP_GROUP, ON_CHIPS, chip_shard, groups_of, kind_
 SHIPPED = {
     "config": ["config"],
     "reduced": ["reduced"],
+    "bitnetmcu": ["bitnetmcu"],
     "paper": ["paper"],
     "paper_vgg13": ["paper", "paper_vgg13"],
     "paper_imagenet": ["paper_imagenet"],

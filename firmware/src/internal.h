@@ -4,8 +4,8 @@
 
 #include "nonideal.h"
 
-/* Code that runs from RAM where flash has wait states; the start-up code copies it. A CNN's memory holds its
- * convolutions' code at most, and the layers stay in flash. */
+/* Code that runs from RAM where flash has wait states; the start-up code copies it. Where RAM has no room for it,
+ * the layers stay in flash; a CNN's memory holds its convolutions' code at most. */
 #if defined(NI_ASSEMBLY)
 #ifdef NI_LAYERS_IN_FLASH
 #define NI_RAM __attribute__((noinline))

@@ -3,6 +3,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch import nn
 from nonideal import models
 from nonideal.mcu import limits
 from nonideal.mcu.build import write_engine
+from nonideal.mcu.cheader import engine_macros
 from nonideal.mcu.export import export, load
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork, quantise_images
 from nonideal.mcu.packing import LAYOUTS, Packed, pack, unpack
@@ -157,14 +159,30 @@ def test_what_does_not_fit_is_refused_by_name():
         1600,
         "layer 1: an image of 1600 pixels .*take .* has 2048, of which 192",
     )
-    refuse(network("binary", 64, 320, 8), 64, "layer 1: an image of 64 pixels and layers up to 320 wide")
+    refuse(
+        network("binary", 64, 320, 8),
+        64,
+        "layer 1: an image of 64 pixels and layers up to 320 wide take .* fast kernel; .*use smaller",
+    )
     export(network("4bitsym", 1400, 10), zeros(1400), kernel="plain")  # keeps no list of active inputs
-    kinds = [network(name, 8, 8).layers[0] for name in ("binary", "2bitsym", "4bit")]
-    refuse(IntegerNetwork(tuple(kinds)), 8, "layer 1: .* and 1792 for code that runs from RAM")
     refuse(network("4bit", 20, 4), 20, "target 'z80' is not known; targets are ch32v003", target="z80")
     refuse(network("4bit", 20, 4), 20, "kernel 'quick' is not known", kernel="quick")
     refuse(network("4bit", 20, 4), 21, "takes images of 20 pixels; got . images of 21")
     export(network("8bit", 256, 64, 10), zeros(256), target=None)
+
+
+def test_kernels_run_from_ram_as_long_as_there_is_room_beside_the_data():
+    target = limits.TARGETS["ch32v003"]
+    narrow, wide = network("binary", 64, 128, 8), network("binary", 64, 192, 8)
+    assert limits.ram_of_code(narrow, "fast", target) == 740 and limits.ram_of_code(wide, "fast", target) == 0
+    assert "NI_LAYERS_IN_FLASH" not in engine_macros(export(narrow, zeros(64)), target)
+    assert engine_macros(export(wide, zeros(64)), target)["NI_LAYERS_IN_FLASH"] == 1
+    kinds = IntegerNetwork(tuple(network(name, 8, 8).layers[0] for name in ("binary", "2bitsym", "4bit")))
+    assert limits.ram_of_code(kinds, "fast", target) == 0  # three kernels take 1,792 bytes
+    data = limits.ram_of_data(narrow, "fast") + limits.list_bytes(narrow, "fast", limits.MIN_ACTIVE)
+    full = replace(target, ram=data + 740 + target.stack)
+    assert limits.layers_in_ram(narrow, "fast", full)
+    assert not limits.layers_in_ram(narrow, "fast", replace(full, ram=full.ram - 1))
 
 
 def test_an_accumulator_that_could_overflow_is_refused(monkeypatch):
@@ -268,6 +286,7 @@ def test_images_of_int8_are_as_the_engine_takes_them_and_other_integers_refused(
 def test_the_list_of_active_inputs_takes_the_ram_that_is_left(name):
     target, made = limits.TARGETS["ch32v003"], network(name, 256, 96, 96, 10)
     active = limits.active_inputs(made, "fast", target)
-    free = target.ram - target.stack - limits.ram_of_code(made, "fast") - limits.ram_of_data(made, "fast")
+    code = limits.ram_of_code(made, "fast", target)
+    free = target.ram - target.stack - code - limits.ram_of_data(made, "fast")
     assert limits.list_bytes(made, "fast", active) <= free
     assert active == limits.MAX_ACTIVE or limits.list_bytes(made, "fast", active + 1) > free

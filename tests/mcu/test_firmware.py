@@ -42,6 +42,25 @@ def test_formats_mix(engine, mixed):
     verify(made, images(40), engine=engine, emulator=Emulator(built.elf))
 
 
+# Published networks of 12 kbyte, and formats whose kernels do not fit RAM together.
+LARGE = [("binary", 256, 176, 160, 160, 10), ("2bitsym", 256, 112, 96, 96, 10)]
+
+
+@pytest.mark.parametrize(("name", *"abcde"), LARGE)
+def test_kernels_run_from_flash_where_ram_has_no_room_for_them(engine, tmp_path, name, a, b, c, d, e):
+    made = export(network(name, a, b, c, d, e), images(a))
+    built = firmware(made, tmp_path)
+    sizes = elf.check(built.elf, flash=16 * 1024, ram=2048, stack=192)
+    assert not sizes.get(".ramcode")
+    verify(made, images(a)[:6], engine=engine, emulator=Emulator(built.elf))
+
+
+def test_formats_whose_kernels_do_not_fit_ram_together_run_from_flash(engine, tmp_path):
+    kinds = [network(name, 8, 8).layers[0] for name in ("binary", "2bitsym", "4bit")]
+    made = export(IntegerNetwork(tuple(kinds)), images(8))
+    verify(made, images(8)[:6], engine=engine, emulator=Emulator(firmware(made, tmp_path).elf))
+
+
 def changed_firmware(folder, name, old, new):
     """Copy of the C sources with one change."""
     for source in FIRMWARE.rglob("*.*"):

@@ -75,10 +75,11 @@ def engine_macros(export: Export, target: limits.Target) -> dict[str, int | str]
         macros |= {
             "NI_SHARED_MEMORY": f"ni_{kernel}_work",
             "NI_MEMORY_BYTES": memory,
-            "NI_LAYERS_IN_FLASH": 1,
         }
         if not limits.convolutions_in_ram(network, kernel, target):
             macros["NI_CONVOLUTIONS_IN_FLASH"] = 1
+    if not limits.layers_in_ram(network, kernel, target):
+        macros["NI_LAYERS_IN_FLASH"] = 1
     return macros | {
         "NI_MAX_WIDTH": limits.padded(max(export.network.sizes[1:])),
         "NI_SUM_WORDS": limits.sum_words(export.network),

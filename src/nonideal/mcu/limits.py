@@ -211,10 +211,24 @@ def _layer_bytes(network: IntegerNetwork, kernel: str) -> int:
     return ram + (4 * 2**4 + 2**4 if "nf4" in formats else 0)  # products and levels
 
 
-def ram_of_code(network: IntegerNetwork, kernel: str) -> int:
-    """RAM for the kernels of a network, in bytes; a CNN needs none, see `convolutions_in_ram`."""
+def layers_in_ram(network: IntegerNetwork, kernel: str, target: Target) -> bool:
+    """Whether the kernels of fully connected layers run from RAM: where their code fits beside the data.
+
+    A CNN's run from flash; see `convolutions_in_ram`.
+    """
     if network.convolutions is not None:
-        return 0
+        return False
+    data = ram_of_data(network, kernel) + list_bytes(network, kernel, MIN_ACTIVE)
+    return data + _kernel_bytes(network, kernel) <= target.ram - target.stack
+
+
+def ram_of_code(network: IntegerNetwork, kernel: str, target: Target) -> int:
+    """RAM for the kernels of fully connected layers, in bytes; none where they run from flash."""
+    return _kernel_bytes(network, kernel) if layers_in_ram(network, kernel, target) else 0
+
+
+def _kernel_bytes(network: IntegerNetwork, kernel: str) -> int:
+    """Size of the kernels of a network's fully connected layers."""
     formats = {layer.weight_format for layer in network.layers}
     if kernel == "plain":
         return PLAIN_CODE * len(formats)
@@ -225,7 +239,8 @@ def ram_of_code(network: IntegerNetwork, kernel: str) -> int:
 
 def active_inputs(network: IntegerNetwork, kernel: str, target: Target) -> int:
     """NI_ACTIVE of work.h: as many inputs at once as the RAM that is left can list, at most 128."""
-    free = target.ram - target.stack - ram_of_code(network, kernel) - ram_of_data(network, kernel)
+    code = ram_of_code(network, kernel, target)
+    free = target.ram - target.stack - code - ram_of_data(network, kernel)
     if network.convolutions is not None:
         shared = convolution_bytes(network.convolutions, kernel) - _layer_bytes(network, kernel)
         most = min(MAX_ACTIVE, shared // 4 - 2)
@@ -275,19 +290,18 @@ def check_target(network: IntegerNetwork, kernel: str, name: str) -> None:
                 f"use fewer weights or bits, or target=None to export for another machine"
             )
     ram = ram_of_data(network, kernel) + list_bytes(network, kernel, MIN_ACTIVE)
-    if network.convolutions is not None:
-        if ram > target.ram - target.stack:
-            raise ValueError(
-                f"convolutions: {network.convolutions.channels} channels take {ram} bytes of RAM with the "
-                f"{kernel} kernel; {name} has {target.ram}, of which {target.stack} are for the stack; "
-                f"use fewer channels, or target=None to export for another machine"
-            )
+    if ram <= target.ram - target.stack:
         return
-    if ram + ram_of_code(network, kernel) > target.ram - target.stack:
-        image, widest = network.sizes[0], max(network.sizes)
-        index = 1 if widest == image else network.sizes.index(widest)
+    there = f"{name} has {target.ram}, of which {target.stack} are for the stack"
+    if network.convolutions is not None:
         raise ValueError(
-            f"layer {index}: an image of {image} pixels and layers up to {max(network.sizes[1:])} wide take "
-            f"{ram} bytes of RAM; {name} has {target.ram}, of which {target.stack} "
-            f"are for the stack and {ram_of_code(network, kernel)} for code that runs from RAM"
+            f"convolutions: {network.convolutions.channels} channels take {ram} bytes of RAM with the "
+            f"{kernel} kernel; {there}; use fewer channels, or target=None to export for another machine"
         )
+    image, widest = network.sizes[0], max(network.sizes)
+    index = 1 if widest == image else network.sizes.index(widest)
+    raise ValueError(
+        f"layer {index}: an image of {image} pixels and layers up to {max(network.sizes[1:])} wide take "
+        f"{ram} bytes of RAM with the {kernel} kernel; {there}; use smaller images or layers, or target=None "
+        f"to export for another machine"
+    )
