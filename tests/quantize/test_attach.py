@@ -8,6 +8,7 @@ from torch.nn.utils import parametrizations, prune
 from nonideal.models import build
 from nonideal.quantize import attach
 from nonideal.quantize.clipping import choose_scale
+from nonideal.quantize.fixed_point import FixedPointQuantiser
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
 
@@ -68,6 +69,16 @@ def test_a_layer_without_a_shape_yet_is_refused_and_not_left_out():
         attach.attach(model, factory)
     model(torch.ones(1, 4))
     assert attach.attach(model, factory) == ["0", "1"]
+
+
+def test_a_quantiser_whose_scale_follows_its_weight_is_for_one_layer():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    one = attach.FormatQuantiser(model[0].weight, "4bitsym")
+    with pytest.raises(ValueError, match=r"layer '1': .*FormatQuantiser of another layer"):
+        attach.attach(model, lambda name, layer: one)
+    assert not attach.attached(model)
+    fixed = FixedPointQuantiser("q2.2")  # without a scale of its own
+    assert attach.attach(model, lambda name, layer: fixed) == ["0", "1"]
 
 
 def test_a_factory_without_a_module_is_refused():

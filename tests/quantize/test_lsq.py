@@ -100,6 +100,17 @@ def test_an_input_by_name_is_refused():
         layer(input=torch.ones(1, 4))
 
 
+def test_integers_after_a_step_of_an_optimiser_are_those_of_the_next_batch():
+    q = LSQ(2)
+    q.started.fill_(True)
+    with torch.no_grad():
+        q.step.fill_(-0.5)
+    found = q.integers(torch.tensor([0.0, 1e-8, 1.0]))
+    assert found.tolist() == [0, 1, 3]
+    q(torch.ones(1, 1))
+    assert torch.equal(q.integers(torch.tensor([0.0, 1e-8, 1.0])), found)
+
+
 def test_the_step_stays_positive():
     q = LSQ(4)
     q(inputs(4, 4).relu())

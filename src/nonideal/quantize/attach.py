@@ -179,7 +179,7 @@ def attach(model: nn.Module, factory: Factory, *, select: Select = weighted) -> 
     ------
     ValueError
         If no layer is selected, one has no single weight, its weight has a quantiser or another
-        parametrisation already, or the factory gives no module.
+        parametrisation already, or the factory gives no module, or one with a scale for two layers.
 
     Warns
     -----
@@ -204,7 +204,7 @@ def attach(model: nn.Module, factory: Factory, *, select: Select = weighted) -> 
     made = []
     for name, layer in chosen:
         try:
-            made.append(check_made(factory(name, layer)))
+            made.append(check_made(factory(name, layer), made))
         except ValueError as error:
             raise ValueError(f"layer {name!r}: {error}") from error
     for (_, layer), quantiser in zip(chosen, made, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -29,8 +30,20 @@ def check_weight(name: str, layer: nn.Module) -> None:
         )
 
 
-def check_made(quantiser: object) -> nn.Module:
-    """Refuse what a factory gives if it is no module; returns it.
+def check_made(quantiser: object, before: Sequence[nn.Module] = ()) -> nn.Module:
+    """Refuse what a factory gives if it is no module, or one before whose scale follows its weight.
+
+    Parameters
+    ----------
+    quantiser
+        What the factory gave.
+    before
+        What it gave for other layers.
+
+    Returns
+    -------
+    nn.Module
+        The quantiser.
 
     Raises
     ------
@@ -40,6 +53,11 @@ def check_made(quantiser: object) -> nn.Module:
     if not isinstance(quantiser, nn.Module):
         raise ValueError(
             f"the factory gave {quantiser!r}; it must return a torch.nn.Module that maps weight to weight"
+        )
+    if hasattr(quantiser, "update_scale") and any(quantiser is one for one in before):
+        raise ValueError(
+            f"the factory gave the {type(quantiser).__name__} of another layer, whose scale follows that "
+            "layer's weight; it must make one for each layer"
         )
     return quantiser
 

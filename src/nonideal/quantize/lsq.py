@@ -88,14 +88,19 @@ class LSQ(nn.Module):
 
     def integers(self, x: Tensor) -> Tensor:
         """Rounded values in units of the step, as whole numbers in the type of `x`; no gradient."""
-        return (x / self.step.detach()).round_().clamp_(self.low, self.high)
+        # As `forward` takes it: an optimiser may have left it below zero.
+        step = self.step.detach().clamp(min=self._smallest())
+        return (x / step).round_().clamp_(self.low, self.high)
+
+    def _smallest(self) -> float:
+        return max(SMALLEST_STEP, smallest_scale(self.step.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """Quantise; the first batch sets the step."""
         if not self.started:
             self.start(x)
         with torch.no_grad():
-            self.step.clamp_(min=max(SMALLEST_STEP, smallest_scale(self.step.dtype)))
+            self.step.clamp_(min=self._smallest())
         count = x.numel() if self.signed else math.prod(x.shape[1:])
         return _LearnedStep.apply(x, self.step, self.low, self.high, 1 / math.sqrt(count * self.high))
 
