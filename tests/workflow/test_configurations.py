@@ -157,6 +157,13 @@ def test_imagenet_is_planned_from_its_folders(tiny, tmp_path):
     assert "results/paper_imagenet/tables/table_qat.csv" in output
 
 
+def test_published_networks_of_the_microcontroller_are_planned(tiny):
+    output = tiny.snakemake("firmware", options=("--dry-run",), config="config/bitnetmcu.yaml")
+    for name in ("binary", "2bitsym", "8bit"):  # of widths of their own
+        assert f"firmware: training {name} at widths that fit the flash" in output
+    assert "firmware: training 4bitsym" not in output
+
+
 @pytest.mark.parametrize("name", ["slurm", "cluster-generic"])
 def test_profiles_of_clusters_plan_the_run(tiny, name):
     pytest.importorskip(f"snakemake_executor_plugin_{name.replace('-', '_')}")
