@@ -18,11 +18,11 @@
 enum {
     PLANES = 4, /* of each of the two sums */
     START = 1 << (15 - PLANES),
-    OFFSET = 17 << 15, /* 2^15 in both sums, the upper one times 16 */
     FIRST_ROW = 16, SECOND_ROW = 14, THIRD_ROW = 6, /* words of a row of activations */
-    SECOND_USED = 6, /* outputs of a run */
-    FEATURE_LARGEST = 65535
+    SECOND_USED = 6 /* outputs of a run */
 };
+#define OFFSET (UINT32_C(17) << 15) /* 2^15 in both sums, the upper one times 16 */
+#define FEATURE_LARGEST UINT32_C(65535)
 
 /* Sums of NI_RUN windows next to each other, the first at `window`: for each of four planes the sums are doubled,
  * words at the listed offsets added and others subtracted. `add` goes upwards and `subtract` downwards; both hold for
@@ -66,7 +66,7 @@ static void list_digits(const int8_t *taps, uint32_t row, ni_fast_work *work) {
         for (const uint32_t *tap = work->sums; tap < end; tap++) {
             const uint32_t digit = *tap << plane;
             if ((int32_t)digit >= 0) continue;
-            if (digit & 1 << 23)
+            if (digit & UINT32_C(1) << 23)
                 *subtract-- = (uint8_t)*tap;
             else
                 *add++ = (uint8_t)*tap;

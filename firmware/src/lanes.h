@@ -53,7 +53,7 @@ static const uint32_t *ni_list_rows(const uint32_t *next, const uint32_t *end, u
             break;
         }
         const uint16_t row = (uint16_t)((entry & ((1 << ROW_BITS) - 1)) << 2);
-        if ((entry << up) & (1 << (SIGNS_AT + PLANES - 1)))
+        if ((entry << up) & (UINT32_C(1) << (SIGNS_AT + PLANES - 1)))
             *subtract-- = row;
         else
             *add++ = row;

@@ -272,6 +272,15 @@ def test_the_engine_needs_no_assembly_on_any_processor(tmp_path):
     assert used - defined <= {"", "memcpy", "memset"}
 
 
+def test_the_engine_computes_with_32_bits_where_an_int_has_16(tmp_path):
+    write_engine(tmp_path)
+    sources = sorted(map(str, (tmp_path / "src").glob("*.c")))
+    options = ["-target", "msp430-freestanding-none", "-std=c99", "-ffreestanding", "-I", "include"]
+    warnings = ["-Wall", "-Wextra", "-Werror"]  # of shifts beyond an int, among others
+    compiler = [sys.executable, "-m", "ziglang", "cc", "-c"]
+    subprocess.run([*compiler, *options, *warnings, *sources], cwd=tmp_path, check=True)
+
+
 def test_images_of_int8_are_as_the_engine_takes_them_and_other_integers_refused():
     net = network("4bitsym", 16, 4)
     five = np.full((1, 4, 4), 5, np.int8)
