@@ -74,6 +74,13 @@ def test_export_with_the_engine(command, model_file, tmp_path):
     assert {"nonideal.h", "network.c"} <= copied
 
 
+@pytest.mark.parametrize("options", [("--pixels", 8), ("--mean", 0.1), ("--std", 0.3, 0.3, 0.3)])
+def test_options_on_images_that_are_not_given_are_refused(refused, model_file, taught, options):
+    for name, network in (("export", model_file), ("harden", taught[0])):
+        output = () if name == "export" else ("--output", "h.pt")
+        assert f"{options[0]}: says how to read images" in refused(name, network, *output, *options)
+
+
 def test_export_of_one_format(command, model_file, tmp_path):
     status, _, _ = command("export", model_file, "--format", "h", "--name", "mine", "--kernel", "plain")
     assert status == 0 and "ni_plain_ternary" in (tmp_path / "mine.h").read_text()
@@ -109,7 +116,11 @@ def test_export_refuses(refused, model_file, taught, tmp_path):
         weight_format="float",
     )
     assert "float.pt: a float network has no integers; give --quantise" in refused("export", "float.pt")
-    assert "'float', found ['ternary']" in refused("export", model_file, "--quantise", "binary")
+    assert "is on ternary; leave it out" in refused("export", model_file, "--quantise", "binary")
+    (tmp_path / "model.json").mkdir()
+    assert "model.json: is a folder" in refused("export", model_file)
+    (tmp_path / "model.json").rmdir()
+    assert "nothing can be written in" in refused("export", model_file, "--output", model_file)
     assert "no such folder or file, and no data set" in refused("export", model_file, "--data", "nonsense")
     assert not list(tmp_path.glob("model.*"))
 

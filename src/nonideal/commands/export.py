@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from nonideal.commands import UsageError, images, networks
+from nonideal.commands import UsageError, images, networks, writing
 from nonideal.exports import SUFFIXES
 from nonideal.mcu import limits
 from nonideal.mcu.build import write_engine
@@ -67,15 +67,25 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the exported network."""
     if not arguments.name.strip(".") or Path(arguments.name).name != arguments.name:
         raise UsageError(f"--name {arguments.name!r}: a name without folders; --output is the folder")
+    images.check_given(arguments)
+    suffixes = arguments.format or SUFFIXES
+    for suffix in suffixes:
+        writing.check_folder(arguments.output / f"{arguments.name}.{suffix}")
     model = networks.load(arguments).model
     if not isinstance(model, FullyConnected | Cnn):
         raise UsageError(
             f"{arguments.network}: the engine runs fc and cnn networks of nonideal.models, this is a "
             f"{type(model).__name__}; {OTHERS}"
         )
+    formats = sorted({layer.weight_format for layer in model.layers})
     if arguments.quantise:
+        if formats != ["float"]:
+            raise UsageError(
+                f"--quantise {arguments.quantise}: is for a float network, {arguments.network} is on "
+                f"{', '.join(formats)}; leave it out"
+            )
         model = post_training_quantise(model, arguments.quantise)
-    elif any(layer.weight_format == "float" for layer in model.layers):
+    elif "float" in formats:
         raise UsageError(
             f"{arguments.network}: a float network has no integers; give --quantise {next(iter(FORMATS))} or "
             f"another of {', '.join(FORMATS)}, or train on one of them (the levels that nonideal harden "
@@ -85,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     golden = images.load(arguments, model).test_images[:GOLDEN] if arguments.data else _random(model)
     target = None if arguments.target == "none" else arguments.target
     made = export(model, golden, kernel=arguments.kernel, target=target)
-    paths = made.write(arguments.output, arguments.name, suffixes=arguments.format or SUFFIXES)
+    paths = made.write(arguments.output, arguments.name, suffixes=suffixes)
     for k, (layer, packed) in enumerate(zip(made.network.layers, made.packed, strict=True), 1):
         size = packed.words.nbytes
         print(f"layer {k}: {layer.inputs:5} -> {layer.outputs:<5} {layer.weight_format:8} {size:7,} bytes")

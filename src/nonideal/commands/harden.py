@@ -105,6 +105,7 @@ def share_or_map(text: str) -> float | Path:
 def run(arguments: argparse.Namespace) -> int:
     """Harden a network; write its weights and the table of accuracies."""
     writing.check_table_path(arguments.table)
+    images.check_given(arguments)
     if arguments.table and not arguments.data:
         raise UsageError(f"--table {arguments.table}: accuracies need images; give --data")
     if arguments.mode and arguments.faults is None:

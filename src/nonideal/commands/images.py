@@ -47,6 +47,21 @@ def add_arguments(parser: argparse.ArgumentParser, *, required: bool) -> None:
         )
 
 
+def check_given(arguments: argparse.Namespace) -> None:
+    """Refuse options on images where none are given.
+
+    Raises
+    ------
+    UsageError
+        If there is no ``--data``, but an option that says how to read them.
+    """
+    if arguments.data is not None:
+        return
+    for name in ("pixels", "mean", "std"):
+        if getattr(arguments, name) is not None:
+            raise UsageError(f"--{name}: says how to read images; give them by --data, or leave it out")
+
+
 def load(arguments: argparse.Namespace, model: nn.Module) -> training.Tensors:
     """Images as tensors for a network, normalised as the arguments say, and say so.
 
