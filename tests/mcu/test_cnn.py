@@ -238,6 +238,27 @@ def test_a_list_of_its_own_is_counted(tmp_path):
         export(cnn(64, first="fp130", widths=(96,)), images(PIXELS)[:2])
 
 
+@pytest.mark.parametrize("shifts", [(7, 7, 3), (12, 9, 0)])
+def test_bounds_are_those_of_each_tap_at_its_ends(shifts):
+    for seed in range(8):
+        one = convolutions(1, seed, shifts)
+        ends, wanted = (-128, 127), []
+        for weights, shift in zip(one.weights[:, 0].tolist(), shifts, strict=True):
+            top, bottom = (sum(pick(w * end for end in ends) for w in weights) for pick in (max, min))
+            wanted.append(max(top, -bottom))
+            ends = (0, min(CEILING, max(top, 0) >> shift))
+        feature = max(top, 0) >> shifts[-1]
+        assert one.bounds(lowest=-128, highest=127) == (tuple(wanted), feature)
+
+
+def test_images_are_convolved_in_parts(monkeypatch):
+    net, inputs = convolutions(3), images(PIXELS, 2)
+    whole = net.accumulators(inputs)
+    monkeypatch.setattr("nonideal.mcu.convolutions.CHUNK", 3)
+    for part, wanted in zip(net.accumulators(inputs), whole, strict=True):
+        assert np.array_equal(part, wanted)
+
+
 def test_an_accumulator_that_could_overflow_is_refused(monkeypatch):
     monkeypatch.setattr("nonideal.mcu.limits.ACCUMULATOR_LARGEST", 200_000)
     with pytest.raises(ValueError, match="convolution 2: an accumulator could reach 293760, 32 bits hold"):
@@ -251,6 +272,12 @@ def test_integers_of_a_model_are_its_own_to_the_last_bit(first):
     net = from_model(model)
     assert np.array_equal(net.features(quantise_images(x)), model.features(x).flatten(1).detach().numpy())
     assert [part.weight_format for part in net.layers] == [first, "4bitsym", "4bitsym"]
+    assert net.convolutions.scales == tuple(float(bank.scale) for bank in model.convolutions)
+    text = export(net, x, target=None).header()
+    golden = re.search(r"ni_golden_features\[4\]\[24\] = \{\n(.*?)\n\};", text, re.DOTALL)[1]
+    assert np.array_equal(
+        np.array(re.findall(r"\d+", golden), int).reshape(4, 24), net.features(quantise_images(x[:4]))
+    )
     assert net.convolutions.channels == 6 and net.sizes == (256, 96, 64, 10)
 
 

@@ -159,6 +159,7 @@ def test_what_does_not_fit_is_refused_by_name():
         1600,
         "layer 1: an image of 1600 pixels .*take .* has 2048, of which 192",
     )
+    refuse(network("8bit", 100, 100, 100, 10), 100, "layer 2: weights up to here take 20400 bytes")
     refuse(
         network("binary", 64, 320, 8),
         64,
@@ -289,6 +290,15 @@ def test_images_of_int8_are_as_the_engine_takes_them_and_other_integers_refused(
     for given in (five.astype(np.uint8), torch.from_numpy(five).long()):
         with pytest.raises(ValueError, match=r"images must be floating point, .* got (uint8|int64)"):
             export(net, given)
+
+
+def test_the_room_that_an_inference_needs_is_said_and_counted():
+    text = export(network("4bit", 30, 9, 33, 10), images(30)).header()
+    found = {name: int(value) for name, value in re.findall(r"#define NI_MODEL_(\w+) (\d+)", text)}
+    assert found == {"INPUTS": 30, "OUTPUTS": 10, "WIDEST": 33, "X": 36, "Y": 64}
+    for name, words in (("4bit", 32), ("8bit", 64), ("2bitsym", 32), ("binary", 32), ("nf4", 1)):
+        # Two sums of 16 bits a word: one sum for each of 64 outputs, two for those of eight bits.
+        assert limits.sum_words(network(name, 30, 9, 64, 10)) == words
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("fp130", "nf4")])

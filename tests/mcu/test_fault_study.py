@@ -76,6 +76,8 @@ def test_training_for_the_map_repairs_what_stuck_bits_break(runs):
     assert unaware[0] > 0.8 and unaware[0.3] < unaware[0] - 0.1
     for method in ("active+passive", "trained"):
         assert accuracies(runs, method)[0.3] > unaware[0.3] + 0.05
+    changed = accuracies(runs, "unaware", "changed_weights")
+    assert changed[0.3] > 0.1 and changed.equals(accuracies(runs, "nearest", "changed_weights"))
     assert (accuracies(runs, "unaware", "sound_accuracy") == unaware[0]).all()
     assert (accuracies(runs, "nearest", "sound_accuracy") == unaware[0]).all()
 

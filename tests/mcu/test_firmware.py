@@ -1,8 +1,9 @@
+import capstone
 import numpy as np
 import pytest
 from mcu_networks import images, network
 
-from nonideal.mcu import cycles, elf
+from nonideal.mcu import cycles, elf, limits
 from nonideal.mcu.build import FIRMWARE, BuildError, firmware
 from nonideal.mcu.emulate import Emulator, FirmwareError
 from nonideal.mcu.export import export
@@ -10,6 +11,9 @@ from nonideal.mcu.integer import IntegerNetwork
 from nonideal.mcu.packing import LAYOUTS
 from nonideal.mcu.verify import MismatchError, _spaced, adversarial_images, measure, verify
 from nonideal.quantize.formats import FORMATS
+
+
+MODE = capstone.CS_MODE_RISCV32 | capstone.CS_MODE_RISCVC
 
 
 @pytest.mark.parametrize("kernel", LAYOUTS)
@@ -22,9 +26,20 @@ def test_python_host_and_firmware_agree(engine, tmp_path, name, kernel):
     assert result.firmware.flash == (tmp_path / "firmware.bin").stat().st_size <= 16 * 1024
     assert f"{result.firmware.flash} of 16384 bytes" in result.firmware.report.read_text()
     assert result.firmware.ram + result.stack <= 2 * 1024
+    target = limits.TARGETS["ch32v003"]
+    active = limits.active_inputs(net, kernel, target)
+    expected = limits.ram_of_code(net, kernel) + limits.ram_of_data(net, kernel)
+    assert result.firmware.ram <= expected + limits.list_bytes(net, kernel, active) + 2  # whole words
+    emulator = Emulator(result.firmware.elf)
+    assert result.firmware.ram == emulator.symbols["ni_bss_end"][0] - 0x2000_0000
     assert result.stack <= result.firmware.stack
     row = result.row(made)
     assert row["format"] == name and row["cycles"] > row["instructions"] > 0
+    assert row["weight_bytes"] == sum(packed.words.nbytes for packed in made.packed)
+    assert [row[f"{part}_bytes"] for part in ("flash", "ram", "stack")] == [
+        result.firmware.flash, result.firmware.ram, result.stack
+    ]  # fmt: skip
+    assert row["cycles"] == cycles.count(emulator, images(120)[:3]).total_cycles
     assert result.classes(made).cycles.sum() == pytest.approx(row["cycles"])
 
 
@@ -80,6 +95,23 @@ def test_a_broken_kernel_makes_the_verification_fail(engine, tmp_path):
     built = firmware(made, tmp_path / "out", sources=sources)
     with pytest.raises(MismatchError, match=r"firmware, fast kernel, logits: \d+ of \d+ images differ"):
         verify(made, images(40), engine=engine, emulator=Emulator(built.elf))
+
+
+def test_a_class_that_is_not_the_first_maximum_is_found(engine, tmp_path):
+    sources = changed_firmware(tmp_path / "firmware", "network.c", "y[o] > y[best]", "y[o] >= y[best]")
+    made = export(network("4bit", 8, 4), images(8))
+    emulator = Emulator(firmware(made, tmp_path / "out", sources=sources).elf)
+    with pytest.raises(MismatchError, match="firmware, fast kernel, classes: .* expected 0"):
+        verify(made, np.zeros((1, 8), np.int8), engine=engine, emulator=emulator)
+
+
+@pytest.mark.parametrize("formats", [("fp130", "4bitsym"), ("nf4", "4bitsym"), ("fp130", "binary")])
+def test_lists_and_tables_of_several_kernels_fit_beside_each_other(engine, tmp_path, formats):
+    net = IntegerNetwork((network(formats[0], 36, 16).layers[0], network(formats[1], 16, 5).layers[0]))
+    made = export(net, images(36))
+    built = firmware(made, tmp_path)
+    assert built.ram > 2048 - 192 - 40  # the lists take what is left
+    verify(made, images(36), engine=engine, emulator=Emulator(built.elf))
 
 
 INFERENCE = "ni_class = infer();"
@@ -256,6 +288,31 @@ def test_images_for_the_emulator_are_spread_over_all(count, limit):
     edges = [*chosen, count]  # the first is the first; every gap is as wide as another, or wider by one
     assert edges[0] == 0
     assert len(chosen) == 0 or np.ptp(np.diff(edges)) <= 1
+
+
+# Encodings of every load, store, branch and jump of RV32EC, aliases among them, and of some others.
+ENCODED = {
+    "load": "03850500 03c50500 03950500 03d50500 03250000 c841 2245",
+    "store": "2380a500 2390a500 2320a000 c8c1 2ac4",
+    "branch": (
+        "6306b502 6314b502 6342b502 6350b502 636eb500 637cb500 63480500 63560500 6354a000 6342a000 "
+        "63040500 63140500 11c1 09e1"
+    ),
+    "jump": "6f00e001 ef00a001 e7000500 67000500 67800000 29a0 2120 8280 0285 0295",
+    "arithmetic": (
+        "0100 0545 0505 2e85 2e95 0605 37150000 17150000 13051000 13850500 3305b040 13c5f5ff 13b51500 "
+        "3335b000 3315b500 33b5c500"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ENCODED)
+def test_classes_of_instructions(kind):
+    code = bytes.fromhex(ENCODED[kind])
+    found = list(capstone.Cs(capstone.CS_ARCH_RISCV, MODE).disasm(code, 0))
+    assert sum(instruction.size for instruction in found) == len(code)
+    assert {cycles.class_of(instruction.mnemonic) for instruction in found} == {kind}
+    elf.check_code("a.elf", code, 0)
 
 
 def test_cost_of_instructions():

@@ -72,6 +72,7 @@ def test_images_are_rounded_as_in_training():
     step = trained.abs().amax(dim=1, keepdim=True).clamp(min=1e-30) / 127
     assert np.array_equal((trained / step).round().numpy(), codes)
     assert (np.abs(codes).max(axis=1) == 127)[1:].all() and not codes[0].any()
+    assert np.array_equal(quantise_images(x * 2.0**-100), codes)  # of any brightness
     for bad in (torch.zeros(0, 4), torch.zeros(4), torch.full((1, 4), torch.nan)):
         with pytest.raises(ValueError, match="images must be"):
             quantise_images(bad)

@@ -244,23 +244,25 @@ def active_inputs(network: IntegerNetwork, kernel: str, target: Target) -> int:
     if network.convolutions is not None:
         shared = convolution_bytes(network.convolutions, kernel) - _layer_bytes(network, kernel)
         most = min(MAX_ACTIVE, shared // 4 - 2)
-        if _entry_bytes(network, kernel) == FP130_ENTRY:  # a list of its own, beside what takes turns
-            most = min(most, (free - CONVOLUTION_CODE[kernel]) // FP130_ENTRY - 1)
+        if entry := _entry_bytes(network, kernel):  # of a list beside what takes turns
+            most = min(most, (free - CONVOLUTION_CODE[kernel]) // entry - 1)
         return max(MIN_ACTIVE, most)
     return max(0, min(MAX_ACTIVE, free // (_entry_bytes(network, kernel) or LANE_ENTRY) - 1))
 
 
 def _entry_bytes(network: IntegerNetwork, kernel: str) -> int:
-    """Bytes of an entry in the list of active inputs, 0 where no kernel of the network keeps one."""
+    """Bytes of an active input in the lists of the kernels: lanes share one, fp130 has its own.
+
+    The list of the lanes of a CNN takes turns with its convolutions and is not counted.
+    """
     formats = {layer.weight_format for layer in network.layers} if kernel == "fast" else set()
-    return FP130_ENTRY if "fp130" in formats else LANE_ENTRY if formats & ROW_LIMITS.keys() else 0
+    lanes = LANE_ENTRY if network.convolutions is None and formats & ROW_LIMITS.keys() else 0
+    return lanes + (FP130_ENTRY if "fp130" in formats else 0)
 
 
 def list_bytes(network: IntegerNetwork, kernel: str, active: int) -> int:
-    """RAM for a list of so many active inputs, of a CNN only what does not take turns with convolutions."""
-    entry = _entry_bytes(network, kernel)
-    apart = network.convolutions is None or entry == FP130_ENTRY
-    return entry * (active + 1) if apart and entry else 0
+    """RAM for lists of so many active inputs, of a CNN only what does not take turns with convolutions."""
+    return _entry_bytes(network, kernel) * (active + 1)
 
 
 def convolutions_in_ram(network: IntegerNetwork, kernel: str, target: Target) -> bool:
