@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 import torch
 
-from nonideal import augment, bits, data, recipe, tables, tensorfile
+from nonideal import augment, bits, data, recipe, tables, tensorfile, weights
 from nonideal.mcu.integer import from_model
-from nonideal.schemas.training import ACCURACY, CODE_USAGE, HISTORY
+from nonideal.schemas.training import ACCURACY, CODE_USAGE, FIRST_LAYER, HISTORY
 from nonideal.training import loop
 
 CONFIG = {
@@ -56,6 +56,15 @@ def test_tables_fit_their_schemas(trained):
     assert accuracy["bits"].tolist() == pytest.approx([np.log2(3)] * 2)
     last = history[history["epoch"] == 2].sort_values("seed")["test_accuracy"]
     assert np.array_equal(last, accuracy.sort_values("seed")["test_accuracy"])
+
+
+def test_first_layers_are_shown_as_the_images_they_look_at(trained):
+    levels = from_model(recipe.restore(CONFIG, "ternary", trained.networks[0])).layers[0].weights
+    frame = tables.check(weights.first_layers(CONFIG, "ternary", trained.networks, 3), FIRST_LAYER)
+    assert len(frame) == 3 * 256 and (frame["relative"] == frame["level"]).all()  # the largest level is 1
+    place = frame["neuron"] - 1, 16 * frame["row"] + frame["column"]
+    assert (frame["level"] == levels[place]).all()
+    assert frame["row"].max() == frame["column"].max() == 15
 
 
 def test_repetitions_differ_and_repeat(trained, digits, tmp_path):

@@ -87,6 +87,19 @@ def test_the_interval_of_the_ratio_is_that_of_a_fit_for_it():
     ) == pytest.approx([value[0], value[3], value[3] - half, value[3] + half], rel=1e-4)
 
 
+def test_the_interval_of_the_bits_is_over_seeds():
+    frame = networks()
+    frame.loc[(frame["width"] == 1000) & (frame["seed"] == 1), "train_loss"] *= 1.1
+    found = capacity.equal_loss(frame).query("format == '8bit' and width == 1000").iloc[0]
+    line = capacity.fit(frame).set_index("group").loc["pooled"]
+    loss = frame.query("format == '8bit' and width == 1000")["train_loss"]
+    bits = np.log((loss / line["prefactor"]) ** (1 / line["slope"]) / 1000)
+    half = 12.7062047 * bits.std() / 2**0.5
+    assert np.log(found[["effective_bits", "effective_bits_low", "effective_bits_high"]].tolist()) == (
+        pytest.approx([bits.mean(), bits.mean() - half, bits.mean() + half])
+    )
+
+
 def test_the_ratio_depends_on_the_loss_where_slopes_differ():
     frame = networks()
     frame.loc[frame["format"] == "binary", "train_loss"] *= frame["weights"] ** 0.1  # falls more slowly
@@ -161,6 +174,10 @@ def test_the_lowest_entropy_that_suffices():
     summary = quantscale.summarise(frame).set_index("quantscale")
     assert summary["suffices"].to_dict() == {0.1: False, 0.2: True, 0.4: False}
     assert summary.loc[0.2, "size"] == 3 / 4
+    pd.testing.assert_frame_equal(quantscale.summarise(frame[::-1]).set_index("quantscale"), summary)
+    other = quantscale.summarise(frame.assign(format="nf4", test_accuracy=[0.98, 0.99, 1.0] * 3))
+    assert other["size"].tolist() == [2 / 4, 3 / 4, 3.6 / 4] and (other["accuracy_high"] == 1).all()
+    assert quantscale.summarise(frame.assign(format="8bit"))["size"].tolist() == [2 / 8, 3 / 8, 3.6 / 8]
     assert summary.loc[0.2, ["entropy_low", "entropy_high"]].tolist() == [3, 3]
     assert summary.loc[0.2, "accuracy"] == pytest.approx(0.9506667)
     half = 4.302653 * np.std([0.949, 0.951, 0.952], ddof=1) / 3**0.5
@@ -178,6 +195,8 @@ def test_what_suffices_is_judged_by_the_scatter_of_all():
     assert behind[0] > least > behind[1] > 0
     summary = quantscale.summarise(scanned(*groups)).set_index("quantscale")
     assert summary["suffices"].to_dict() == {0.1: False, 0.2: True, 0.4: False}
+    turned = pd.concat([scanned(groups[0])[::-1], scanned(*groups[1:])])  # paired by seed, not by place
+    assert quantscale.summarise(turned)["suffices"].tolist() == [False, True, False]
     # A setting as bad as the first, whose best happens to scatter, does not suffice for that.
     groups[2] = (0.4, 3.6, [0.60, 0.77, 0.73])
     assert not quantscale.summarise(scanned(*groups)).set_index("quantscale").loc[0.1, "suffices"]

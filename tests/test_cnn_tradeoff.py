@@ -18,7 +18,7 @@ def tables(dataset="mnist"):
     accuracy = pd.DataFrame(
         {"channels": 16, "seed": [0, 1], "test_accuracy": [0.98, 0.99], "integer_accuracy": [0.97, 0.99]}
     ).assign(dataset=dataset, weight_bits=4096)
-    kernels = pd.DataFrame(programs(channels=16)).assign(mismatches=0)
+    kernels = pd.DataFrame(programs(channels=16)).assign(mismatches=[2, 3])
     # Accuracies of the widths that the programs have, which are not always those of the other formats.
     formats = pd.DataFrame(
         {"dataset": ["mnist", "digits"], "format": "8bit", "qat_mean": [0.985, 0.5], "seeds": 3}
@@ -37,11 +37,16 @@ def test_accuracy_is_that_of_the_network_whose_size_and_time_stand_beside_it(roo
     assert convolutional["test_accuracy"] == pytest.approx(0.985)
     assert convolutional["low"] < 0.985 < convolutional["high"] <= 1
     assert convolutional["integer_accuracy"] == pytest.approx(0.98)
+    assert (convolutional["weight_bits"], convolutional["mismatches"]) == (4096, 5)  # of both kernels
 
 
 def test_published_networks_stand_beside_those_on_the_same_data(root):
     published = tradeoff(*tables(), root / "config/published.csv").query("family == 'published'")
     assert set(published["network"]) == {"CNN", "4bitsym"}
+    shown = published.set_index("network")[["test_accuracy", "weight_bits", "cycles", "time_ms"]]
+    assert shown.loc["CNN", :"weight_bits"].tolist() == pytest.approx([0.9954, 90112])
+    assert shown.loc["CNN", "cycles":].isna().all()
+    assert shown.loc["4bitsym", "cycles":].tolist() == pytest.approx([650_000, 650_000 / 48_000])
     accuracy, kernels, formats, own = tables("digits")
     rows = tradeoff(accuracy, kernels, formats, own.assign(dataset="digits"), root / "config/published.csv")
     assert set(rows["family"]) == {"cnn", "fully connected"}

@@ -1,7 +1,10 @@
+import math
+
 import pytest
 import torch
 
 from nonideal import models
+from nonideal.cnn import weight_bits
 from nonideal.depthwise import CEILING, features, features_reference
 from nonideal.models.cnn import integer_input
 from nonideal.rng import torch_stream
@@ -49,6 +52,10 @@ def test_network_and_its_settings():
     model = models.build("cnn", channels=64, generator=torch_stream(0, "init"))
     bits = sum(part.weight.numel() * part.format.bits for part in models.quant_layers(model))
     assert bits == 64 * 27 * 8 + 256 * 96 * 2 + (96 * 64 + 64 * 10) * 4
+    assert weight_bits(model) == bits
+    ternary = models.build("cnn", channels=3, first_format="ternary", generator=torch_stream(0, "init"))
+    entropy = 12 * 96 * math.log2(3)
+    assert weight_bits(ternary) == math.ceil(3 * 27 * 8 + entropy + (96 * 64 + 64 * 10) * 4)
     assert model(torch.randn(2, 1, 16, 16, generator=torch_stream(0, "x"))).shape == (2, 10)
     with pytest.raises(ValueError, match="model 'cnn': channels, widths and classes must be positive"):
         models.build("cnn", channels=0, generator=torch_stream(0, "init"))
