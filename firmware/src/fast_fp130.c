@@ -4,6 +4,10 @@
 #include "internal.h"
 #include "work.h" /* NI_ACTIVE */
 
+#if NI_ACTIVE < 1
+#error "no RAM is left for a list of active inputs"
+#endif
+
 typedef struct {
     const uint32_t *row; /* NULL ends the list */
     uint32_t value;

@@ -30,6 +30,9 @@
 #if NI_ACTIVE > 128 || NI_LIMIT > NI_ROWS
 #error "lanes would overflow"
 #endif
+#if NI_ACTIVE < 1
+#error "no RAM is left for a list of active inputs"
+#endif
 
 /* An active input, from the top bit: 9 bits |d_8| .. |d_0|, 9 bits d_8 < 0 .. d_0 < 0, 14 bits row + 1. */
 enum { DIGITS_AT = 23, SIGNS_AT = 14, ROW_BITS = 14, PLANES = 9, UPPER_PLANES = 5 };

@@ -102,6 +102,17 @@ def test_every_tap_of_the_fast_kernel(engine):
 
 
 @pytest.mark.parametrize("kernel", LAYOUTS)
+def test_features_that_would_be_rounded_to_128_become_127(engine, kernel):
+    weights = np.zeros((3, 1, 9), np.int16)
+    weights[:, 0, 4] = 64, 127, 64
+    part = layer("4bitsym", 5, 4)
+    net = IntegerNetwork((part,), Convolutions(weights, (6, 5, 6)))
+    inputs = np.repeat(np.arange(128)[:, None], PIXELS, axis=1).astype(np.int8)
+    assert net.features(inputs).max() == 255  # halved and rounded: 128
+    assert np.array_equal(engine.infer(net, inputs, kernel=kernel)[0], net.logits(inputs))
+
+
+@pytest.mark.parametrize("kernel", LAYOUTS)
 def test_every_weight(engine, kernel):
     """All 256 levels at one tap of each layer, the digits of every level."""
     levels = np.arange(-128, 128, dtype=np.int16)

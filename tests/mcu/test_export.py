@@ -282,6 +282,15 @@ def test_the_engine_computes_with_32_bits_where_an_int_has_16(tmp_path):
     subprocess.run([*compiler, *options, *warnings, *sources], cwd=tmp_path, check=True)
 
 
+@pytest.mark.parametrize("kernel", ["fast_4bit", "fast_fp130"])
+def test_a_list_without_room_for_one_input_is_refused_by_the_compiler(root, kernel):
+    """It would never be through with its inputs."""
+    command = ["gcc", "-fsyntax-only", root / f"firmware/src/{kernel}.c", "-I", root / "firmware/include"]
+    assert not subprocess.run([*command, "-DNI_ACTIVE=1"], check=False).returncode
+    made = subprocess.run([*command, "-DNI_ACTIVE=0"], capture_output=True, text=True, check=False)
+    assert "no RAM is left for a list of active inputs" in made.stderr
+
+
 def test_images_of_int8_are_as_the_engine_takes_them_and_other_integers_refused():
     net = network("4bitsym", 16, 4)
     five = np.full((1, 4, 4), 5, np.int8)
