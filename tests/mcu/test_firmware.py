@@ -12,7 +12,6 @@ from nonideal.mcu.packing import LAYOUTS
 from nonideal.mcu.verify import MismatchError, _spaced, adversarial_images, measure, verify
 from nonideal.quantize.formats import FORMATS
 
-
 MODE = capstone.CS_MODE_RISCV32 | capstone.CS_MODE_RISCVC
 
 
@@ -101,7 +100,7 @@ def test_a_class_that_is_not_the_first_maximum_is_found(engine, tmp_path):
     sources = changed_firmware(tmp_path / "firmware", "network.c", "y[o] > y[best]", "y[o] >= y[best]")
     made = export(network("4bit", 8, 4), images(8))
     emulator = Emulator(firmware(made, tmp_path / "out", sources=sources).elf)
-    with pytest.raises(MismatchError, match="firmware, fast kernel, classes: .* expected 0"):
+    with pytest.raises(MismatchError, match=r"firmware, fast kernel, classes: .* expected 0"):
         verify(made, np.zeros((1, 8), np.int8), engine=engine, emulator=emulator)
 
 
