@@ -93,3 +93,17 @@ def test_fixed_compensation_keeps_the_sum_of_weights_whose_devices_drift_as_thei
     torch.testing.assert_close(after, before)
     raw = deployed.effective_weights("0", MONTH).abs().sum((1, 2))
     assert (raw < 0.6 * before).all()
+
+
+def test_a_column_that_converters_rounded_to_nothing_is_not_silenced_later():
+    model = nn.Sequential(nn.Linear(64, 40, bias=False))
+    nn.init.normal_(model[0].weight, generator=torch.Generator().manual_seed(1))
+    model[0].weight.data[::2] *= 0.15  # beside the others within half a code or little more
+    images = torch.randn(4, 64, generator=torch.Generator().manual_seed(2))
+    hardware = Hardware(compensation="column", adc_bits=4)
+    deployed = deploy(model, "max_fill", 1, 2, 20, seed=1, calibration=images, hardware=hardware)
+    scale = deployed.at(40.0).weights["0.scale"]
+    lost = deployed.layers["0"].reference == 0
+    seen = deployed._sums(deployed.layers["0"], deployed._read("0", 40.0, 0)) > 0
+    assert (lost & seen).sum() > 5 and (scale[lost] == 1).all()
+    assert (scale[~lost] != 1).float().mean() > 0.3

@@ -165,7 +165,9 @@ class DeployedNetwork:
             first = t == device.T0_S and read == 0
             layer.reference = self._sums(layer, arrays if first else self._read(name, device.T0_S, 0))
         now = self._sums(layer, arrays)
-        return torch.where(now == 0, torch.ones_like(now), layer.reference / now)
+        # Converters may round a small column to nothing, then or now, and nothing is known of its loss.
+        unknown = (now == 0) | (layer.reference == 0)
+        return torch.where(unknown, torch.ones_like(now), layer.reference / now)
 
     def _sums(self, layer: Layer, arrays: Tensor) -> Tensor:
         """Sum of the magnitudes of the calibration outputs, (chips, outputs) or (chips, 1)."""
