@@ -403,6 +403,14 @@ def test_times_beyond_a_thousand_years_are_refused():
         deployed(images, t=1e300)
 
 
+@pytest.mark.parametrize("hardware", [NOISELESS, Hardware(drift=False, compensation="none")])
+@pytest.mark.parametrize("t", [1.0, math.nan, math.inf, 1e300, "20"])
+def test_weights_are_read_at_the_times_at_which_images_are(hardware, t):
+    deployed = deploy(network()[0], "max_fill", 1, 2, 1, seed=1, hardware=hardware)
+    with pytest.raises(ValueError, match=r"devices are described from t0|must be a finite number of seconds"):
+        deployed.effective_weights("conv", t)
+
+
 def test_a_network_with_quantisers_is_not_changed():
     from nonideal.quantize import attach
 

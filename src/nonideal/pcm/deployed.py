@@ -71,15 +71,11 @@ class DeployedNetwork:
         Raises
         ------
         ValueError
-            If the time lies before t0 = 20 s, or is no finite number, or the read is no whole number from 0.
+            If the time lies before t0 = 20 s or beyond `device.LAST_S`, or is no finite number, or the read
+            is no whole number from 0.
         """
         read = _number_of_read(read)
-        if not isinstance(t, numbers.Real) or not math.isfinite(t):
-            raise ValueError(f"t must be a finite number of seconds after programming, got {t!r}")
-        if not device.T0_S <= t <= device.LAST_S:
-            raise ValueError(
-                f"devices are described from t0 = {device.T0_S:g} s to {device.LAST_S:g} s, got t = {t:g} s"
-            )
+        _check_time(t)
         values = {}
         for name, layer in self.layers.items():
             arrays = self._read(name, t, read)
@@ -103,10 +99,11 @@ class DeployedNetwork:
         Raises
         ------
         ValueError
-            If no layer on the chips has that name, or the read is no whole number from 0.
+            If no layer on the chips has that name, or as `at`.
         """
         if name not in self.layers:
             raise ValueError(f"no layer {name!r} is on the chips; there are {', '.join(self.layers)}")
+        _check_time(t)
         return self._read(name, t, _number_of_read(read)).sum(dim=0)
 
     def _read(self, name: str, t: float, read: int) -> Tensor:
@@ -186,6 +183,15 @@ class DeployedNetwork:
                 converters.convert_(part, span, self.hardware.adc_bits)
             total = part if total is None else total.add_(part)
         return converters.channel_sums(layer.module, total.abs_())
+
+
+def _check_time(t: float) -> None:
+    if not isinstance(t, numbers.Real) or not math.isfinite(t):
+        raise ValueError(f"t must be a finite number of seconds after programming, got {t!r}")
+    if not device.T0_S <= t <= device.LAST_S:
+        raise ValueError(
+            f"devices are described from t0 = {device.T0_S:g} s to {device.LAST_S:g} s, got t = {t:g} s"
+        )
 
 
 def _number_of_read(read: int) -> int:
