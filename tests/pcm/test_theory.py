@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import kstest, norm
 
@@ -268,3 +269,30 @@ def test_an_open_end_is_said_in_words():
     assert 20 < found.low_s < found.time_s < 2000 and math.isinf(found.high_s)
     assert f"from {found.low_s:.3g} s, not bounded above within the simulated time" in found.statement
     assert "inf" not in found.statement
+
+
+def test_what_a_crossover_cannot_be_found_in_is_refused():
+    a, b = _pair(rng.stream(1, "refused"), 5, 5e4)
+    a[3, 1] = np.nan
+    with pytest.raises(ValueError, match="every trial needs a finite error of both"):
+        crossovers.crossover(TIMES, a, b, rng=rng.stream(1, "boot"))
+    with pytest.raises(ValueError, match="two trials or more, got 1"):
+        crossovers.crossover(TIMES, b[:1], b[1:2], rng=rng.stream(1, "boot"))
+
+
+def test_pairs_are_of_the_same_trials_and_times():
+    a, b = (pd.DataFrame(errors, columns=TIMES) for errors in _pair(rng.stream(1, "paired"), 5, 5e4))
+    for other in (b.set_axis(range(1, 6), axis=0), b.set_axis(TIMES + 1, axis=1), b[:4]):
+        with pytest.raises(ValueError, match="1 and 2 differ in trials or times"):
+            list(crossovers.pairs({1: a, 2: other}, rng=rng.stream(1, "boot")))
+
+
+@pytest.mark.parametrize("early", [0.0, -1e-15])
+def test_the_first_of_a_pair_has_the_lower_error_before_the_crossover(early):
+    """Accuracies are often the same at the first time."""
+    times = [20.0, 200.0, 2000.0, 20000.0]
+    errors = np.tile([0.5, 0.5, 0.5, 0.5], (3, 1)), np.tile([0.5 - early, 0.4, 0.4, 0.7], (3, 1))
+    named = {name: pd.DataFrame(values, columns=times) for name, values in zip("ab", errors, strict=True)}
+    ((first, second, row),) = crossovers.pairs(named, rng=rng.stream(1, "boot"))
+    assert (first, second) == ("b", "a") and 2000 < row["time_s"] < 20000
+    assert row["verdict"].startswith("the second has the lower error from")

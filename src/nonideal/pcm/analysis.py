@@ -80,7 +80,7 @@ def crossover_table(trials: pd.DataFrame, *, rng: np.random.Generator) -> pd.Dat
     -------
     pandas.DataFrame
         Rows of table ``crossover``; at one slice all mappings are the same and are left out. ``first`` is
-        the mapping with the lower error at the first time.
+        the mapping with the lower error at first, see `crossovers.pairs`.
     """
     rows = []
     sliced = trials[trials["n_slices"] > 1]

@@ -109,7 +109,8 @@ def crossover(
     Raises
     ------
     ValueError
-        If shapes do not match or times do not increase.
+        If shapes do not match, there are fewer than two trials, an error is missing or infinite, or times do
+        not increase.
     """
     log_time = np.log(np.asarray(times_s, dtype=np.float64))
     difference = np.asarray(eta_a, dtype=np.float64) - np.asarray(eta_b, dtype=np.float64)
@@ -118,6 +119,10 @@ def crossover(
             f"errors must have shape (trials, {log_time.size} times) with two times or more, "
             f"got {np.shape(eta_a)} and {np.shape(eta_b)}"
         )
+    if len(difference) < 2:
+        raise ValueError(f"a bootstrap needs two trials or more, got {len(difference)}")
+    if not np.isfinite(difference).all():
+        raise ValueError("every trial needs a finite error of both configurations at every time")
     if not (np.diff(log_time) > 0).all():
         raise ValueError(f"times_s must increase, got {list(times_s)}")
     mean = _cleaned(difference.mean(axis=0))
@@ -178,12 +183,22 @@ def pairs(
     Yields
     ------
     first, second
-        The configuration with the lower error at the first time, and the other one.
+        The configuration with the lower error at first, that is at the first time of a difference, and the
+        other one.
     row : dict
         Crossover by column, for `table`.
+
+    Raises
+    ------
+    ValueError
+        If two configurations were not simulated in the same trials and at the same times, or an error is
+        missing.
     """
     for a, b in itertools.combinations(sorted(errors), 2):
-        first, second = (a, b) if errors[a].iloc[:, 0].mean() <= errors[b].iloc[:, 0].mean() else (b, a)
+        if not (errors[a].index.equals(errors[b].index) and errors[a].columns.equals(errors[b].columns)):
+            raise ValueError(f"{a} and {b} differ in trials or times: differences are paired by both")
+        differences = _cleaned((errors[a] - errors[b]).mean(axis=0).to_numpy())
+        first, second = (a, b) if _sign_from(differences[None])[0, 0] <= 0 else (b, a)
         found = crossover(
             list(errors[a].columns), errors[first].to_numpy(), errors[second].to_numpy(), rng=rng
         )

@@ -119,7 +119,7 @@ def crossover_table(chips: pd.DataFrame, *, rng: np.random.Generator) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        One row for each pair of mappings and each measure; ``first`` is the better one at the first time.
+        One row for each pair of mappings and each measure; ``first`` is the better one at first.
         The measure of accuracy is the share of images classified wrongly.
     """
     chips = _of(chips).assign(wrong=lambda frame: 1 - frame["accuracy"])
