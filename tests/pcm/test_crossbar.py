@@ -186,3 +186,14 @@ def test_bad_input_is_refused_with_the_reason():
     assert np.isfinite(simulate(beyond, TIMES, range(1), seed=1, options=physical)).all()
     with pytest.raises(ValueError, match="at least one configuration"):
         simulate_many([], TIMES, range(1), seed=1)
+
+
+def test_a_product_of_zero_is_named():
+    two, trial = Options(rows=2), range(37608, 37609)  # both inputs round to zero
+    with pytest.raises(ValueError, match=r"trial 37608: the product of gaussian weights \(2 x 2\) and input"):
+        simulate(Configuration("equal_fill", base=1), TIMES, trial, seed=1, options=two)
+    with pytest.raises(ValueError, match="choose more rows"):
+        crossbar.ternarisation_error(trial, seed=1, options=two)
+    # Ternary weights may lose a product that the 9-bit ones have: an error of one, not a failure.
+    errors = crossbar.ternarisation_error(range(2000), seed=1, options=two)
+    assert (errors == 1).any() and np.isfinite(errors).all()

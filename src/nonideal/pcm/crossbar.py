@@ -119,7 +119,8 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 def converter_gain(n_slices: int, rows: int) -> float:
     """Codes per unit of conductance (G_MAX) times integer input (Le Gallo et al. 2022, section 3).
 
-    Full scale is four standard deviations of a row's output; with n slices each needs less of it.
+    With one slice, full scale is four standard deviations of a row's output for Gaussian weights. With n
+    slices the gain falls towards half of that, which leaves room for the fuller devices of max-fill.
     """
     spans = slicing.INPUT_SPAN * ((slicing.WEIGHT_SPAN - 1.5) / n_slices + 1.5)
     return CONVERTER_LIMIT / slicing.INPUT_SPAN / (slicing.MAX_WEIGHT * math.sqrt(rows)) * spans
@@ -153,6 +154,7 @@ class _Plan:
     def run(self, trial: Trials, times: Times) -> np.ndarray:
         """Relative error at every requested time."""
         weights, target = trial.problem(self.configuration.weights)
+        magnitude = trial.magnitude(self.configuration.weights)
         inputs = trial.inputs
         shape = times.words.size, inputs.size
         data, calibration = np.empty(shape), np.empty(shape)
@@ -165,7 +167,7 @@ class _Plan:
         total = np.maximum(np.abs(calibration).sum(axis=1), 1.0)  # at least one code: no division by zero
         beta = total[0] / total
         estimate = beta[:, None] * data * (self.range / self.gain)
-        error = np.linalg.norm(estimate - target, axis=1) / np.linalg.norm(target)
+        error = np.linalg.norm(estimate - target, axis=1) / magnitude
         if not np.isfinite(error).all():
             raise ValueError(
                 f"{self.configuration} asks for conductances that the device model has no numbers for: "
@@ -207,7 +209,8 @@ def simulate_many(
     Raises
     ------
     ValueError
-        If times, trials or configurations are empty or out of range.
+        If times, trials or configurations are empty or out of range, error correction asks for conductances
+        that the device model has no numbers for, or a trial of very few rows has an exact product of zero.
     """
     options = options or Options()
     if len(configurations) == 0:
@@ -246,6 +249,11 @@ def ternarisation_error(trials: range, *, seed: int, options: Options | None = N
     -------
     ndarray
         |W_ternary x - W x| / |W x| with integer weights and inputs, float64 (trials,).
+
+    Raises
+    ------
+    ValueError
+        If there are no trials, or one of very few rows has an exact product of zero.
     """
     options = options or Options()
     check(trials)
@@ -254,5 +262,5 @@ def ternarisation_error(trials: range, *, seed: int, options: Options | None = N
     for k, trial in enumerate(trials):
         drawn.draw(trial)
         (_, exact), (_, ternary) = drawn.problem("gaussian"), drawn.problem("ternary")
-        errors[k] = np.linalg.norm(ternary - exact) / np.linalg.norm(exact)
+        errors[k] = np.linalg.norm(ternary - exact) / drawn.magnitude("gaussian")
     return errors

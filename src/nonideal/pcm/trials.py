@@ -79,7 +79,7 @@ class Trials:
 
     def draw(self, trial: int) -> None:
         """Draw one trial in place of the last."""
-        n = self._rows
+        n, self._trial = self._rows, trial
         word = int(rng.key64(self._seed, "crossbar", trial)[0])
         devices = self.devices.reshape(2, -1, n * n)
         kernel.draw_trial(
@@ -98,6 +98,22 @@ class Trials:
             integers = slicing.quantise(values, slicing.WEIGHT_SPAN)
             self._integers[weights] = integers, integers.astype(np.float64) @ self.inputs.astype(np.float64)
         return self._integers[weights]
+
+    def magnitude(self, weights: str) -> float:
+        """Euclidean norm of that product, to which errors are relative.
+
+        Raises
+        ------
+        ValueError
+            If it is zero, as it can be for a handful of rows.
+        """
+        norm = float(np.linalg.norm(self.problem(weights)[1]))
+        if norm == 0:
+            raise ValueError(
+                f"trial {self._trial}: the product of {weights} weights ({self._rows} x {self._rows}) and "
+                "input is zero, and no error is relative to it; choose more rows"
+            )
+        return norm
 
 
 def check(trials: range) -> None:
