@@ -86,6 +86,7 @@ def test_shipped_runs_have_names_of_their_own(root):
             r"times_s.0 = 10: minimum 20 \(time after programming, in seconds",
         ),
         ("crossbar.figure_4a.times_s", [40], r"times_s = \[40\]: contains"),
+        ("crossbar.figure_4b.times_s", [20, 1e12], r"times_s.1 = 1000000000000.0: maximum 31536000000"),
         ("run", "a/b", r"run = 'a/b': pattern"),
         ("run", "reference", r"run = 'reference' is not allowed \(name of the run"),
         ("crossbar.figure_4a.bases", [2], r"figure_4a.bases = \[2\]: contains .*1 must be among them"),
