@@ -35,8 +35,9 @@ class Hardware:
         ("clipped", as in the published network runs).
     pairs
         Simulate both devices of each differential pair. The one that is not in use, and both of a zero
-        weight, were RESET and hold max(0, sigma(0) z); error correction measures the pair. False: such
-        devices conduct nothing, and the pair is one device with a sign.
+        weight, were RESET and hold max(0, sigma(0) z); error correction measures the pair, but for zero
+        weights, whose slices all stay as they were RESET. False: such devices conduct nothing, and the pair
+        is one device with a sign.
     non_negative
         Clip a programmed device at zero conductance. False: programming noise may carry a small conductance
         below zero, as in the published runs.
