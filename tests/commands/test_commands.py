@@ -287,6 +287,8 @@ def test_deploy_refuses(refused, model_file, taught, images, tmp_path):
     assert "digital slicing derives its base" in refused(*given, "--mapping", "digital", "--base", 2)
     assert "dac_bits must be None or an integer from 2 to 24, got 1" in refused(*given, "--dac-bits", 1)
     assert "--chips 0: must be at least 1" in refused(*given, "--chips", 0)
+    assert "goes with --mapping max_fill_ec" in refused(*given, "--ec-targets", "physical")
+    assert "goes with --dac-bits or --adc-bits" in refused(*given, "--converter-quantile", 0.99)
     assert "the network refuses images [1, 4, 4]" in refused(*given, "--pixels", 4)
     assert "does not fit Sequential" in refused("deploy", taught[0], "--state", model_file, "--data", images)
 

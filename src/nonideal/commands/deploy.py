@@ -105,7 +105,7 @@ def _add_hardware(parser: argparse.ArgumentParser) -> None:
         choices=slicing.EC_TARGETS,
         default="unbounded",
         help="what error correction may ask of a device: anything, -1 to 1 G_max, or 0 to 1 G_max in the "
-        "weight's direction (default: unbounded)",
+        "weight's direction; with --mapping max_fill_ec (default: unbounded)",
     )
     parser.add_argument(
         "--read-noise-norm",
@@ -136,7 +136,8 @@ def _add_hardware(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="SHARE",
         default=1.0,
-        help="of calibration values within a converter's range; the others saturate (default: 1)",
+        help="of calibration values within a converter's range; the others saturate; with --dac-bits or "
+        "--adc-bits (default: 1)",
     )
 
 
@@ -148,6 +149,7 @@ def run(arguments: argparse.Namespace) -> int:
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name} {value}: must be at least 1")
+    _check_options(arguments)
     model = networks.load(arguments).model
     if filters := networks.filter_banks(model):
         print(
@@ -170,6 +172,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output:
         writing.table(frame, arguments.output, DEPLOYMENT, command="deploy")
     return 0
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Refuse options that would do nothing beside the others."""
+    if arguments.ec_targets != "unbounded" and arguments.mapping != "max_fill_ec":
+        raise UsageError(f"--ec-targets {arguments.ec_targets}: goes with --mapping max_fill_ec")
+    if arguments.converter_quantile != 1 and arguments.dac_bits is None and arguments.adc_bits is None:
+        raise UsageError(
+            f"--converter-quantile {arguments.converter_quantile:g}: goes with --dac-bits or --adc-bits"
+        )
 
 
 def hardware(arguments: argparse.Namespace) -> Hardware:
