@@ -258,6 +258,20 @@ def test_unused_devices_of_pairs_drift_as_the_fit_at_zero_says():
     assert exponent.min() >= 0 and not torch.equal(exponent[2], exponent[3])
 
 
+def test_errors_and_exponents_of_all_devices_of_a_pair_are_independent():
+    layer = nn.Linear(200, 200, bias=False)
+    layer.weight.data.fill_(1.0)
+    layer.weight.data[100:] = 0.0
+    hardware = Hardware(pairs=True, compensation="none")
+    devices = deploy(layer, "equal_fill", 1, 2, 1, seed=1, hardware=hardware).layers[""].devices
+    for rows in (slice(0, 100), slice(100, 200)):  # in use, and both RESET
+        drawn = torch.cat([devices.conductance[:, 0, rows], devices.exponent[:, 0, rows]]).flatten(1)
+        off = torch.corrcoef(drawn) - torch.eye(8)
+        assert off.abs().max() < 5 / math.sqrt(20_000)
+    assert (devices.noise[2:] == device.READ_NOISE_LIMIT).all()  # as the fit at zero says
+    assert (devices.noise[:2, :, 100:] == device.READ_NOISE_LIMIT).all()
+
+
 @pytest.mark.parametrize("base", [1, 2])
 def test_error_correction_measures_both_devices_of_a_pair(base):
     integers = torch.randint(1, 256, (40, 50), generator=torch.Generator().manual_seed(3)).double()

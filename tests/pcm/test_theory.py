@@ -204,6 +204,15 @@ def test_touching_zero_is_no_crossover(means):
     assert (found.time_s, found.share) == (None, 0.0) and "stays below" in found.statement
 
 
+@pytest.mark.parametrize("means", [[-1e-6, 1, 1], [1e-6, -1, -1]])
+def test_a_small_difference_is_a_difference(means):
+    differences = np.tile(np.array(means, dtype=float), (5, 1))
+    found = crossovers.crossover(
+        [1.0, 10.0, 100.0], differences, np.zeros((5, 3)), rng=rng.stream(1, "x"), resamplings=10
+    )
+    assert found.time_s == pytest.approx(1.0, rel=1e-5) and found.share == 1
+
+
 @pytest.mark.parametrize("means", [[-1, 0, 1, 1], [-1, 0, 0, 1], [-1, 1e-17, 1, 1]])
 def test_through_zero_is_a_crossover_where_zero_is_reached(means):
     differences = np.tile(np.array(means, dtype=float), (5, 1))
@@ -296,3 +305,13 @@ def test_the_first_of_a_pair_has_the_lower_error_before_the_crossover(early):
     ((first, second, row),) = crossovers.pairs(named, rng=rng.stream(1, "boot"))
     assert (first, second) == ("b", "a") and 2000 < row["time_s"] < 20000
     assert row["verdict"].startswith("the second has the lower error from")
+
+
+def test_the_error_of_the_fit_is_that_of_its_mean():
+    eta = 0.1 + 0.01 * rng.stream(1, "sem").standard_normal((2, 6))
+    fit = theory.fit_eq8([(1, 1), (1, 2)], eta)
+    assert fit.eta_s == pytest.approx(fit.per_trial.mean())
+    sem = math.sqrt(((fit.per_trial - fit.eta_s) ** 2).sum() / 5 / 6)
+    assert fit.standard_error == pytest.approx(sem)
+    # Student's t, five degrees of freedom, 97.5 %
+    assert (fit.low, fit.high) == pytest.approx((fit.eta_s - 2.57058 * sem, fit.eta_s + 2.57058 * sem))
