@@ -12,6 +12,7 @@ from torch import nn
 
 from nonideal import rng, training
 from nonideal.pcm import network_analysis, network_options, network_training, networks, noise_training
+from nonideal.pcm.deploy import logit_error
 from nonideal.pcm.hardware import Hardware
 
 
@@ -121,3 +122,10 @@ def test_weight_noise_is_of_its_own_in_every_layer_epoch_and_step():
         draws += [weight.draw.flatten() for weight in noisy.values()]
     for a, b in itertools.combinations(draws, 2):
         assert abs(torch.corrcoef(torch.stack([a, b]))[0, 1]) < 5 / math.sqrt(1600)
+
+
+def test_logit_error_is_relative_to_all_logits_of_all_images():
+    reference = torch.tensor([[3.0, 0.0], [0.0, -4.0]])
+    chips = reference + torch.tensor([[[0.3, 0.0], [0.4, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    torch.testing.assert_close(logit_error(chips, reference), torch.tensor([0.1, 0.0]))
+    assert logit_error(chips, torch.zeros(2, 2)).isnan().all()

@@ -58,6 +58,13 @@ def test_read_noise_comes_on_top_and_grows():
         quiet, noisy = draw(time_s, read=False), draw(time_s)
         wanted = float(device.read_noise_scale(one)[0]) * device.read_noise_growth(time_s)
         assert close((noisy / quiet - 1).std(), wanted, noisy.numel())
+    # Of a small layer too, whose mean the compensation leaves alone after the read.
+    small = {"bits": 1, "shape": (4,)}
+    means = torch.stack(
+        [(draw(20.0, seed=k, **small) / draw(20.0, read=False, seed=k, **small)).mean() for k in range(60)]
+    )
+    wanted = float(device.read_noise_scale(one)[0]) * device.read_noise_growth(20.0)
+    assert close(means.std(), wanted / 2, 60)
 
 
 def test_drift_spreads_the_devices_and_its_mean_is_compensated():
