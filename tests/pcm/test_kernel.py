@@ -156,6 +156,16 @@ def test_targets_are_those_of_the_reference(mapping, base, n):
         assert peak == np.abs(target).max()
 
 
+def test_the_largest_target_is_that_of_magnitudes():
+    """Error correction may ask most of a device against its weight's direction."""
+    plan = crossbar._Plan(crossbar.Configuration("max_fill_ec", "gaussian", 1, 2), crossbar.Options())
+    residual, target = np.array([-300, 100, 0], F), np.empty(3, F)
+    _, scale, step, lower = plan.slices[0]
+    named = plan.mapping, plan.base, 0, True, scale, step, lower, crossbar._TIE, plan.bits
+    peak = kernel.fill_targets(*named, *plan.limits, residual, target)
+    assert peak == -target.min() == pytest.approx(300 / 127.5)
+
+
 def test_programmed_row_follows_the_device_functions():
     target = np.concatenate([[0.0, 1e-6, 1e-3], np.linspace(0.01, 1, 200), [1.7, 3.0, -0.5, -5.0]]).astype(F)
     size = target.size
