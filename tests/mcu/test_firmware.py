@@ -27,7 +27,7 @@ def test_python_host_and_firmware_agree(engine, tmp_path, name, kernel):
     assert result.firmware.ram + result.stack <= 2 * 1024
     target = limits.TARGETS["ch32v003"]
     active = limits.active_inputs(net, kernel, target)
-    expected = limits.ram_of_code(net, kernel) + limits.ram_of_data(net, kernel)
+    expected = limits.ram_of_code(net, kernel, target) + limits.ram_of_data(net, kernel)
     assert result.firmware.ram <= expected + limits.list_bytes(net, kernel, active) + 2  # whole words
     emulator = Emulator(result.firmware.elf)
     assert result.firmware.ram == emulator.symbols["ni_bss_end"][0] - 0x2000_0000
