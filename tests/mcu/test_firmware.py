@@ -9,6 +9,7 @@ from nonideal.mcu.emulate import Emulator, FirmwareError
 from nonideal.mcu.export import export
 from nonideal.mcu.integer import IntegerNetwork
 from nonideal.mcu.packing import LAYOUTS
+from nonideal.mcu.study import board_program
 from nonideal.mcu.verify import MismatchError, _spaced, adversarial_images, measure, verify
 from nonideal.quantize.formats import FORMATS
 
@@ -67,6 +68,15 @@ def test_kernels_run_from_flash_where_ram_has_no_room_for_them(engine, tmp_path,
     sizes = elf.check(built.elf, flash=16 * 1024, ram=2048, stack=192)
     assert not sizes.get(".ramcode")
     verify(made, images(a)[:6], engine=engine, emulator=Emulator(built.elf))
+
+
+def test_the_program_for_a_board_has_the_plain_kernel_where_the_fast_one_does_not_fit(tmp_path):
+    for name, sizes, kernel in (("binary", LARGE[0][1:], "plain"), ("4bit", (40, 16, 5), "fast")):
+        net = network(name, *sizes)
+        exports = {layout: export(net, images(sizes[0]), kernel=layout) for layout in LAYOUTS}
+        built = board_program(exports, tmp_path / name)
+        assert built.flash <= 16 * 1024
+        assert f"ni_{kernel}_{name}" in (tmp_path / name / "model.h").read_text()
 
 
 def test_formats_whose_kernels_do_not_fit_ram_together_run_from_flash(engine, tmp_path):

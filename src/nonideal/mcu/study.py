@@ -19,7 +19,7 @@ from nonideal.mcu.packing import LAYOUTS
 from nonideal.mcu.verify import Measurement, measure
 
 REPETITION = 0  # of the trained networks: one program a format
-BOARD_KERNEL = "fast"  # of the program for a real board
+BOARD_KERNELS = ("fast", "plain")  # of the program for a real board: the first whose program fits
 
 
 def run_format(
@@ -46,7 +46,8 @@ def run_format(
     folder
         For ``plain/`` and ``fast/``, each with ``model.h``, ``model.npz``, ``model.json`` and
         ``firmware.elf``, ``.bin``, ``.hex`` and ``.txt`` (sizes), and for ``board/`` with the same files of
-        the program for a real board, which prints on its serial port.
+        the program for a real board, which prints on its serial port, of the plain kernel where that of
+        the fast one does not fit.
     seed
         Of the random images verified besides the test set.
 
@@ -67,14 +68,43 @@ def run_format(
     images = quantise_images(examples.test_images)
     accuracy = float((network.classify(images) == examples.test_labels.numpy()).mean())
     engine = host.HostEngine(build.host_library(Path(folder) / "host"))
-    kernels, cycles = [], []
+    kernels, cycles, exports = [], [], {}
     for made, measured in verified(network, images, folder, name=weight_format, engine=engine, seed=seed):
         named = {"dataset": config["dataset"]}
         kernels.append(named | {"test_accuracy": accuracy} | measured.row(made))
         cycles.append(measured.classes(made).assign(**named))
-        if made.kernel == BOARD_KERNEL:
-            build.firmware(made, Path(folder) / "board", board=True)
+        exports[made.kernel] = made
+    board_program(exports, Path(folder) / "board")
     return pd.DataFrame(kernels), pd.concat(cycles, ignore_index=True)
+
+
+def board_program(exports: Mapping[str, Export], folder: str | os.PathLike[str]) -> build.Firmware:
+    """Build the program for a real board, which takes more flash than the one for the emulator.
+
+    Parameters
+    ----------
+    exports
+        Export of the network by kernel.
+    folder
+        As `nonideal.mcu.build.firmware`.
+
+    Returns
+    -------
+    nonideal.mcu.build.Firmware
+        Of the fast kernel, or of the plain one if that program does not fit.
+
+    Raises
+    ------
+    nonideal.mcu.build.BuildError
+        If neither can be built; the message is that of the plain kernel.
+    """
+    *preferred, last = BOARD_KERNELS
+    for kernel in preferred:
+        try:
+            return build.firmware(exports[kernel], folder, board=True)
+        except build.BuildError:
+            print(f"board: the program of the {kernel} kernel cannot be built, next is {last}", flush=True)
+    return build.firmware(exports[last], folder, board=True)
 
 
 def verified(
