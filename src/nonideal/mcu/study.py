@@ -19,7 +19,6 @@ from nonideal.mcu.packing import LAYOUTS
 from nonideal.mcu.verify import Measurement, measure
 
 REPETITION = 0  # of the trained networks: one program a format
-BOARD_KERNELS = ("fast", "plain")  # of the program for a real board: the first whose program fits
 
 
 def run_format(
@@ -98,13 +97,11 @@ def board_program(exports: Mapping[str, Export], folder: str | os.PathLike[str])
     nonideal.mcu.build.BuildError
         If neither can be built; the message is that of the plain kernel.
     """
-    *preferred, last = BOARD_KERNELS
-    for kernel in preferred:
-        try:
-            return build.firmware(exports[kernel], folder, board=True)
-        except build.BuildError:
-            print(f"board: the program of the {kernel} kernel cannot be built, next is {last}", flush=True)
-    return build.firmware(exports[last], folder, board=True)
+    try:
+        return build.firmware(exports["fast"], folder, board=True)
+    except build.BuildError:
+        print("board: the fast kernel's program does not fit, building the plain one's", flush=True)
+        return build.firmware(exports["plain"], folder, board=True)
 
 
 def verified(

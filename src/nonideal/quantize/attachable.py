@@ -31,14 +31,14 @@ def check_weight(name: str, layer: nn.Module) -> None:
 
 
 def check_made(quantiser: object, before: Sequence[nn.Module] = ()) -> nn.Module:
-    """Refuse what a factory gives if it is no module, or one before whose scale follows its weight.
+    """Refuse what a factory gives if it is no module, or another layer's whose scale follows that weight.
 
     Parameters
     ----------
     quantiser
         What the factory gave.
     before
-        What it gave for other layers.
+        What it gave for the layers before.
 
     Returns
     -------
