@@ -283,9 +283,10 @@ def test_the_engine_computes_with_32_bits_where_an_int_has_16(tmp_path):
 
 
 @pytest.mark.parametrize("kernel", ["fast_4bit", "fast_fp130"])
-def test_a_list_without_room_for_one_input_is_refused_by_the_compiler(root, kernel):
+def test_a_list_without_room_for_one_input_is_refused_by_the_compiler(root, tmp_path, kernel):
     """It would never be through with its inputs."""
-    command = ["gcc", "-fsyntax-only", root / f"firmware/src/{kernel}.c", "-I", root / "firmware/include"]
+    compiler = [sys.executable, "-m", "ziglang", "cc", "-c", "-o", tmp_path / "kernel.o"]
+    command = [*compiler, root / f"firmware/src/{kernel}.c", "-I", root / "firmware/include"]
     assert not subprocess.run([*command, "-DNI_ACTIVE=1"], check=False).returncode
     made = subprocess.run([*command, "-DNI_ACTIVE=0"], capture_output=True, text=True, check=False)
     assert "no RAM is left for a list of active inputs" in made.stderr

@@ -30,7 +30,7 @@ def check_weight(name: str, layer: nn.Module) -> None:
         )
 
 
-def check_made(quantiser: object, before: Sequence[nn.Module] = ()) -> nn.Module:
+def check_made(quantiser: object, before: Sequence[nn.Module]) -> nn.Module:
     """Refuse what a factory gives if it is no module, or another layer's whose scale follows that weight.
 
     Parameters
