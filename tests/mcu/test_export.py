@@ -303,9 +303,9 @@ def test_images_of_int8_are_as_the_engine_takes_them_and_other_integers_refused(
 
 
 def test_the_room_that_an_inference_needs_is_said_and_counted():
-    text = export(network("4bit", 30, 9, 33, 10), images(30)).header()
+    text = export(network("4bit", 38, 9, 33, 10), images(38)).header()
     found = {name: int(value) for name, value in re.findall(r"#define NI_MODEL_(\w+) (\d+)", text)}
-    assert found == {"INPUTS": 30, "OUTPUTS": 10, "WIDEST": 33, "X": 36, "Y": 64}
+    assert found == {"INPUTS": 38, "OUTPUTS": 10, "WIDEST": 33, "X": 40, "Y": 64}
     for name, words in (("4bit", 32), ("8bit", 64), ("2bitsym", 32), ("binary", 32), ("nf4", 1)):
         # Two sums of 16 bits a word: one sum for each of 64 outputs, two for those of eight bits.
         assert limits.sum_words(network(name, 30, 9, 64, 10)) == words

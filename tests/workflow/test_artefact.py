@@ -168,6 +168,11 @@ def test_editing_training_leaves_the_crossbar_alone(tiny):
     assert not due & CROSSBAR
 
 
+def test_the_program_for_a_board_has_the_fast_kernel(tiny):
+    for folder in ("fast", "board"):
+        assert "ni_fast_ternary" in tiny.result(f"firmware/ternary/{folder}/model.h").read_text()
+
+
 def test_editing_a_kernel_in_c_makes_the_firmware_due(tiny):
     with edited(tiny.folder / "firmware/src/fast_ternary.c", lambda text: text + "\n/* edited */\n"):
         assert tiny.due("firmware") == {*FIRMWARE, "firmware"}
