@@ -118,6 +118,11 @@ def test_shipped_runs_have_names_of_their_own(root):
             r"regularised.headline.methods: lsq needs 2 bits or more, not 1",
         ),
         ("flash.rates", [0, float("nan")], r"flash.rates.1 = nan: expected a finite number"),
+        (
+            "networks.deployment.converter_quantile",
+            0.9,
+            r"converter_quantile = 0.9: goes with dac_bits or adc",
+        ),
         ("networks.deployment.shards", 5, r"shards = 5: at most one for every 5 chips, .*chips = 20"),
         (
             "networks.float",

@@ -88,6 +88,9 @@ def test_pruned_neurons_get_no_gradient():
 def test_bad_requests_are_refused():
     with pytest.raises(ValueError, match=r"\[0, 1\), got 1"):
         pruning.PruneUnits(network(), 1, epoch=0)
+    for epoch in (-1, 1.0, True):
+        with pytest.raises(ValueError, match="epoch to prune before must be a whole number from 0"):
+            pruning.PruneUnits(network(), 0.5, epoch=epoch)
     with pytest.raises(ValueError, match="PruneUnits first"):
         pruning.shrink(network())
 

@@ -101,6 +101,11 @@ def _network_conflicts(networks: Mapping[str, Any]) -> Iterator[str]:
             f"networks.deployment.shards = {chips['shards']}: at most one for every {CHIP_GROUP} chips, "
             f"networks.deployment.chips = {chips['chips']}"
         )
+    if chips["converter_quantile"] != 1 and chips["dac_bits"] is None and chips["adc_bits"] is None:
+        yield (
+            f"networks.deployment.converter_quantile = {chips['converter_quantile']}: goes with dac_bits or "
+            "adc_bits there; without converters there is no range to set"
+        )
     for network in (recipe, *(recipe | other for other in networks["others"])):
         if network["sharpness"] and network["sharpness_share"] < 1 and recipe["augmentation"] == "affine":
             yield (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import numbers
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class PruneUnits(Hook):
     def __init__(self, model: FullyConnected, share: float, epoch: int) -> None:
         if not 0 <= share < 1:
             raise ValueError(f"the share of neurons to prune must lie in [0, 1), got {share}")
-        if not isinstance(epoch, int) or epoch < 0:
+        if isinstance(epoch, bool) or not isinstance(epoch, numbers.Integral) or epoch < 0:
             raise ValueError(f"the epoch to prune before must be a whole number from 0, got {epoch!r}")
         self.share, self.epoch = share, epoch
         for layer in hidden_layers(model):

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from small_networks import network
@@ -376,3 +377,11 @@ def test_what_cannot_be_converted_is_named():
     for share in (0, 1.1):
         with pytest.raises(ValueError, match=r"converter_quantile must lie in \(0, 1\]"):
             Hardware(converter_quantile=share)
+    with pytest.raises(ValueError, match=r"converter_quantile = 0\.9 goes with dac_bits or adc_bits"):
+        Hardware(converter_quantile=0.9)
+
+
+def test_bits_of_converters_may_come_from_an_array():
+    swept = [Hardware(adc_bits=bits, dac_bits=bits) for bits in np.arange(4, 7)]
+    assert swept == [Hardware(adc_bits=bits, dac_bits=bits) for bits in (4, 5, 6)]
+    assert all(type(hardware.adc_bits) is int and type(hardware.dac_bits) is int for hardware in swept)

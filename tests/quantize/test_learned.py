@@ -1,6 +1,7 @@
 import copy
 
 import learned_oracle as oracle
+import numpy as np
 import pytest
 import torch
 
@@ -174,3 +175,8 @@ def test_positions_of_filters_keep_their_layout_in_memory():
     moved = nearest_sorted(values.contiguous(memory_format=torch.channels_last), levels)
     assert moved.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(moved, nearest_sorted(values, levels))
+
+
+def test_widths_may_come_from_an_array():
+    assert [type(LearnedQuantiser(bits).bits) for bits in np.arange(2, 4)] == [int, int]
+    assert torch.equal(LearnedQuantiser(np.int64(3)).r, LearnedQuantiser(3).r)

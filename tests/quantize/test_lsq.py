@@ -1,5 +1,6 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -136,6 +137,11 @@ def test_inputs_of_a_layer_are_quantised_also_in_a_copy():
     assert torch.equal(model(x), expected)
     with pytest.raises(ValueError, match="already"):
         quantise_input(model[0], 2)
+
+
+def test_widths_may_come_from_an_array():
+    assert [LSQ(bits).high for bits in np.arange(2, 5)] == [3, 7, 15]
+    assert all(type(LSQ(bits).bits) is int for bits in np.arange(2, 5))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 
 from . import device, slicing
@@ -52,7 +53,7 @@ class Hardware:
     Raises
     ------
     ValueError
-        If a name is unknown or a number out of range.
+        If a name is unknown or a number out of range, or converters that are not there have a range.
     """
 
     ec_targets: str = "unbounded"
@@ -84,11 +85,18 @@ class Hardware:
         low, high = CONVERTER_BITS
         for key in ("dac_bits", "adc_bits"):
             bits = getattr(self, key)
-            whole = isinstance(bits, int) and not isinstance(bits, bool)
+            whole = isinstance(bits, numbers.Integral) and not isinstance(bits, bool)
             if bits is not None and not (whole and low <= bits <= high):
                 raise ValueError(f"{key} must be None or an integer from {low} to {high}, got {bits!r}")
+            if bits is not None:  # a NumPy integer, as a sweep over an array gives, would not go into JSON
+                object.__setattr__(self, key, int(bits))
         if not 0 < self.converter_quantile <= 1:
             raise ValueError(f"converter_quantile must lie in (0, 1], got {self.converter_quantile!r}")
+        if self.converter_quantile != 1 and not self.converting:
+            raise ValueError(
+                f"converter_quantile = {self.converter_quantile!r} goes with dac_bits or adc_bits: "
+                "without converters there is no range to set"
+            )
 
     @property
     def converting(self) -> bool:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 from typing import Any
 
 import torch
@@ -123,11 +124,11 @@ class LearnedQuantiser(nn.Module):
 
     def __init__(self, bits: int, mode: str = "multiplier", *, straight_through: bool = False) -> None:
         super().__init__()
-        if isinstance(bits, bool) or not isinstance(bits, int) or bits not in WIDTHS:
+        if isinstance(bits, bool) or not isinstance(bits, numbers.Integral) or bits not in WIDTHS:
             raise ValueError(f"bits must be a whole number of {WIDTHS[0]} .. {WIDTHS[-1]}, got {bits!r}")
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-        self.bits, self.mode, self.straight_through = bits, mode, straight_through
+        self.bits, self.mode, self.straight_through = int(bits), mode, straight_through
         powers = 2.0 ** torch.arange(bits) if mode == "multiplier" else torch.ones(1)
         self.r = nn.Parameter(powers, requires_grad=mode != "fixed")
         self.c = nn.Parameter(torch.tensor(-qp(bits)), requires_grad=mode != "fixed")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 import warnings
 from typing import Any
 
@@ -67,9 +68,9 @@ class LSQ(nn.Module):
     def __init__(self, bits: int, *, signed: bool = False) -> None:
         super().__init__()
         least = 2 if signed else 1
-        if isinstance(bits, bool) or not isinstance(bits, int) or bits not in range(least, 17):
+        if isinstance(bits, bool) or not isinstance(bits, numbers.Integral) or bits not in range(least, 17):
             raise ValueError(f"bits must be a whole number of {least} .. 16, got {bits!r}")
-        self.bits, self.signed = bits, signed
+        self.bits, self.signed = int(bits), signed
         self.low, self.high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
         self.step = nn.Parameter(torch.tensor(1.0))
         self.register_buffer("started", torch.tensor(False))
