@@ -94,6 +94,18 @@ def test_gradient_of_one_step_is_the_arctan_surrogate():
     assert torch.allclose(current.grad, 0.25 / (1 + (math.pi * above) ** 2))
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_currents_that_are_not_finite_reach_the_loss(bad):
+    current = currents(4, STEPS, 2, 3)
+    wanted = LIF(STEPS)(current)
+    current[2, 1, 0] = bad
+    found = LIF(STEPS)(current)
+    assert found.sum(dim=0).isnan().tolist() == [[False] * 3, [True, False, False]]
+    assert torch.equal(found[:, 0], wanted[:, 0]) and torch.equal(found[:, 1, 1:], wanted[:, 1, 1:])
+    constant = torch.tensor([[[bad, 5.0]]])
+    assert LIF(STEPS)(constant).sum(dim=0).isnan().tolist() == [[True, False]]
+
+
 def test_neurons_are_not_kept_alive():
     before = len(snntorch.SpikingNeuron.instances)
     LIF(3)

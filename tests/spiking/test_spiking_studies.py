@@ -385,6 +385,14 @@ def test_an_interrupted_run_resumes_bit_for_bit(digits, tmp_path):
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
+def test_images_that_are_not_finite_stop_a_training(digits):
+    examples, classes = precision.tensors(digits)
+    examples.train_images[3, 0, 2, 2] = torch.nan
+    model = precision.network(CONFIG, examples, classes, seed=9)
+    with pytest.raises(FloatingPointError, match="training images hold values that are not finite"):
+        training.train(model, examples, precision.settings_of(CONFIG, "float"), seed=9, progress=False)
+
+
 def test_every_recording_counts_the_same_however_large_its_fold_is():
     named = {"source": "nmnist", "network": "spiking_cnn", "split": "count", "format": "float", "bits": 32.0}
     frame = pd.DataFrame({"fold": [0, 1, 2], "recordings": [8, 8, 2], "correct": [4, 6, 2]}).assign(**named)

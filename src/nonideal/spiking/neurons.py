@@ -51,6 +51,9 @@ class _Integrate(torch.autograd.Function):
             torch.lerp(potential, current[0 if constant else t], beta, out=charged[t])
             torch.ge(charged[t], threshold, out=spikes[t])
             torch.addcmul(charged[t], charged[t], spikes[t], value=-1, out=potential)
+        # No comparison holds for what is not a number: such a neuron would be silent, and its network's loss
+        # finite. A potential that is none stays none, so the last one tells, and spoils the last spike.
+        spikes[-1].masked_fill_(potential.isnan(), math.nan)
         ctx.save_for_backward(charged, spikes)
         ctx.constant, ctx.beta, ctx.threshold = constant, beta, threshold
         return spikes
@@ -117,7 +120,10 @@ class LIF(snntorch.Leaky):
         self.steps, self.share, self.gap = steps, beta, v_threshold - v_reset
 
     def forward(self, current: Tensor) -> Tensor:
-        """Spikes [T, n, ...] of a current [T, n, ...], or of one constant in time [1, n, ...]."""
+        """Spikes [T, n, ...] of a current [T, n, ...], or of one constant in time [1, n, ...].
+
+        A neuron whose current was not finite has not a number as its last spike, so that the loss shows it.
+        """
         if current.shape[0] not in (1, self.steps):
             raise ValueError(f"the current has {current.shape[0]} steps, expected 1 or {self.steps}")
         return _Integrate.apply(current, self.steps, self.share, self.gap)
