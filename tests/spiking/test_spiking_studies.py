@@ -11,6 +11,7 @@ from torch import nn
 from nonideal import data, tables, training
 from nonideal.data import DataError
 from nonideal.models import build
+from nonideal.models.spiking import Timed
 from nonideal.quantize import attach
 from nonideal.rng import stream, torch_stream
 from nonideal.schemas import spiking as schemas
@@ -159,6 +160,7 @@ def test_grey_levels_are_exact_or_refused(digits):
     for wrong in (0.5 / 256, -1 / 256, 1.0):
         with pytest.raises(ValueError, match="multiples of 1/256"):
             convert.grey_levels(torch.full((1, 4), wrong))
+    assert convert.grey_levels(torch.zeros(0, 1, 3, 3)).shape == (0, 9)
 
 
 def test_networks_the_integers_cannot_hold_are_refused():
@@ -171,9 +173,32 @@ def test_networks_the_integers_cannot_hold_are_refused():
     other = make("spiking_mlp", widths=(4,), steps=2)
     other.output = LIF(2, beta=0.5)
     cases += [(biased, "has a bias"), (other, "beta = 1/4")]
+    # Layers between, behind one another or none before the logits would change what is computed.
+    _, *layers = make("spiking_mlp", widths=(4,), steps=2).body
+    for body in ([layers[0], nn.BatchNorm1d(4), *layers[1:]], [layers[0], layers[2], layers[1]], layers[:2]):
+        changed = make("spiking_mlp", widths=(4,), steps=2)
+        changed.body = Timed(nn.Flatten(), *body)
+        cases.append((changed, "only dense layers, each followed by neurons"))
+    counted = make("spiking_mlp", widths=(4,), steps=2)
+    counted.output = None
+    cases.append((counted, "only dense layers, each followed by neurons"))
+    named = convert.quantise(make("spiking_mlp", widths=(4,), steps=2), "4bit")
+    cases.append((named, r"'body\.1' has a quantiser of '4bit', not of 'q4\.4'"))
     for model, message in cases:
         with pytest.raises(ValueError, match=message):
             convert.to_integers(model, "q4.4")
+    scaled = make("spiking_mlp", widths=(4,), steps=2)
+    attach.attach(scaled, lambda _, layer: attach.FormatQuantiser(layer.weight, "4bit", per_channel=True))
+    with pytest.raises(ValueError, match=r"'body\.1' has 4 scales; the integers have one"):
+        convert.to_integers(scaled, "4bit")
+
+
+def test_what_changes_no_value_may_stand_between_the_layers():
+    model = make("spiking_mlp", input_pixels=9, widths=(4,), steps=2)
+    flatten, *layers = model.body
+    model.body = Timed(flatten, layers[0], Timed(layers[1], nn.Dropout(0.5)), nn.Identity(), layers[2])
+    found = convert.to_integers(convert.quantise(model, "twn"), "twn")
+    assert found.sizes == (9, 4, 10) and [layer.weight_format for layer in found.layers] == ["twn"] * 2
 
 
 def test_spikes_are_counted():

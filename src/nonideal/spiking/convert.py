@@ -66,7 +66,8 @@ def grey_levels(images: Tensor) -> np.ndarray:
     """
     levels = images.detach().cpu().flatten(1).double().mul(GREY)
     rounded = levels.round()
-    if not bool((levels - rounded).abs().max() < 0.01) or not bool(((rounded >= 0) & (rounded < GREY)).all()):
+    close = (levels - rounded).abs() < 0.01
+    if not bool((close & (rounded >= 0) & (rounded < GREY)).all()):
         raise ValueError(f"images must hold multiples of 1/{GREY} from 0 to {GREY - 1}/{GREY}")
     return rounded.to(torch.uint8).numpy()
 
@@ -78,11 +79,15 @@ def to_integers(model: SpikingNetwork, weight_format: str) -> integer.SpikingNet
     ------
     ValueError
         If the network is not dense layers and neurons, its neurons are others than those of the integers, or
-        a weight has no quantiser.
+        a weight has no quantiser, one of another format or one with several scales.
     """
-    dense = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    neurons = model.neurons()
-    if len(neurons) != len(dense) or not all(isinstance(layer, nn.Linear) for layer in dense):
+    order = _in_order(nn.Sequential(model.body, *([] if model.output is None else [model.output])))
+    dense, neurons = order[::2], order[1::2]
+    if (
+        len(dense) != len(neurons)
+        or not all(isinstance(layer, nn.Linear) for layer in dense)
+        or not all(isinstance(lif, LIF) for lif in neurons)
+    ):
         raise ValueError("only dense layers, each followed by neurons, can be put into integers")
     if any(layer.bias is not None for layer in dense):
         raise ValueError("a dense layer has a bias, which the integers do not have")
@@ -92,12 +97,30 @@ def to_integers(model: SpikingNetwork, weight_format: str) -> integer.SpikingNet
     if len(quantisers) != len(dense):
         raise ValueError(f"{len(quantisers)} of {len(dense)} weights have a quantiser; quantise all")
     layers = []
-    for k, name in enumerate(quantisers):
-        levels = quantisers[name].integers(weights[name]).cpu().numpy().astype(np.int16)
+    for k, (name, made) in enumerate(quantisers.items()):
+        _check_quantiser(name, made, weight_format)
+        levels = made.integers(weights[name]).cpu().numpy().astype(np.int16)
         current = k == 0 and not model.frames
         bits = integer.PIXEL_BITS if current else 0
-        layers.append(integer.SpikingLayer(weight_format, levels, float(quantisers[name].scale), bits))
+        layers.append(integer.SpikingLayer(weight_format, levels, float(made.scale), bits))
     return integer.SpikingNetwork(tuple(layers), model.steps)
+
+
+def _in_order(module: nn.Module) -> list[nn.Module]:
+    """Modules in the order of the signal; those that change no value of a trained network are left out."""
+    if isinstance(module, nn.Sequential):
+        return [inner for child in module for inner in _in_order(child)]
+    return [] if isinstance(module, nn.Flatten | nn.Identity | nn.Dropout) else [module]
+
+
+def _check_quantiser(name: str, made: nn.Module, weight_format: str) -> None:
+    """Require one scale, and the format that the integers are said to have."""
+    ternary = isinstance(made, twn.TernaryQuantiser)  # its levels are those of another format
+    found = twn.NAME if ternary else getattr(getattr(made, "format", None), "name", type(made).__name__)
+    if found != weight_format:
+        raise ValueError(f"layer {name!r} has a quantiser of {found!r}, not of {weight_format!r}")
+    if made.scale.numel() != 1:
+        raise ValueError(f"layer {name!r} has {made.scale.numel()} scales; the integers have one for a layer")
 
 
 class SpikeCounter:
