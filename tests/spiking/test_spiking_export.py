@@ -122,13 +122,26 @@ def test_exports_are_read_back(tmp_path, current):
     assert made.weight_bytes == sum(packed.words.nbytes for packed in made.packed)
 
 
-def test_what_the_engine_cannot_count_is_refused():
+def test_what_the_engine_cannot_count_is_refused(engine):
     wide = SpikingLayer("binary", np.ones((2, 2**16), np.int16), 1.0, 0)
-    with pytest.raises(ValueError, match="layer 1 has 65536 inputs and 2 outputs: the engine counts 65535"):
-        export(SpikingNetwork((wide,), 2), np.zeros((1, 2, 2**16), np.uint8))
     small = SpikingLayer("binary", np.ones((2, 3), np.int16), 1.0, 0)
-    with pytest.raises(ValueError, match="65536 steps: the engine counts 65535"):
-        export(SpikingNetwork((small,), 2**16), np.zeros((1, 2**16, 3), np.uint8))
+    for use in (export, engine.run):
+        with pytest.raises(
+            ValueError, match="layer 1 has 65536 inputs and 2 outputs: the engine counts 65535"
+        ):
+            use(SpikingNetwork((wide,), 2), np.zeros((1, 2, 2**16), np.uint8))
+        with pytest.raises(ValueError, match="65536 steps: the engine counts 65535"):
+            use(SpikingNetwork((small,), 2**16), np.zeros((1, 2**16, 3), np.uint8))
+    for state, drive in (((4,), (3,)), ((2, 2), (2, 2))):
+        with pytest.raises(ValueError, match=r"one shape \[n\]"):
+            engine.step(np.zeros(state, np.int32), np.zeros(drive, np.int32), 5)
+
+
+def test_scales_of_any_float_type_are_exported(tmp_path):
+    layer = SpikingLayer("binary", np.ones((2, 3), np.int16), np.float32(0.1))
+    paths = export(SpikingNetwork((layer,), 2), np.ones((1, 2, 3), np.uint8)).write(tmp_path)
+    assert load(paths["json"]).network.layers[0].scale == layer.scale == np.float32(0.1)
+    assert "scale 0.10000000149011612." in paths["h"].read_text()
 
 
 def test_damaged_exports_are_refused(tmp_path):

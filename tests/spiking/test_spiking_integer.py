@@ -124,6 +124,7 @@ def test_unsuitable_layers_are_refused():
         (("binary", good, 0.0), "scale must be positive"),
         (("binary", good, float("nan")), "scale must be positive"),
         (("binary", good, 1e-9), "threshold"),
+        (("binary", good, 1e-310), "threshold inf, outside"),
         (("binary", good, 600.0), "threshold 0"),
         (("binary", good, 1.0, 9), "input_bits"),
         (("q8.8", np.full((1, 130), 2**15 - 1, np.int16), 2**-8, 8), "more than 2\\^30"),

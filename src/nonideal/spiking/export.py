@@ -17,11 +17,10 @@ import numpy as np
 
 from nonideal import exports
 from nonideal.exports import Views
-from nonideal.mcu.limits import MAX_INPUTS
 from nonideal.mcu.packing import Packed
 from nonideal.spiking import cheader
 from nonideal.spiking.integer import FRACTION, Record, SpikingLayer, SpikingNetwork
-from nonideal.spiking.packing import pack, stored_bits
+from nonideal.spiking.packing import check_engine, pack, stored_bits
 
 VERSION = 1
 GOLDEN = 4  # inputs kept of those given
@@ -115,14 +114,7 @@ def export(network: SpikingNetwork, inputs: np.ndarray) -> Export:
         If a format has no kernel, a weight is none of its levels, the inputs do not fit, or a layer is larger
         or the steps are more than the engine's 16 bits count; the message names layer and limit.
     """
-    if network.steps > MAX_INPUTS:
-        raise ValueError(f"{network.steps} steps: the engine counts {MAX_INPUTS}")
-    for k, layer in enumerate(network.layers, 1):
-        if max(layer.inputs, layer.outputs) > MAX_INPUTS:
-            raise ValueError(
-                f"layer {k} has {layer.inputs} inputs and {layer.outputs} outputs: "
-                f"the engine counts {MAX_INPUTS} of each"
-            )
+    check_engine(network)
     return Export(network, np.ascontiguousarray(inputs[:GOLDEN]))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from nonideal.mcu.limits import padded
 from nonideal.mcu.records import Layer, record
 from nonideal.spiking.integer import Record, SpikingLayer, SpikingNetwork
-from nonideal.spiking.packing import KERNELS, pack
+from nonideal.spiking.packing import KERNELS, check_engine, pack
 
 
 class _Layer(ctypes.Structure):
@@ -46,7 +46,17 @@ class SpikingEngine:
         self._library.ni_snn_step.restype = None
 
     def step(self, state: np.ndarray, drive: np.ndarray, threshold: int) -> tuple[np.ndarray, np.ndarray]:
-        """`nonideal.spiking.integer.step` in C; int32 [n] and bool [n]."""
+        """`nonideal.spiking.integer.step` in C; int32 [n] and bool [n].
+
+        Raises
+        ------
+        ValueError
+            If states and drives are not one row of as many.
+        """
+        if state.ndim != 1 or state.shape != drive.shape:  # C would read beyond the shorter
+            raise ValueError(
+                f"states and drives must have one shape [n], got {list(state.shape)} and {list(drive.shape)}"
+            )
         state, drive = state.astype(np.int32), np.ascontiguousarray(drive, np.int32)
         spikes = np.empty(len(state), np.int8)
         self._library.ni_snn_step(
@@ -61,8 +71,9 @@ class SpikingEngine:
         Raises
         ------
         ValueError
-            If the inputs do not fit the network.
+            If the inputs do not fit the network, or the network is larger than the engine counts.
         """
+        check_engine(network)
         network.check(inputs)
         inputs = np.ascontiguousarray(inputs)
         kept = [self._record(layer) for layer in network.layers]

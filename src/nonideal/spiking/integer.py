@@ -68,6 +68,7 @@ class SpikingLayer:
             )
         if not 0 <= self.input_bits <= FRACTION:
             raise ValueError(f"input_bits must be 0 .. {FRACTION}, got {self.input_bits}")
+        object.__setattr__(self, "scale", float(self.scale))  # NumPy's numbers are none of JSON's
         if not (np.isfinite(self.scale) and self.scale > 0):
             raise ValueError(f"scale must be positive and finite, got {self.scale}")
         bound = max(-self.lowest, self.highest)
@@ -76,9 +77,10 @@ class SpikingLayer:
                 f"the drive could reach {bound}, more than 2^30 - 1 = {LARGEST}; "
                 f"use fewer inputs or smaller weights"
             )
-        if not 1 <= self.threshold <= LARGEST:
+        exact = 2**FRACTION / self.scale  # infinite for the smallest scales, and then no integer
+        if not 1 <= round(min(exact, 2.0 * LARGEST)) <= LARGEST:
             raise ValueError(
-                f"scale {self.scale} gives threshold {self.threshold}, outside 1 .. 2^30 - 1 = {LARGEST}"
+                f"scale {self.scale} gives threshold {exact:.6g}, outside 1 .. 2^30 - 1 = {LARGEST}"
             )
 
     @property

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from nonideal.mcu import packing
+from nonideal.mcu.limits import MAX_INPUTS
 from nonideal.mcu.packing import Packed
 from nonideal.quantize import twn
 from nonideal.quantize.fixed_point import FIXED_POINT
 from nonideal.quantize.formats import FORMATS
+
+if TYPE_CHECKING:
+    from nonideal.spiking.integer import SpikingNetwork
 
 # Kernel for each format: fixed-point numbers have the levels of plain integers of their width.
 KERNELS = {name: name for name in FORMATS} | {
@@ -30,6 +36,24 @@ def levels_of(weight_format: str) -> tuple[int, ...]:
     if weight_format not in KERNELS:
         raise ValueError(f"no kernel knows weight format {weight_format!r}; formats are {', '.join(KERNELS)}")
     return (FIXED_POINT | FORMATS | {twn.NAME: FORMATS["ternary"]})[weight_format].levels
+
+
+def check_engine(network: SpikingNetwork) -> None:
+    """Refuse what the engine's 16 bits cannot count: they would wrap without notice.
+
+    Raises
+    ------
+    ValueError
+        If a layer is larger or the steps are more; the message names layer and limit.
+    """
+    if network.steps > MAX_INPUTS:
+        raise ValueError(f"{network.steps} steps: the engine counts {MAX_INPUTS}")
+    for k, layer in enumerate(network.layers, 1):
+        if max(layer.inputs, layer.outputs) > MAX_INPUTS:
+            raise ValueError(
+                f"layer {k} has {layer.inputs} inputs and {layer.outputs} outputs: "
+                f"the engine counts {MAX_INPUTS} of each"
+            )
 
 
 def pack(weights: np.ndarray, weight_format: str) -> Packed:
