@@ -255,6 +255,26 @@ def test_summary_pairs_networks_by_seed():
     assert rows.loc["float", "high"] == 1.0
 
 
+def test_intervals_of_a_summary_count_the_pairs_of_a_data_set_alone():
+    methods = ["float"] * 3 + ["qat"] * 2 + ["ptq"] * 2
+    one = pd.DataFrame(
+        {
+            "dataset": "digits", "method": methods, "format": ["float"] * 3 + ["q4.4"] * 4,
+            "bits": [32.0] * 3 + [8.0] * 4, "seed": [0, 1, 2, 0, 1, 0, 1], "test_loss": 1.0,
+            "test_accuracy": [0.9, 0.8, 0.7, 0.85, 0.77, 0.5, 0.6], "integer_accuracy": np.nan,
+            "weights": 100, "zero_share": 0.0, "weight_bytes": [400] * 3 + [100] * 4, "spikes": 5.0,
+            "spike_share": 0.1,
+        }
+    )  # fmt: skip
+    other = one.assign(dataset="mnist", test_accuracy=one["test_accuracy"] - 0.1)
+    summary = summaries.precision(tables.check(pd.concat((one, other)), schemas.PRECISION))
+    rows = summary.set_index(["dataset", "method"])
+    for name in ("digits", "mnist"):
+        # Two pairs each, though there are three float networks and four of the other data set.
+        assert rows.loc[(name, "qat"), "gap_high"] == pytest.approx(0.04 + 12.706 * 0.01, rel=1e-4)
+        assert rows.loc[(name, "ptq"), "further_high"] == pytest.approx(0.26 + 12.706 * 0.09, rel=1e-4)
+
+
 def test_qat_starts_from_the_float_network(study, digits):
     networks, trained, _, _ = study
     moved = trained[0]["body.1.parametrizations.weight.original"] - networks[0]["body.1.weight"]

@@ -38,13 +38,15 @@ def precision(rows: pd.DataFrame) -> pd.DataFrame:
         qat = own
         if named["method"] == "ptq":
             qat = by_seed["qat"].xs(named["format"], level="format")
+        # Without a partner (of another data set, or not trained) a network says nothing about a difference.
+        gap, further = (full - own).dropna(), (qat - own).dropna()
         result = named | {
             "mean": own.mean(),
             **_ends("", own, share=True),
-            "gap": (full - own).mean(),
-            **_ends("gap_", full - own),
-            "further_loss": (qat - own).mean() if named["method"] == "ptq" else np.nan,
-            **(_ends("further_", qat - own) if named["method"] == "ptq" else dict.fromkeys(_FURTHER, np.nan)),
+            "gap": gap.mean(),
+            **_ends("gap_", gap),
+            "further_loss": further.mean() if named["method"] == "ptq" else np.nan,
+            **(_ends("further_", further) if named["method"] == "ptq" else dict.fromkeys(_FURTHER, np.nan)),
         }
         for name in ("integer_accuracy", "zero_share", "weight_bytes", "spikes", "spike_share"):
             result[name] = part[name].mean()
