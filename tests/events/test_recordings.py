@@ -12,6 +12,7 @@ from nonideal import events
 from nonideal.data import DataError
 from nonideal.events import aedat, atis, datasets, saccades
 from nonideal.spiking.recordings import Frames, prepare, recorded_files, save, source_files
+from nonideal.spiking.recordings import read as read_frames
 
 
 def test_a_recording_refuses_pixels_outside_and_falling_time():
@@ -192,6 +193,32 @@ def test_frames_remember_their_files(tmp_path):
     assert recorded_files(path) == [["1.bin", 7, "3"]]
     path.write_bytes(b"PK")
     assert recorded_files(path) == []
+
+
+def test_frames_are_read_whole_or_refused_whatever_byte_is_wrong(tmp_path):
+    generator = np.random.default_rng(1)
+    frames = Frames(generator.integers(0, 9, (3, 2, 8, 8)).astype(np.uint16), np.arange(3))
+    path, damaged = tmp_path / "frames.dat", tmp_path / "damaged.dat"  # whatever a file is called
+    save(frames, path, [["1.bin", 7, "3"]])
+    np.testing.assert_array_equal(read_frames(path).frames, frames.frames)
+    assert list(tmp_path.iterdir()) == [path]
+    whole, refused = path.read_bytes(), set()
+    for place in range(len(whole)):
+        content = bytearray(whole)
+        content[place] ^= 1 << int(generator.integers(8))
+        damaged.write_bytes(content)
+        assert isinstance(recorded_files(damaged), list)
+        try:
+            found = read_frames(damaged)
+        except DataError as error:
+            refused.add(error.found.split(":")[0])
+        else:
+            np.testing.assert_array_equal(found.frames, frames.frames)
+    assert {"BadZipFile", "error"} <= refused  # zlib's is called error
+    np.save(damaged.with_suffix(".npy"), frames.frames)
+    with pytest.raises(DataError, match="build it again"):
+        read_frames(damaged.with_suffix(".npy"))
+    assert recorded_files(damaged.with_suffix(".npy")) == []
 
 
 def test_missing_events_say_where_they_should_be(tmp_path, monkeypatch):

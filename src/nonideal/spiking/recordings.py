@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,9 +121,10 @@ def _chosen(
 
 def save(frames: Frames, path: str | os.PathLike[str], sources: list[list[Any]] | None = None) -> None:
     """Write frames into one compressed file, and beside them what `source_files` said of their files."""
-    with atomic(path) as temporary:
-        listed = np.array(json.dumps(sources or []))
-        np.savez_compressed(temporary, frames=frames.frames, labels=frames.labels, sources=listed)
+    listed = np.array(json.dumps(sources or []))
+    # An open file: to the name of one NumPy would add an ending, and leave the file of that name empty.
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, frames=frames.frames, labels=frames.labels, sources=listed)
 
 
 def recorded_files(path: str | os.PathLike[str]) -> list[list[Any]]:
@@ -132,7 +132,7 @@ def recorded_files(path: str | os.PathLike[str]) -> list[list[Any]]:
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return json.loads(str(arrays["sources"]))
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+    except Exception:  # as in `read`
         return []  # made anew, or missed by name
 
 
@@ -147,7 +147,7 @@ def read(path: str | os.PathLike[str]) -> Frames:
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Frames(arrays["frames"], arrays["labels"])
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged archives raise many kinds: zlib.error, NotImplementedError ...
         remedy = "Delete it and build it again."
         raise DataError(path, "frames and labels", f"{type(error).__name__}: {error}", remedy) from error
 
