@@ -153,6 +153,8 @@ def test_what_a_format_cannot_hold_is_not_written(tmp_path):
         (atis.write, recording(5, 304, 10, events=400)),
         (atis.write, recording(5, 34, 241, events=900)),
         (aedat.write, recording(5, 129, 128)),
+        (atis.write, recording(5, 34, 34, last=2**50)),
+        (aedat.write, recording(5, 34, 34, last=2**50)),
     ):
         with pytest.raises(ValueError, match="holds"):
             write(tmp_path / "1", wrong)

@@ -34,6 +34,36 @@ def test_a_recording_refuses_pixels_outside_and_falling_time():
         events.Recording(good.x, good.y, falling, good.on, 34, 34)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint32, ">i4", np.int64])
+def test_integers_of_any_type_give_the_same_frames_and_files(tmp_path, kind):
+    last = 250 if kind == np.uint8 else 65_000 if kind == np.uint16 else 2_147_000_000
+    good = recording(6, 34, 34, last=last)
+    arrays = {name: getattr(good, name).astype(kind) for name in ("x", "y", "t", "on")}
+    made = events.Recording(**arrays, width=34, height=34)
+    assert [getattr(made, name).dtype for name in arrays] == [np.int16, np.int16, np.int64, bool]
+    assert all(getattr(made, name).dtype.isnative for name in arrays)
+    np.testing.assert_array_equal(events.by_time(made, 7), events.by_time(good, 7))
+    np.testing.assert_array_equal(events.by_count(made, 7), events.by_count(good, 7))
+    for write, suffix in ((atis.write, "bin"), (aedat.write, "aedat")):
+        for name, each in (("made", made), ("good", good)):
+            write(tmp_path / f"{name}.{suffix}", each)
+        assert (tmp_path / f"made.{suffix}").read_bytes() == (tmp_path / f"good.{suffix}").read_bytes()
+
+
+def test_arrays_of_another_kind_are_refused():
+    good = recording(6, 34, 34)
+    for changed, message in (
+        ({"t": good.t / 1e6}, r"integers \[e\] for t, got float64 \[50\]"),
+        ({"x": good.x[:, None]}, r"for x, got int16 \[50, 1\]"),
+        ({"on": np.where(good.on, 1, -1)}, "`on` of 0 and 1"),
+        ({"width": 2**15 + 1}, "1 to 32768 columns and rows, got 32769 x 34"),
+        ({"height": 0}, "got 34 x 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(good, **changed)
+    assert len(events.Recording([], [], [], [], 34, 34)) == 0
+
+
 def by_loop(found: events.Recording, frame: np.ndarray, frames: int) -> np.ndarray:
     result = np.zeros((frames, 2, found.height, found.width), np.uint16)
     for k in range(len(found)):

@@ -23,6 +23,7 @@ ON = 1 << 23  # polarity bit of the 24-bit word
 OVERFLOW_ROW = 240  # y of a clock overflow
 OVERFLOW_US = 2**13  # time it stands for
 LAST_US = ON - 1  # largest time a word holds
+LONGEST_US = 2**32  # beyond, a file would be overflows for the most part
 REMEDY = "The file is damaged or of another sensor; get it again."
 
 
@@ -71,12 +72,16 @@ def write(path: str | os.PathLike[str], recording: Recording) -> None:
     Raises
     ------
     ValueError
-        If there is no event, or a column or row does not fit the format.
+        If there is no event, a column or row does not fit the format, or a time is 2^32 us or later.
     """
     if not len(recording):
         raise ValueError(f"{path}: a recording without events cannot be written")
     if recording.x.max() > 255 or recording.y.max() >= OVERFLOW_ROW:
         raise ValueError(f"{path}: the format holds x up to 255 and y up to {OVERFLOW_ROW - 1}")
+    if recording.t[-1] >= LONGEST_US:
+        raise ValueError(
+            f"{path}: the format holds times below {LONGEST_US} us, got {recording.t[-1]}; subtract the first"
+        )
     # Overflows that must have come before each event, and how many to insert in front of it.
     needed = np.maximum(0, -(-(recording.t - LAST_US) // OVERFLOW_US))
     before = np.diff(needed, prepend=0)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+LARGEST_SIZE = 2**15  # columns and rows that int16 counts
+
 
 @dataclass(frozen=True, eq=False)
 class Recording:
@@ -14,19 +16,19 @@ class Recording:
     Parameters
     ----------
     x, y
-        Column and row of each event, int16 [e], from the upper left.
+        Column and row of each event, [e], from the upper left. Any integers; kept as int16.
     t
-        Time in microseconds, int64 [e], from 0 on and never falling.
+        Time in microseconds, [e], from 0 on and never falling. Any integers; kept as int64.
     on
-        Whether the brightness rose, bool [e].
+        Whether the brightness rose, [e]; booleans, or integers 0 and 1, kept as booleans.
     width, height
-        Size of the sensor in pixels.
+        Size of the sensor in pixels, 1 to 32768.
 
     Raises
     ------
     ValueError
-        If the arrays differ in length, a pixel lies outside the sensor, or time falls or is negative; the
-        message names the first such event.
+        If the arrays differ in length or are of another kind, the sensor is none of that size, a pixel lies
+        outside it, or time falls or is negative; the message names the first such event.
     """
 
     x: np.ndarray
@@ -40,9 +42,20 @@ class Recording:
         lengths = {name: len(getattr(self, name)) for name in ("x", "y", "t", "on")}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"a recording needs arrays of one length, got {lengths}")
+        if not (1 <= self.width <= LARGEST_SIZE and 1 <= self.height <= LARGEST_SIZE):
+            raise ValueError(
+                f"a sensor has 1 to {LARGEST_SIZE} columns and rows, got {self.width} x {self.height}"
+            )
+        for name in ("x", "y", "t", "on"):
+            object.__setattr__(self, name, _integers(name, getattr(self, name)))
         if (found := first_fault(self.x, self.y, self.t, self.width, self.height)) is not None:
             index, expected, got = found
             raise ValueError(f"event {index}: expected {expected}, found {got}")
+        if not np.isin(self.on, (0, 1)).all():
+            raise ValueError("a recording needs `on` of 0 and 1, or booleans")
+        # One type of each: unsigned or narrow integers wrap in the arithmetic of frames and files.
+        for name, dtype in (("x", np.int16), ("y", np.int16), ("t", np.int64), ("on", np.bool_)):
+            object.__setattr__(self, name, getattr(self, name).astype(dtype, copy=False))
 
     def __len__(self) -> int:
         return len(self.t)
@@ -52,6 +65,14 @@ class Recording:
         x = self.x.astype(np.int64) * width // self.width
         y = self.y.astype(np.int64) * height // self.height
         return Recording(x.astype(np.int16), y.astype(np.int16), self.t, self.on, width, height)
+
+
+def _integers(name: str, values: np.ndarray) -> np.ndarray:
+    array = np.asarray(values)
+    # An empty list has no integers by which NumPy could tell its kind.
+    if array.ndim != 1 or (array.dtype.kind not in "biu" and array.size):
+        raise ValueError(f"a recording needs integers [e] for {name}, got {array.dtype} {list(array.shape)}")
+    return array
 
 
 def first_fault(
