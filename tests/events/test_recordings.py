@@ -183,6 +183,18 @@ def test_files_are_found_by_list(tmp_path):
         datasets.find("nmnist", tmp_path)
 
 
+def test_a_list_of_a_spreadsheet_is_read_and_one_that_is_no_text_refused(tmp_path):
+    folder = tmp_path / "nmnist-small"
+    atis.write(folder / "recordings/1.bin", recording(1, 34, 34))
+    table = folder / "labels.csv"
+    table.write_bytes("\ufeffrecording,label\r\n1,3\r\n".encode())
+    assert datasets.find("nmnist", tmp_path).class_names == ("3",)
+    for content in (b"recording,label\n1,\xe9\n", b"recording,label\n1," + b"3" * 200_000):
+        table.write_bytes(content)
+        with pytest.raises(DataError, match=r"labels\.csv: expected a list in UTF-8"):
+            datasets.find("nmnist", tmp_path)
+
+
 def test_another_label_is_another_source(tmp_path):
     folder = tmp_path / "nmnist-small"
     for k in (1, 2):

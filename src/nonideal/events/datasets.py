@@ -128,8 +128,13 @@ def recordings(name: str, files: Files) -> Iterator[Recording]:
 def _listed(folder: Path, suffix: str) -> Iterator[tuple[Path, str]]:
     """Files and classes by ``labels.csv`` with the columns recording and label."""
     table = folder / "labels.csv"
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark before the text
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            table, "a list in UTF-8", f"{type(error).__name__}: {error}", "Restore it."
+        ) from error
     if not rows or not {"recording", "label"} <= rows[0].keys():
         raise DataError(table, "rows with recording and label", "none", "Restore the list.")
     for line, row in enumerate(rows, 2):
