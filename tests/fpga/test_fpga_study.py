@@ -57,6 +57,26 @@ def test_rows_of_the_table_follow_from_cycles_and_cells(made, tmp_path, monkeypa
     assert (rows["fired"] > 0).all() and (rows["fired"] < rows["verified_spikes"]).all()
 
 
+def test_a_network_that_takes_spikes_is_built_as_well():
+    generator = rng.stream(0, "test", "fpga", "spikes")
+    weights = [generator.integers(-1, 2, shape).astype(np.int16) for shape in ((6, 12), (2, 6))]
+    network = SpikingNetwork(tuple(SpikingLayer("ternary", matrix, 1.0) for matrix in weights), STEPS)
+    inputs = np.zeros((5, STEPS, 12), np.uint8)
+    inputs[:, :, [3, 8, 9, 11]] = generator.random((5, STEPS, 4)) < 0.8
+    made = export(network, inputs)
+    assert study.liveliest(network.layers[0], made.inputs, STEPS, sources=4, neurons=2)[1].tolist() == [
+        3,
+        8,
+        9,
+        11,
+    ]
+    found = [
+        (layer, simulate.verify(design, signal, STEPS).compared)
+        for layer, _, design, signal in study.designs(made, CONFIG, seed=1)
+    ]
+    assert found == [(1, 2 * STEPS * 6), (2, 2 * STEPS * 2), (1, (2 + 4 + 30 + 2) * STEPS * 2)]
+
+
 def test_a_circuit_that_sums_nothing_is_not_synthesised(made, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "synthesise", lambda design, folder: pytest.fail("synthesised"))
     monkeypatch.setattr(rtl.Parallel, "_sum", lambda self, *args, **kwargs: Const(0, 8))

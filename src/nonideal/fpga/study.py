@@ -36,9 +36,10 @@ def liveliest(
     Parameters
     ----------
     layer
-        A layer with a current as its input.
+        First layer of a network.
     inputs
-        Of the whole layer, by which the part is chosen, uint8 [n, inputs].
+        Of the whole layer, by which the part is chosen, uint8: current [n, inputs] or spikes
+        [n, steps, inputs].
     steps
         Time steps of an inference.
     sources, neurons
@@ -49,9 +50,10 @@ def liveliest(
     layer, chosen
         The part, and which inputs it has, int64 [sources], rising.
     """
-    chosen = np.sort(np.argsort(-inputs.mean(axis=0), kind="stable")[:sources])
+    mean = inputs.mean(axis=tuple(range(inputs.ndim - 1)))
+    chosen = np.sort(np.argsort(-mean, kind="stable")[:sources])
     narrow = replace(layer, weights=np.ascontiguousarray(layer.weights[:, chosen]))
-    share = SpikingNetwork((narrow,), steps).run(inputs[:, chosen]).spikes[0].mean(axis=(0, 1))
+    share = SpikingNetwork((narrow,), steps).run(inputs[..., chosen]).spikes[0].mean(axis=(0, 1))
     lively = np.sort(np.argsort(np.abs(share - 0.5), kind="stable")[:neurons])
     return replace(narrow, weights=np.ascontiguousarray(narrow.weights[lively])), chosen
 
@@ -75,7 +77,7 @@ def designs(
     steps = export.network.steps
     part, chosen = liveliest(first, export.inputs, steps, sources=size["inputs"], neurons=size["neurons"])
     extreme = adversarial_inputs(SpikingNetwork((part,), steps), seed=seed, count=ADVERSARIAL)
-    yield 1, "parallel", Parallel(part), np.concatenate((golden[:, chosen], extreme))
+    yield 1, "parallel", Parallel(part), np.concatenate((golden[..., chosen], extreme))
 
 
 def run_format(
