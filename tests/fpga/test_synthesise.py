@@ -70,9 +70,16 @@ def test_a_failed_synthesis_leaves_nothing(tmp_path, monkeypatch):
     assert not (tmp_path / "design").exists()
 
 
-def test_a_design_that_does_not_fit_has_no_frequency(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "reason",  # both are texts of the program
+    [
+        "Unable to place cell 'x', no BELs remaining to implement cell type 'ICESTORM_LC'",
+        "Unable to find legal placement for all cells, design is probably at utilisation limit.",
+    ],
+)
+def test_a_design_that_does_not_fit_has_no_frequency(tmp_path, monkeypatch, reason):
     def full(program, arguments, folder):
-        raise tools.ToolError(f"{program} failed:\nERROR: Unable to place cell 'x', {synthesise.FULL[0]} 'Y'")
+        raise tools.ToolError(f"{program} failed:\nERROR: {reason}")
 
     monkeypatch.setattr(tools, "run", full)
     assert not synthesise._place(tmp_path)

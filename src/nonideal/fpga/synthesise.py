@@ -28,7 +28,9 @@ PINS = (
 )  # fmt: skip
 TARGET_MHZ = 100  # the placer works towards it; what is reported is what was reached
 PLACER_SEED = 1
-FULL = ("no BELs remaining to implement cell type",)  # what nextpnr says of a design that does not fit
+# What nextpnr says of a design that does not fit: with more cells than there are, and with so many that it
+# finds no places for the last ones. Only pins are constrained, so that nothing else stands in the way.
+FULL = ("no BELs remaining to implement cell type", "Unable to find legal placement for")
 FILES = ("design.v", "pins.pcf", "cells.json", "timing.json", "nextpnr.log")
 
 
