@@ -147,6 +147,8 @@ def read(path: str | os.PathLike[str]) -> Frames:
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Frames(arrays["frames"], arrays["labels"])
+    except MemoryError:  # nothing is wrong with the file
+        raise
     except Exception as error:  # damaged archives raise many kinds: zlib.error, NotImplementedError ...
         remedy = "Delete it and build it again."
         raise DataError(path, "frames and labels", f"{type(error).__name__}: {error}", remedy) from error
