@@ -145,6 +145,49 @@ def test_noise_events_have_their_rate():
     assert abs(np.mean(counts) - expected) < 4 * np.sqrt(expected / 40)
 
 
+def test_noise_events_are_of_either_polarity_and_everywhere():
+    dark = np.zeros((8, 8), np.uint8)
+    made = [saccades.record(dark, seed=2, index=k) for k in range(40)]
+    on, x, t = (np.concatenate([getattr(found, name) for found in made]) for name in ("on", "x", "t"))
+    assert abs(on.mean() - 0.5) < 4 * 0.5 / np.sqrt(len(on))
+    assert abs(x.mean() - 16.5) < 4 * 34 / np.sqrt(12 * len(x))
+    assert abs(t.mean() - 150_000) < 4 * 300_000 / np.sqrt(12 * len(t))
+
+
+def test_events_of_a_pixel_are_its_changes_of_brightness_over_the_threshold(monkeypatch):
+    """The camera moves down a row: a row of pixels goes from black to white, another the other way."""
+    monkeypatch.setattr(saccades, "NOISE_HZ", 0.0)
+    monkeypatch.setattr(saccades, "_path", lambda: np.array([[0.0, 0.0], [1.0, 0.0]]))
+    white = np.full((8, 8), 255, np.uint8)
+    change = np.log(1 / saccades.DARK)
+    counts = []
+    for index in range(30):
+        found = saccades.record(white, seed=3, index=index)
+        events_of = np.zeros((2, 34, 34), int)
+        np.add.at(events_of, (found.on.astype(int), found.y, found.x), 1)
+        off, on = (np.unique(np.nonzero(part)[0]).tolist() for part in events_of)
+        # 24 pixels from row 7 of a canvas of 39 on; a camera that moves down sees the picture move up.
+        assert (off, on) == ([30], [6]) and (events_of.sum(axis=(0, 1)) > 0).tolist() == [
+            7 <= column < 31 for column in range(34)
+        ]
+        counts += [events_of[0, 30, 7:31], events_of[1, 6, 7:31]]
+    # ln 10 = 6.58 * 0.35 is six steps of the mean threshold; thresholds vary by 5 %.
+    counts = np.concatenate(counts)
+    threshold = 0.35 * (1 + 0.05 * np.random.default_rng(0).standard_normal(100_000))
+    wanted = np.floor(change / threshold)
+    assert abs(counts.mean() - wanted.mean()) < 5 * wanted.std() / np.sqrt(len(counts))
+    assert abs(counts.std() / wanted.std() - 1) < 0.2
+
+
+def test_a_picture_is_enlarged_about_its_middle():
+    canvas = saccades._enlarged(np.kron(np.eye(2, dtype=np.uint8), np.full((4, 4), 255, np.uint8)))
+    part = canvas[7:31, 7:31]
+    assert canvas.sum() == part.sum() > 0
+    np.testing.assert_allclose(part, part[::-1, ::-1])
+    # Bilinear between pixel centres: of 8 pixels enlarged three times, 2 / 3 of the way between two of them.
+    np.testing.assert_allclose(part[0, 10:14], [1, 2 / 3, 1 / 3, 0])
+
+
 def data_set(root, *, classes=("0", "7")):
     for label in classes:
         for k in range(2):
@@ -225,6 +268,16 @@ def test_recordings_that_do_not_suffice_are_named(tmp_path, settings, message):
     assert len(prepare(config, None, seed=0, root=tmp_path).labels) == 2
     with pytest.raises(DataError, match=message):
         prepare(config | settings, None, seed=0, root=tmp_path)
+
+
+def test_recordings_that_are_chosen_have_their_own_labels(tmp_path):
+    for label, number in (("a", 2), ("b", 4)):
+        for k in range(number):
+            made = recording(k, 34, 34, events=10 * (ord(label) - ord("a") + 1))
+            atis.write(tmp_path / "N-MNIST/Train" / label / f"{k}.bin", made)
+    config = {"source": "nmnist", "recordings": 3, "split": "count", "steps": 2, "size": 34}
+    frames, labels = prepare(config, None, seed=0, root=tmp_path)
+    assert labels.tolist() == [0, 1, 1] and frames.sum(axis=(1, 2, 3)).tolist() == [10, 20, 20]
 
 
 def test_frames_remember_their_files(tmp_path):
