@@ -55,6 +55,15 @@ def test_rows_of_the_table_follow_from_cycles_and_cells(made, tmp_path, monkeypa
     # Two golden images; for the part two extremes of each neuron, ten of each random kind, dark and bright.
     assert rows["verified_spikes"].tolist() == [(2 + 4 + 30 + 2) * STEPS * 2, 2 * STEPS * 6, 2 * STEPS * 2]
     assert (rows["fired"] > 0).all() and (rows["fired"] < rows["verified_spikes"]).all()
+    assert rows["fired"].tolist()[1:] == [layer[:2].sum() for layer in made.record.spikes]
+    sizes = {
+        "inputs": [4, 12, 6],
+        "neurons": [2, 6, 2],
+        "input_bits": [8, 8, 1],
+        "bits_per_weight": [2, 2, 2],
+    }
+    for name, expected in (sizes | {"lanes": [2, 1, 1], "layer": [1, 1, 2]}).items():
+        assert rows[name].tolist() == expected
 
 
 def test_a_network_that_takes_spikes_is_built_as_well():

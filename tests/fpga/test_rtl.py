@@ -70,6 +70,12 @@ def test_cycles_follow_from_the_sizes():
 
     # One more lane pass costs its inputs; lanes share the writing of the inputs and the neurons' steps.
     assert cycles(spiking, 1) - cycles(spiking, 5) == STEPS * (neurons - 1) * (inputs + 2)
+    # A step: inputs written, its start, sums and neurons; a spike comes a cycle after its neuron's step.
+    assert cycles(spiking, 1) == STEPS * (inputs + 1 + neurons * (inputs + 3)) + 1
+    for made, writes in ((current, 1), (spiking, STEPS)):
+        design = Parallel(made)
+        expected = writes * inputs + STEPS + design.stages + 1
+        assert simulate.verify(design, samples(made), STEPS).cycles == expected
     # A constant current is summed up once.
     assert cycles(current, 1) - cycles(current, 5) == (neurons - 1) * (inputs + 2)
 

@@ -87,6 +87,14 @@ def test_a_design_that_does_not_fit_has_no_frequency(tmp_path, monkeypatch, reas
     assert found["logic_cells"] == 0 and math.isnan(found["max_frequency_mhz"])
 
 
+def test_cells_are_counted_by_the_beginning_of_their_names():
+    cells = {"SB_LUT4": 7, "SB_CARRY": 6, "SB_DFF": 3, "SB_DFFESR": 2, "SB_RAM40_4K": 4, "SB_GB": 9}
+    found = synthesise.cell_costs({"design": {"num_cells_by_type": cells}})
+    assert found == {"lut4": 7, "carries": 6, "flip_flops": 5, "block_rams": 4}
+    report = {"fmax": {"clk": {"achieved": 61.5}}, "utilization": {"ICESTORM_LC": {"used": 12}}}
+    assert synthesise.placed(report) == {"logic_cells": 12, "max_frequency_mhz": 61.5}
+
+
 @pytest.mark.parametrize("report", [{"design": {}}, {"design": None}, {"design": {"num_cells_by_type": 3}}])
 def test_a_report_without_cells_is_refused(report):
     with pytest.raises(synthesise.ReportError, match=r"lacks design\.num_cells_by_type"):
