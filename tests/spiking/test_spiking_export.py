@@ -60,6 +60,42 @@ def test_every_format_gives_every_spike_of_python(engine, name):
         assert verify(net, samples, engine=engine) == sum(spikes.size for spikes in record.spikes)
 
 
+@pytest.mark.parametrize("current", [True, False])
+def test_adversarial_inputs_reach_both_bounds_of_every_neuron(current):
+    net = of_format("q4.4", current=current)
+    first, count = net.layers[0], 40
+    samples = adversarial_inputs(net, seed=1, count=count)
+    largest = 255 if current else 1
+    assert len(samples) == 2 * first.outputs + 3 * count + 2
+    drives = first.drive(samples)[..., range(first.outputs)]
+    extremes, rest = np.split(drives, [2 * first.outputs])
+    for j in range(first.outputs):
+        for row, pick in ((j, np.maximum), (first.outputs + j, np.minimum)):
+            bound = int(pick(first.weights[j], 0).sum(dtype=np.int64)) * largest << first.shift
+            assert (extremes[row, ..., j] == bound).all()
+    dense, sparse, two = np.split(samples[2 * first.outputs : -2], 3)
+    assert (dense > 0).mean() > 0.4 and abs((sparse > 0).mean() - 0.15 * (dense > 0).mean()) < 0.03
+    assert set(np.unique(two)) == {0, largest} and 0.4 < (two > 0).mean() < 0.6
+    assert not samples[-2].any() and (samples[-1] == largest).all() and len(rest) == 3 * count + 2
+
+
+@pytest.mark.parametrize(("what", "sample"), [("counts", 2), ("classes", 1)])
+def test_counts_and_classes_are_compared_beside_the_spikes(what, sample):
+    net = network(1)
+    samples = inputs(2, net)
+
+    class Miscounting:
+        def run(self, network, inputs):
+            record = network.run(inputs)
+            classes = record.counts.argmax(axis=1).astype(np.uint32)
+            changed = record.counts if what == "counts" else classes
+            changed[sample] += 1
+            return record, classes
+
+    with pytest.raises(MismatchError, match=rf"host C, {what}: sample {sample}: found"):
+        verify(net, samples, engine=Miscounting())
+
+
 def test_mixed_formats_and_many_outputs(engine):
     for current in (True, False):
         net = network(1, current=current)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from nonideal import data, tables, training
+from nonideal import data, events, tables, training
 from nonideal.data import DataError
+from nonideal.events import saccades
 from nonideal.models import build
 from nonideal.models.spiking import Timed
 from nonideal.quantize import attach
@@ -152,6 +153,13 @@ def test_spikes_of_an_image_are_those_of_the_integers(digits):
     assert row["spikes"] > 1 and row["weights"] == 64 * 6 + 6 * 10
 
 
+def test_bits_of_a_weight_are_the_logarithm_of_its_levels():
+    wanted = {"float": 32.0, "q8.8": 16.0, "q4.4": 8.0, "4bit": 4.0, "twn": np.log2(3), "binary": 1.0}
+    assert {name: convert.bits_of(name) for name in wanted} == pytest.approx(wanted)
+    with pytest.raises(ValueError, match=r"no kernel knows weight format 'q3\.3'"):
+        convert.bits_of("q3.3")
+
+
 def test_grey_levels_are_exact_or_refused(digits):
     examples, _ = precision.tensors(digits)
     levels = convert.grey_levels(examples.test_images)
@@ -231,6 +239,8 @@ def test_study_of_precision_fits_its_tables(study):
     assert (quantised["weight_bytes"] * 4 == 4 * quantised["weights"] + 4 * 10 * 2).all()  # rows of 6 fill 8
     assert quantised["integer_accuracy"].notna().all() and len(quantised) == 4
     assert (rows["test_accuracy"] > 0.15).all()
+    full = rows[rows["method"] == "float"]
+    assert (full["weight_bytes"] == 4 * full["weights"]).all() and (full["zero_share"] < 0.01).all()
 
 
 def test_summary_pairs_networks_by_seed():
@@ -239,8 +249,8 @@ def test_summary_pairs_networks_by_seed():
             "dataset": "digits", "method": ["float"] * 2 + ["qat"] * 2 + ["ptq"] * 2,
             "format": ["float"] * 2 + ["q4.4"] * 4, "bits": [32.0] * 2 + [8.0] * 4, "seed": [0, 1] * 3,
             "test_loss": 1.0, "test_accuracy": [0.9, 0.8, 0.85, 0.77, 0.5, 0.6], "integer_accuracy": np.nan,
-            "weights": 100, "zero_share": 0.0, "weight_bytes": [400] * 2 + [100] * 4, "spikes": 5.0,
-            "spike_share": 0.1,
+            "weights": 100, "zero_share": [0.1, 0.2] * 3, "weight_bytes": [400] * 2 + [100] * 4,
+            "spikes": [5.0, 8.0] * 3, "spike_share": [0.1, 0.3] * 3,
         }
     )  # fmt: skip
     summary = summaries.precision(tables.check(frame, schemas.PRECISION))
@@ -252,6 +262,8 @@ def test_summary_pairs_networks_by_seed():
     assert rows.loc["ptq", "further_loss"] == pytest.approx((0.35 + 0.17) / 2)
     assert np.isnan(rows.loc["qat", "further_loss"]) and rows.loc["float", "gap"] == 0
     assert rows.loc["qat", "memory_saved"] == 4 and rows.loc["qat", "levels"] == 256
+    for name in ("zero_share", "spikes", "spike_share", "weight_bytes"):
+        assert rows.loc["ptq", name] == frame[frame["method"] == "ptq"][name].mean()
     assert rows.loc["float", "high"] == 1.0
 
 
@@ -288,6 +300,26 @@ def test_repetitions_start_from_other_weights(study):
     assert full["test_loss"].nunique() == len(full) == 2
 
 
+def test_each_phase_has_its_settings_and_each_repetition_its_batches(study, digits, tmp_path, monkeypatch):
+    for phase in ("float", "qat"):
+        found = precision.settings_of(CONFIG, phase)
+        assert {"epochs": found.epochs, "learning_rate": found.lr} == CONFIG[phase]
+        assert (found.batch_size, found.augmentation) == (64, "none")
+    seeds = []
+
+    def watch(model, examples, settings, *, seed, checkpoint):
+        seeds.append(seed)
+        return pd.DataFrame({"epoch": [1], "seconds": [0.0]})
+
+    monkeypatch.setattr(training, "train", watch)
+    monkeypatch.setattr(precision, "measure", lambda *_: {})
+    for run, name in ((1, "q4.4"), (1, "binary"), (2, "q4.4")):
+        folder = {"seed": run, "progress": tmp_path, "fingerprint": "e" * 20}
+        precision.quantise_format(CONFIG, name, study[0], digits, **folder)
+    # Formats share their batches, so that they are paired; repetitions and runs do not.
+    assert seeds[:2] == seeds[2:4] and len(set(seeds)) == 4
+
+
 def test_networks_quantised_after_training_have_the_scale_of_least_error(study, digits):
     """Scales of formats that have one are chosen for trained weights, by their squared error."""
     networks = study[0]
@@ -309,6 +341,10 @@ def test_exported_format_is_verified(study, digits, tmp_path):
     _, _, _, rows = study
     qat = rows[(rows["method"] == "qat") & (rows["seed"] == 0)].iloc[0]
     assert row["test_accuracy"].item() == pytest.approx(qat["integer_accuracy"])
+    # Test images; two extremes of each hidden neuron, fifty of each random kind, a dark and a bright image.
+    samples = len(data.load(digits).test_labels) + 2 * 6 + 3 * 50 + 2
+    assert row["samples"].item() == samples and row["neuron_steps"].item() == samples * 6 * (6 + 10)
+    assert row["weight_bytes"].item() == qat["weight_bytes"] and row["sizes"].item() == "64-6-10"
     assert {path.name for path in (tmp_path / "q4.4/c").iterdir()} == {"model.h", "model.npz", "model.json"}
 
 
@@ -325,6 +361,25 @@ def test_recordings_become_frames(digits, tmp_path):
     (tmp_path / "frames.npz").write_bytes(b"PK")
     with pytest.raises(DataError, match="build it again"):
         recordings.read(tmp_path / "frames.npz")
+
+
+def test_frames_have_the_label_of_their_picture(digits):
+    """Pictures of training and test set, each with its own label."""
+    frames = recordings.prepare(EVENTS, digits, seed=4)
+    dataset = data.load(digits)
+    images = [*dataset.train_images, *dataset.test_images]
+    labels = [*dataset.train_labels, *dataset.test_labels]
+    chosen = data.stratified_choice(np.array(labels), EVENTS["recordings"], 4, "spiking", "events")
+    assert frames.labels.tolist() == [labels[index] for index in chosen]
+    for k in (0, 11, 23):
+        made = saccades.record(images[chosen[k]][0], seed=4, index=int(chosen[k]))
+        np.testing.assert_array_equal(frames.frames[k].reshape(3, 2, 34, 34), events.by_count(made, 3))
+
+
+def test_folds_are_drawn_at_random():
+    labels = np.repeat([0, 1], 30)
+    drawn = [recordings.folds(labels, 5, generator=stream(seed, "folds")) for seed in (0, 0, 1)]
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
 
 
 def test_folds_hold_equal_shares_of_every_class():
@@ -354,11 +409,12 @@ def test_formats_differ_in_their_quantiser_alone(digits, tmp_path, monkeypatch):
     """Folds, initial weights, batches and settings of a fold are the same in every format."""
     path = tmp_path / "frames.npz"
     recordings.save(recordings.prepare(EVENTS, digits, seed=4), path)
-    seen = {}
+    seen, tested = {}, []
 
     def watch(model, examples, settings, *, seed, checkpoint):
         weights = [p.detach().clone() for name, p in model.named_parameters() if "body" in name]
         seen.setdefault(name, []).append((seed, settings, examples.train_images.sum(), weights))
+        tested.append(np.bincount(examples.test_labels, minlength=10))
 
     monkeypatch.setattr(training, "train", watch)
     for name in ("float", "4bit"):
@@ -371,6 +427,22 @@ def test_formats_differ_in_their_quantiser_alone(digits, tmp_path, monkeypatch):
         assert one[:2] == other[:2] and torch.equal(one[2], other[2])
         assert {w.sum().item() for w in one[3]} == {w.sum().item() for w in other[3]}
     assert {settings.evaluation_batch for _, settings, *_ in seen["4bit"]} == {100}
+    made = {(settings.augmentation, settings.augmented_copies) for _, settings, *_ in seen["4bit"]}
+    assert made == {("affine", 1)}
+    assert (np.ptp(tested, axis=0) <= 1).all()  # every class as often in every fold as it can be
+
+
+def test_spikes_of_a_fold_are_over_chances_to_spike():
+    model = make("spiking_cnn", width=2, steps=3).eval()
+    images = 4 * torch.rand(7, 6, 34, 34, generator=torch_stream(5, "x"))
+    labels = torch.arange(7)
+    tensors = training.Tensors(images, labels, images, labels, torch.zeros(6, 1, 1))
+    spikes = []
+    for neurons in model.neurons():
+        neurons.register_forward_hook(lambda module, _, fired: spikes.append(fired.flatten()))
+    row = crossvalidation._measure(model, tensors)
+    assert row["spike_share"] == pytest.approx(torch.cat(spikes).mean().item()) and row["spike_share"] > 0.01
+    assert row["correct"] == round(7 * row["test_accuracy"]) == (model(images).argmax(dim=1) == labels).sum()
 
 
 def test_cross_validation_tests_every_recording_once(digits, tmp_path):
@@ -441,6 +513,7 @@ def test_images_that_are_not_finite_stop_a_training(digits):
 def test_every_recording_counts_the_same_however_large_its_fold_is():
     named = {"source": "nmnist", "network": "spiking_cnn", "split": "count", "format": "float", "bits": 32.0}
     frame = pd.DataFrame({"fold": [0, 1, 2], "recordings": [8, 8, 2], "correct": [4, 6, 2]}).assign(**named)
-    frame = frame.assign(test_accuracy=frame["correct"] / frame["recordings"], spike_share=0.1)
+    frame = frame.assign(test_accuracy=frame["correct"] / frame["recordings"], spike_share=[0.1, 0.3, 0.2])
     row = summaries.events(frame).iloc[0]
+    assert row["spike_share"] == pytest.approx(0.2)
     assert (row["mean"], row["recordings"]) == (pytest.approx(12 / 18), 18)
