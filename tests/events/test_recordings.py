@@ -316,6 +316,18 @@ def test_frames_are_read_whole_or_refused_whatever_byte_is_wrong(tmp_path):
     assert recorded_files(damaged.with_suffix(".npy")) == []
 
 
+def test_frames_too_large_for_the_memory_are_not_called_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "frames.npz"
+    save(Frames(np.zeros((1, 2, 3, 3), np.uint16), np.zeros(1, np.int64)), path)
+
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "load", full)
+    with pytest.raises(MemoryError):
+        read_frames(path)
+
+
 def test_missing_events_say_where_they_should_be(tmp_path, monkeypatch):
     monkeypatch.delenv("NONIDEAL_DATA", raising=False)
     assert datasets.find("nmnist") is None and datasets.find("nmnist", tmp_path) is None
