@@ -1,4 +1,5 @@
 import copy
+import re
 from itertools import pairwise
 
 import pytest
@@ -309,6 +310,21 @@ def test_all_mistakes_are_reported_at_once(root, schema):
         validate(config, schema)
     text = str(error.value)
     assert "missing key 'crossbar.rows'" in text and "unknown key 'typo'" in text and "seed = -1" in text
+
+
+def test_each_mistake_is_reported_once(root, schema):
+    config = load(root, "config")
+    del config["flash"]["rates"], config["flash"]["ramp"]
+    config["typo"], config[3] = 1, 1  # YAML reads `3: 1` as a number's
+    with pytest.raises(ConfigError) as error:
+        validate(config, schema)
+    named = re.findall(r"(?:missing|unknown) key '[\w.]+'", str(error.value))
+    assert named == [
+        "unknown key '3'",
+        "unknown key 'typo'",
+        "missing key 'flash.ramp'",
+        "missing key 'flash.rates'",
+    ]
 
 
 def keys(schema, path=()):

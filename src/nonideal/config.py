@@ -45,8 +45,9 @@ def validate(config: Mapping[str, Any], schema_path: str | os.PathLike[str]) -> 
     declared = json.loads(Path(schema_path).read_text(encoding="utf-8"))
     validator = VALIDATOR(declared)
     errors = sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
-    lines = [line for error in errors for line in _explain(error)] + list(_not_finite(config))
-    lines = lines or list(conflicts(config))
+    # Each of several missing keys is a finding of its own that names them all.
+    lines = list(dict.fromkeys(line for error in errors for line in _explain(error)))
+    lines = lines + list(_not_finite(config)) or list(conflicts(config))
     if lines:
         raise ConfigError("the configuration does not fit:\n" + "\n".join(f"  - {line}" for line in lines))
 
@@ -58,7 +59,7 @@ def _explain(error: jsonschema.ValidationError) -> Iterator[str]:
     about = f" ({unit})" if unit else ""
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
-        for key in sorted(set(error.instance) - set(known)):
+        for key in sorted(set(error.instance) - set(known), key=str):  # YAML has keys that are numbers
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
             yield f"unknown key {_join(where, key)!r}: {hint}known keys here are {', '.join(known)}"
