@@ -118,6 +118,12 @@ def test_shipped_runs_have_names_of_their_own(root):
             {"methods": ["multiplier", "lsq"], "bits": [1]},
             r"regularised.headline.methods: lsq needs 2 bits or more, not 1",
         ),
+        ("flash.rates", [0], r"flash.rates = \[0\]: contains .*; one above 0 must be among them"),
+        ("regularised.faults.rates", [0], r"regularised.faults.rates = \[0\]: contains .*above 0 must be"),
+        ("spiking.regularised.faults.rates", [0], r"spiking.regularised.faults.rates = \[0\]: contains "),
+        ("flash.rates", [0], r"flash.rates = \[0\]: contains .*; one above 0 must be among them"),
+        ("regularised.faults.rates", [0], r"regularised.faults.rates = \[0\]: contains .*above 0 must be"),
+        ("spiking.regularised.faults.rates", [0], r"spiking.regularised.faults.rates = \[0\]: contains "),
         ("flash.rates", [0, float("nan")], r"flash.rates.1 = nan: expected a finite number"),
         (
             "networks.deployment.converter_quantile",
