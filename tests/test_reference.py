@@ -123,6 +123,14 @@ def test_timings_are_summed_over_the_jobs_of_a_rule(tmp_path):
     }
 
 
+def test_a_job_too_short_to_be_measured_counts_with_its_wall_time(tmp_path):
+    lines = ("s\th:m:s\tmax_rss\tcpu_time", "2.0\t0:00:02\t100\t1.5", "0.25\t0:00:00\tNA\tNA")
+    (tmp_path / "draw.tsv").write_text("\n".join(lines) + "\n")
+    assert reference.timings(tmp_path) == {
+        "draw": {"wall_s": 2.25, "processor_s": 1.75, "longest_s": 2.0, "memory_mb": 100}
+    }
+
+
 def test_no_table_of_the_committed_reference_names_a_path_of_the_machine(root):
     for path in (root / "results/reference").rglob("*.parquet"):
         assert not [name for name in tables.facts(path).get("inputs", {}) if name.startswith("/")], path

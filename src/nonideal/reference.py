@@ -251,7 +251,9 @@ def timings(folder: Path) -> dict[str, dict[str, float]]:
     """What each rule's jobs took, from Snakemake's benchmark files.
 
     Wall-clock and processor seconds of all jobs together; of the largest job, its memory (resident set, in
-    MB) and its wall-clock seconds: what the rule's ``mem_mb`` and ``runtime`` must allow for.
+    MB) and its wall-clock seconds: what the rule's ``mem_mb`` and ``runtime`` must allow for. Of a job
+    shorter than Snakemake's sampling interval neither memory nor processor time is measured: it counts with
+    its wall-clock seconds and no memory.
 
     Parameters
     ----------
@@ -263,13 +265,17 @@ def timings(folder: Path) -> dict[str, dict[str, float]]:
         spent = seconds.setdefault(path.relative_to(folder).parts[0].removesuffix(".tsv"), {})
         with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file, delimiter="\t"):
-                for name, column in (("wall_s", "s"), ("processor_s", "cpu_time")):
-                    spent[name] = round(spent.get(name, 0.0) + float(row[column]), 2)
-                for name, column in (("longest_s", "s"), ("memory_mb", "max_rss")):
-                    # A job shorter than the sampling interval has no memory measured: "-".
-                    value = 0.0 if row[column] in ("-", "NA") else float(row[column])
+                wall = float(row["s"])
+                for name, value in (("wall_s", wall), ("processor_s", _measured(row["cpu_time"], wall))):
+                    spent[name] = round(spent.get(name, 0.0) + value, 2)
+                for name, value in (("longest_s", wall), ("memory_mb", _measured(row["max_rss"], 0.0))):
                     spent[name] = max(spent.get(name, 0.0), value)
     return seconds
+
+
+def _measured(text: str, otherwise: float) -> float:
+    """Number in a benchmark file; `otherwise` where Snakemake measured none."""
+    return otherwise if text in ("-", "NA") else float(text)
 
 
 def main() -> None:
