@@ -84,6 +84,23 @@ def test_a_claim_with_its_numbers_verdict_and_evidence(parts):
     assert 'data-verdict="reproduced"' in row and 'href="#figure_4a"' in row and "somewhere" in row
 
 
+@pytest.mark.parametrize(
+    ("ours", "interval", "shown"),
+    [
+        (-1.234, 0.12, "−1.23 ± 0.12 %"),
+        (-3.0, float("nan"), "−3 %"),
+        (-2.5e-5, float("nan"), "−2.50e−05 %"),
+        (-0.0, float("nan"), "0 %"),
+        (-0.05, float("nan"), "−0.05 %"),
+    ],
+)
+def test_negative_numbers_have_a_minus_sign(parts, ours, interval, shown):
+    values = {"ours": ours, "interval": interval, "kind": "range", "published": -2.0, "tolerance": 1.0}
+    row = made(parts, [ROW | values | {"quantity": "2-bit"}]).split("<tbody>")[1].split("</tr>")[0]
+    cells = re.findall(r'data-label="\w+">([^<]*)</td>', row)
+    assert cells == ["−3 to −1 %", shown] and "2-bit" in row
+
+
 def test_claims_without_a_value(parts):
     nothing = {"ours": float("nan"), "interval": float("nan"), "verdict": "not run", "scale": ""}
     other = ROW | nothing | {"quantity": "other", "figure": "Table 9"}

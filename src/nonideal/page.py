@@ -175,15 +175,23 @@ def _claim(row: Mapping[str, Any], shown: Collection[str]) -> dict[str, str]:
         "track": row["track"].replace("_", " "),
         "place": row["figure"],
         "quantity": row["quantity"],
-        "published": published_text(row),
-        "ours": ours_text(row),
-        "tolerance": text(row["tolerance"]) + (f" {row['unit']}" if row["unit"] else ""),
+        "published": _signed(published_text(row)),
+        "ours": _signed(ours_text(row)),
+        "tolerance": _signed(text(row["tolerance"])) + (f" {row['unit']}" if row["unit"] else ""),
         "verdict": verdict_of(row),
         "scale": row["scale"] or "",
         "published_scale": row["published_scale"] or "as stated",
         "source": row["source"],
         "evidence": evidence if evidence in shown else "",
     }
+
+
+def _signed(numbers: str) -> str:
+    """Numbers and their unit with a minus sign, which is as wide as a plus, for each hyphen before a digit.
+
+    A zero has no sign: a loss of nothing, counted backwards, would be -0.
+    """
+    return re.sub(r"-(?=\d)", "−", re.sub(r"(?<![\w.])-(?=0(?![\d.]))", "", numbers))
 
 
 def _tracks(run: Run, results: Path, report: Path) -> list[dict[str, Any]]:

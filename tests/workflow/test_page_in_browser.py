@@ -32,7 +32,7 @@ addEventListener("load", () => {
       .map(box => box.scrollWidth - box.clientWidth)),
     dead: [...document.querySelectorAll('a[href^="#"]')]
       .map(link => link.getAttribute("href").slice(1)).filter(id => !document.getElementById(id)),
-    all: all, found: count(),
+    all: all, found: count(), typed: plain("−5"),
   });
 });
 </script>
@@ -58,3 +58,4 @@ def test_the_page_opens_offline(tiny, tmp_path, width):
     assert seen["images"] == seen["drawn"] == seen["captions"] == figures > 20
     assert seen["overflow"] <= 0 and seen["cut"] <= 0 and seen["dead"] == []
     assert 0 < seen["found"] < seen["all"]
+    assert seen["typed"] == "-5"  # as a keyboard has it; claims have a minus sign
