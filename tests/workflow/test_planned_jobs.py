@@ -1,5 +1,6 @@
 """What jobs are given, without running anything: parameters that they read and no others, GPUs, time."""
 
+import copy
 import math
 from functools import cache
 
@@ -97,6 +98,17 @@ def test_a_format_of_the_flash_alone_has_its_own_widths_too(after):
     assert jobs["train_widths/4bitsym"]["params"]["settings"]["widths"] == [5]
     assert jobs["flash_faults/4bitsym/plain"]["params"]["settings"]["widths"] == [5]
     assert jobs["firmware_tables"]["params"]["others"] == ["ternary"]  # it is no program
+
+
+def test_widths_that_no_program_has_room_for_are_refused_before_the_training(project):
+    wide = copy.deepcopy(TINY)
+    wide["firmware"]["widths"]["ternary"] = [1000]
+    (project.folder / "wide.yaml").write_text(yaml.safe_dump(wide))
+    options = ("--dry-run", "--quiet", "all")
+    said = project.snakemake("firmware", options=options, config="wide.yaml", fails=True)
+    assert "ternary with hidden layers of [1000] takes " in said
+    assert "name narrower ones in firmware.widths.ternary, or ask for targets without firmware and" in said
+    project.snakemake("training", options=options, config="wide.yaml")  # needs no program
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ os.environ.update(PYTHONPATH=os.pathsep.join(paths), PATH=os.pathsep.join(progra
 
 from nonideal import data, imports, scales
 from nonideal.config import ConfigError, validate
+from nonideal.mcu import fit
 from nonideal.sections import ON_CHIPS, chip_shard, kind_of, other_section, teacher_section
 from nonideal.spiking import recordings
 

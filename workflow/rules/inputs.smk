@@ -1,5 +1,6 @@
 # What jobs read and how they are set: input functions and parameters of the studies.
 SYNTHETIC_RECORDINGS = 1797  # one of each of the digits, if all are asked for
+IMAGE_PIXELS = 16 * 16  # inputs of the fully connected networks, as in `nonideal.recipe`
 
 # Minutes of an epoch of ResNet-18: on CIFAR-10 in float32, and on ImageNet at 64 pixels in bfloat16.
 EPOCH_MIN = {"cifar10": 0.75, "imagenet64": 8}
@@ -135,8 +136,22 @@ def trained_for(wildcards):
             "training.per_channel = true: firmware and flash need one scale a layer; set it to false, or ask for "
             "targets without them"
         )
+    check_room(wildcards)
     folder = "firmware/training" if wildcards.format in OTHER_WIDTHS else "training"
     return result(f"{folder}/{wildcards.format}/networks.pt")
+
+
+def check_room(wildcards):
+    """Refuse widths that no program has room for, before hours of training rather than after them."""
+    widths = settings_for(wildcards)["widths"]
+    classes = len(data.SPECS[TRAINING["dataset"]].class_names)
+    sizes = [IMAGE_PIXELS, *(fit.pruned(width, TRAINING["prune_share"]) for width in widths), classes]
+    for kernel in [wildcards.kernel] if "kernel" in wildcards.keys() else fit.KERNELS:
+        if reason := fit.refusal(wildcards.format, kernel, sizes):
+            raise WorkflowError(
+                f"{reason}: name narrower ones in firmware.widths.{wildcards.format}, or ask for targets without "
+                "firmware and flash"
+            )
 
 
 def recipe_of(wildcards):
