@@ -161,6 +161,7 @@ def test_a_map_survives_its_file(tmp_path):
     [
         (lambda: draw(SHAPE, 4, 1.1, seed=0, layer="x"), "rate"),
         (lambda: draw(SHAPE, 4, 0.1, p_stuck1=-1, seed=0, layer="x"), "p_stuck1"),
+        (lambda: draw(SHAPE, 9, 0.1, seed=0, layer="x"), r"bits must be a whole number of 1 \.\. 8, got 9"),
         (lambda: make("lazy"), "fault mode"),
         (lambda: FaultMap(*[torch.ones(1, dtype=torch.uint8)] * 2), "at once"),
         (

@@ -152,6 +152,17 @@ def test_a_map_survives_its_file_and_missing_cells_are_nominal(tmp_path):
         (lambda: draw(SHAPE, 4, 0.1, seed=0, layer="x", distribution="uniform"), "distribution"),
         (lambda: VariableQuantiser(LearnedQuantiser(4), torch.ones(2, 2, 3)), "factors"),
         (lambda: VariableQuantiser(LearnedQuantiser(2), -torch.ones(2, 2)), "factors"),
+        (lambda: VariableQuantiser(LearnedQuantiser(2), torch.full((2, 2), math.nan)), "factors must be fin"),
+        (lambda: VariableQuantiser(LearnedQuantiser(2), torch.full((2, 2), math.inf)), "factors must be fin"),
+        (lambda: VariableQuantiser(LearnedQuantiser(2), torch.ones(())), "factors must be"),
+        (
+            lambda: VariableQuantiser(LearnedQuantiser(2), torch.ones(4, 2), high=torch.ones(2, 2, 2)),
+            r"factors must be .* got \[2, 2, 2\]",
+        ),
+        (
+            lambda: VariableQuantiser(LearnedQuantiser(2), torch.ones(4, 4, 2)).encode(torch.ones(2, 8)),
+            r"factors are of a weight of shape \[4, 4\], this one has \[2, 8\]",
+        ),
         (lambda: VariableQuantiser(LearnedQuantiser(2), torch.ones(2, 2), on_off_ratio=1), "on_off_ratio"),
     ],
 )  # fmt: skip

@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from nonideal import cellmaps, rng
-from nonideal.quantize.learned import LearnedQuantiser, pass_through
+from nonideal.quantize.learned import WIDTHS, LearnedQuantiser, pass_through
 from nonideal.quantize.losses import squared_error
 
 BY_PENALTY = ("basic", "passive", "active", "active+passive")
@@ -101,8 +101,10 @@ def draw(
     Raises
     ------
     ValueError
-        If a probability lies outside 0 .. 1.
+        If a probability lies outside 0 .. 1, or a mask has no room for the cells of a weight.
     """
+    if bits not in WIDTHS:
+        raise ValueError(f"bits must be a whole number of {WIDTHS[0]} .. {WIDTHS[-1]}, got {bits!r}")
     for name, value in (("rate", rate), ("p_stuck1", p_stuck1)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} is a probability of 0 .. 1, got {value!r}")
@@ -175,7 +177,7 @@ class StuckCells(nn.Module):
         """Set map and mode; raises ValueError as `FaultyQuantiser`."""
         if mode not in MODES:
             raise ValueError(f"fault mode must be one of {', '.join(MODES)}, got {mode!r}")
-        if int((fault.stuck0 | fault.stuck1).max()) >> self.bits:
+        if bool(((fault.stuck0 | fault.stuck1) >> self.bits).any()):
             raise ValueError(f"the map marks bit cells beyond the {self.bits} of a weight")
         self.fault_mode = mode
         self.register_buffer("stuck0", fault.stuck0.clone())

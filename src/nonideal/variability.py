@@ -193,7 +193,7 @@ class VariableQuantiser(LearnedQuantiser):
     Raises
     ------
     ValueError
-        If the factors have the wrong shape or are negative, or R is not above 1.
+        If the factors have the wrong shape, are negative or not finite, or R is not above 1.
     """
 
     low: Tensor
@@ -208,9 +208,11 @@ class VariableQuantiser(LearnedQuantiser):
         on_off_ratio: float = ON_OFF_RATIO,
     ) -> None:
         super().__init__(quantiser.bits, quantiser.mode)
-        for factors in (low, high):
-            if factors is not None and (factors.shape[-1] != self.bits or bool((factors < 0).any())):
-                raise ValueError(f"factors must be [*weight shape, {self.bits}] and not negative")
+        for factors in (low,) if high is None else (low, high):
+            if factors.shape != (*low.shape[:-1], self.bits):
+                raise ValueError(f"factors must be [*weight shape, {self.bits}], got {list(factors.shape)}")
+            if not bool(((factors >= 0) & torch.isfinite(factors)).all()):
+                raise ValueError("factors must be finite and not negative")
         if not on_off_ratio > 1:
             raise ValueError(f"on_off_ratio must be above 1, got {on_off_ratio!r}")
         self.on_off_ratio = on_off_ratio
@@ -250,7 +252,18 @@ class VariableQuantiser(LearnedQuantiser):
 
     @torch.no_grad()
     def _search(self, weight: Tensor) -> Tensor:
-        """Position of each weight's nearest level among its own, int64 [n, 1]; halfway goes up."""
+        """Position of each weight's nearest level among its own, int64 [n, 1]; halfway goes up.
+
+        Raises
+        ------
+        ValueError
+            If the factors are of a weight of another shape.
+        """
+        if weight.shape != self.low.shape[:-1]:
+            raise ValueError(
+                f"the factors are of a weight of shape {list(self.low.shape[:-1])}, this one has "
+                f"{list(weight.shape)}; draw or read a map for this layer"
+            )
         values = (weight.reshape(-1, 1) - self.c).contiguous()
         j = torch.searchsorted(self.ascending, values, right=True)
         low, high = (j - 1).clamp_(min=0), j.clamp(max=self.ascending.shape[1] - 1)
