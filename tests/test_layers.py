@@ -232,6 +232,12 @@ def test_bad_settings_are_refused(settings, message):
         QuantLinear(4, 3, generator=torch_stream(0, "init"), **settings)
 
 
+@pytest.mark.parametrize("sizes", [(0, 3), (3, 0)])
+def test_a_layer_without_inputs_or_outputs_is_refused(sizes):
+    with pytest.raises(ValueError, match=r"one input and one output or more, got weights \[[03], [03]\]"):
+        QuantLinear(*sizes, weight_format="4bitsym", generator=torch_stream(0, "init"))
+
+
 def test_repr_names_what_distinguishes_two_layers():
     module = nn.Sequential(linear("4bit", clipping="octav"), linear("4bit", quantscale=0.3))
     assert "[7, 24], 4bit, activation_bits=8, clipping=octav, per_channel=False" in str(module)

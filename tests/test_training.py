@@ -282,6 +282,11 @@ def test_evaluation_leaves_every_layer_in_its_mode(digits):
     assert [layer.training for layer in (model, *model)] == [True, True, False, True]
 
 
+def test_without_images_there_is_nothing_to_evaluate():
+    with pytest.raises(ValueError, match="no images to evaluate"):
+        evaluate(torch.nn.Flatten(), torch.zeros(0, 1, 2, 2), torch.zeros(0, dtype=torch.int64))
+
+
 def test_logits_of_an_evaluation_can_be_learned(digits):
     model = tiny()
     logits = evaluate(model, digits.test_images, digits.test_labels, logits=True).logits

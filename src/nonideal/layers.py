@@ -121,7 +121,7 @@ class QuantLayer(nn.Module):
     Raises
     ------
     ValueError
-        If a setting is unknown or out of range.
+        If a setting is unknown or out of range, or the shape has no room for a weight.
     """
 
     scale: Tensor
@@ -138,6 +138,8 @@ class QuantLayer(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
+        if not math.prod(shape):
+            raise ValueError(f"a layer needs one input and one output or more, got weights {list(shape)}")
         check_activation_bits(activation_bits)
         self.weight = nn.Parameter(torch.empty(shape))
         initial.uniform(self.weight, fan_in=math.prod(shape[1:]), generator=generator)

@@ -12,6 +12,7 @@ from torch.nn.utils import prune
 from nonideal.pcm import folding
 from nonideal.pcm.deploy import deploy, quantised
 from nonideal.pcm.hardware import NOISELESS, Hardware
+from nonideal.pcm.programming import quantise_weights
 from nonideal.quantize import attach
 
 MONTH = 2_592_000.0
@@ -174,3 +175,8 @@ def test_an_embedding_keeps_the_weight_that_it_shares_with_the_last_layer():
     words = torch.arange(20)[:, None]
     expected = functional.linear(model[0](words)[:, 0], quantised(model)[2].weight)
     torch.testing.assert_close(deployed(words, t=20.0)[0], expected)
+
+
+def test_weights_without_values_are_refused():
+    with pytest.raises(ValueError, match=r"weights \[4, 0\] of a layer have no values"):
+        quantise_weights(torch.zeros(4, 0))

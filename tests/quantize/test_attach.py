@@ -1,4 +1,5 @@
 import copy
+import warnings
 
 import pytest
 import torch
@@ -57,6 +58,14 @@ def test_layers_without_a_single_weight_are_refused_by_name():
     for name, kind in (("cell", "LSTM"), ("norm", "BatchNorm1d")):
         with pytest.raises(ValueError, match=f"layer '{name}': a {kind} has no single weight"):
             attach.attach(model, ternary, select=lambda found, _, name=name: found == name)
+
+
+def test_a_weight_without_values_is_refused_by_name():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's, of the initial values
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(0, 4))
+    with pytest.raises(ValueError, match=r"layer '1': its weight \[4, 0\] has no values"):
+        attach.attach(model, ternary)
 
 
 def test_a_layer_without_a_shape_yet_is_refused_and_not_left_out():

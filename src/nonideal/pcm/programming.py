@@ -37,7 +37,14 @@ def quantise_weights(weights: Tensor, clip_sigmas: float | None = None) -> tuple
     -------
     integers, step
         Weights are integers * step, integers in [-255, 255]; the largest magnitude kept becomes 255.
+
+    Raises
+    ------
+    ValueError
+        If there are no weights.
     """
+    if not weights.numel():
+        raise ValueError(f"weights {list(weights.shape)} of a layer have no values to program")
     weights = weights.detach()
     span = weights.abs().max().item()
     if clip_sigmas is not None and (spread := weights.std(correction=0).item()) > ALL_EQUAL * span:

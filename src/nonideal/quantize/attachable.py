@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 
 def check_weight(name: str, layer: nn.Module) -> None:
-    """Refuse a layer without a weight, or whose weight is made by a hook at every call.
+    """Refuse a layer without a weight or with an empty one, or whose weight a hook makes at every call.
 
     Raises
     ------
@@ -22,6 +22,11 @@ def check_weight(name: str, layer: nn.Module) -> None:
         raise ValueError(
             f"layer {name!r}: a {type(layer).__name__} has no single weight; leave it out of the selection, "
             "or make it of layers with one each, such as nn.Linear"
+        )
+    if not layer.weight.numel():
+        raise ValueError(
+            f"layer {name!r}: its weight {list(layer.weight.shape)} has no values; leave it out of the "
+            "selection"
         )
     if "weight" not in layer._parameters and not parametrize.is_parametrized(layer, "weight"):
         raise ValueError(

@@ -93,7 +93,14 @@ def evaluate(
         Images at once.
     precision
         ``float32`` or ``bfloat16``, of the network's products.
+
+    Raises
+    ------
+    ValueError
+        If there are no images.
     """
+    if not len(images):
+        raise ValueError("there are no images to evaluate the network on")
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
