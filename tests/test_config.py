@@ -8,7 +8,7 @@ import yaml
 from snakemake.utils import update_config
 
 from nonideal.config import ConfigError, validate
-from nonideal.conflicts import NOT_CLIPPED, SENSOR_PIXELS, TRAINING_IMAGES
+from nonideal.conflicts import IMAGE_PIXELS, NOT_CLIPPED, SENSOR_PIXELS, TRAINING_IMAGES
 from nonideal.data import load as load_data
 from nonideal.events import aedat, saccades
 from nonideal.mcu.limits import MAX_INPUTS
@@ -275,6 +275,11 @@ def test_shipped_runs_have_names_of_their_own(root):
             {"source": "cifar10_dvs", "size": 129},
             r"spiking.events.size = 129: the sensor of cifar10_dvs has 128 pixels a side",
         ),
+        (
+            "fpga.parallel",
+            {"inputs": 65},
+            r"fpga.parallel.inputs = 65: at most one for each of the 64 pixels of digits",
+        ),
         ("spiking.widths", [MAX_INPUTS + 1], r"spiking.widths.0 = 65536: maximum 65535"),
         ("regularised.methods", ["multiplier"], r"regularised.methods = .*: contains .*fixed"),
         ("regularised.methods", ["fixed"], r"regularised.methods = .*: contains .*multiplier"),
@@ -419,7 +424,17 @@ def test_clippings_that_a_configuration_refuses_are_those_that_fail():
                 assert CLIPPINGS[clipping](weights, fmt) > 0
 
 
+def test_no_more_neurons_are_drawn_as_a_circuit_than_the_layer_has(root, schema):
+    config = load(root, "config")
+    config["spiking"]["widths"], config["fpga"]["parallel"]["neurons"] = [3], 4
+    with pytest.raises(
+        ConfigError, match=r"fpga.parallel.neurons = 4: at most .* of the 3 of the first layer"
+    ):
+        validate(config, schema)
+
+
 def test_what_a_configuration_knows_of_data_is_so(digits):
+    assert load_data(digits).train_images[0].size == IMAGE_PIXELS["digits"]
     assert len(load_data(digits).train_labels) == TRAINING_IMAGES["digits"]
     assert SENSOR_PIXELS["synthetic"] == saccades.SIZE and SENSOR_PIXELS["cifar10_dvs"] == aedat.SIZE
 

@@ -29,6 +29,8 @@ TRAINING_IMAGES = {
     "emnist_letters": 124_800,
     "cifar10": 50_000,
 }
+# Pixels of an image of the data sets of `spiking`, whose dense networks see it as it is.
+IMAGE_PIXELS = {"digits": 8**2, "mnist": 28**2, "emnist_balanced": 28**2, "emnist_letters": 28**2}
 # Pixels a side of event cameras, by `spiking.events.source`: `events.saccades`, `events.datasets`,
 # `events.aedat`. Recordings of N-Caltech101 differ in size.
 SENSOR_PIXELS = {"synthetic": 34, "nmnist": 34, "cifar10_dvs": 128}
@@ -299,3 +301,18 @@ def _fpga_conflicts(config: Mapping[str, Any]) -> Iterator[str]:
     exported = config["spiking"]["formats"]
     if missing := [name for name in config["fpga"]["formats"] if name not in exported]:
         yield f"fpga.formats: {', '.join(missing)} not among spiking.formats = {exported}"
+    part, dataset, width = (
+        config["fpga"]["parallel"],
+        config["spiking"]["dataset"],
+        config["spiking"]["widths"][0],
+    )
+    if part["inputs"] > (pixels := IMAGE_PIXELS[dataset]):
+        yield (
+            f"fpga.parallel.inputs = {part['inputs']}: at most one for each of the {pixels} pixels of "
+            f"{dataset}"
+        )
+    if part["neurons"] > width:
+        yield (
+            f"fpga.parallel.neurons = {part['neurons']}: at most one for each of the {width} of the first "
+            "layer, spiking.widths"
+        )
