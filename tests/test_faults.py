@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import learned_oracle as oracle
 import pytest
 import torch
@@ -54,6 +56,18 @@ def test_shares_of_stuck_cells_are_the_asked_ones():
     for k in range(4):  # no cell is special
         found, p = int((fault.stuck0 >> k & 1).sum()) / (cells / 4), rate * (1 - ones)
         assert abs(found - p) < 5 * (p * (1 - p) / (cells / 4)) ** 0.5
+
+
+def test_cells_fail_on_their_own_whatever_they_are_stuck_at():
+    maps = [draw((200, 200), 4, 0.3, p_stuck1=0.4, seed=3, layer=name) for name in ("x", "y")]
+    faulty = [(m.stuck0 | m.stuck1) >> bit & 1 == 1 for m in maps for bit in range(4)]
+    at_one = [m.stuck1 >> bit & 1 == 1 for m in maps for bit in range(4)]
+    for wanted, cells in ((0.3, faulty), (0.3 * 0.4, at_one)):
+        error = (wanted**2 * (1 - wanted**2) / cells[0].numel()) ** 0.5  # of a share of cells, binomial
+        for first, second in combinations(cells, 2):
+            assert (first & second).double().mean().item() == pytest.approx(wanted**2, abs=5 * error)
+    less = draw((200, 200), 4, 0.1, p_stuck1=0.4, seed=3, layer="x")
+    assert not (less.stuck0 & maps[0].stuck1).any()  # a rate does not change what a cell is stuck at
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
