@@ -76,10 +76,10 @@ def test_what_is_tolerated_ends_at_the_first_loss():
             "change": [0.5, 0.0, -0.5, -1.5],
             "change_low": [-9.0, -0.2, -1.2, -3.0],
             "change_high": [9.0, 0.2, 0.2, -0.5],
-            "seeds": [3, 3, 3, 3],
+            "seeds": [3, 2, 3, 3],
         }
     )
-    assert verdicts.tolerated(rows, "rate", 1.0, 0.2) == pytest.approx((10, 0, 30, 3))
+    assert verdicts.tolerated(rows, "rate", 1.0, 0.2) == pytest.approx((10, 0, 30, 2))
     nothing = rows.assign(change=-5.0)
     assert verdicts.tolerated(nothing, "rate", 1.0, 0.2)[0] == 0
     value, low, high, _ = verdicts.tolerated(rows.assign(change_low=np.nan), "rate", 1.0, 0.2)
@@ -157,3 +157,26 @@ def test_the_order_of_mitigations_is_read_from_their_accuracies():
     published = [row for row in rows if row["mode"] != "trained"]
     names = {row["name"] for row in verdicts.fault_claims(pd.DataFrame(published), floats, 1.0)}
     assert names == {name for name, *_ in table.index if not name.startswith("trained")}
+
+
+def test_a_claim_takes_the_rows_of_its_width_and_condition_alone():
+    floats = accuracies(float={32: [0.9, 0.8]})
+    labels = {"dataset": "d", "model": "m"}
+    stuck = [
+        labels | {"mode": "active+passive", "p_stuck1": p, "rate": rate, "bits": bits, "seed": seed,
+         "test_accuracy": value - (rate + 4 * p + 10 * (bits == 4)) / 100}
+        for bits in (3, 4) for p in (0.0, 0.5) for rate in (0.1, 0.2) for seed, value in enumerate((0.9, 0.8))
+    ]  # fmt: skip
+    varied = [
+        labels | {"method": "regularised", "sigma": sigma, "bits": bits, "seed": seed,
+         "test_accuracy": value - (sigma + 2 * (bits == 4)) / 100}
+        for bits in (3, 4) for sigma in (0.2, 0.4) for seed, value in enumerate((0.9, 0.8))
+    ]  # fmt: skip
+    found = verdicts.claims(floats, pd.DataFrame(stuck), pd.DataFrame(varied), 1.0)
+    values = found.set_index(["name", "bits", "p_stuck1"])["value"]
+    assert values["loss_at_20_percent_faults"].to_dict() == pytest.approx({(3, 0.0): -0.2, (3, 0.5): -2.2})
+    tolerated = {(3, 0.0): 20, (4, 0.0): 0, (3, 0.5): 0, (4, 0.5): 0}
+    assert values["fault_rate_tolerated"].to_dict() == pytest.approx(tolerated)
+    lost = {(3, 0.0): -0.4, (4, 0.0): -2.4}
+    assert values["loss_at_40_percent_variability"].to_dict() == pytest.approx(lost)
+    assert values["variability_tolerated"].to_dict() == pytest.approx({(3, 0.0): 40, (4, 0.0): 0})
