@@ -112,3 +112,12 @@ def test_a_table_says_how_pytorch_computed_when_it_was_written(tmp_path):
     early.pop("processor")
     tables.write(frame, tmp_path / "t.parquet", TERNARISATION_SUMMARY, provenance=early)
     assert tables.entry(tmp_path / "t.parquet")["processor"] is None
+
+
+def test_the_hash_of_the_library_is_over_its_folders_too(tmp_path, monkeypatch):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "a.py").write_text("a = 1")
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
+    before = provenance.code_hash()
+    (tmp_path / "inner/b.py").write_text("b = 1")
+    assert provenance.code_hash() != before

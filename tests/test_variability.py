@@ -50,6 +50,13 @@ def test_maps_share_their_draws_at_every_sigma_and_repeat():
         assert not torch.equal(weak, other)
 
 
+def test_cells_of_a_weight_and_layers_vary_on_their_own():
+    cells = [draw((100, 100), 3, 0.1, seed=1, layer=name).double().flatten(0, 1) for name in ("x", "y")]
+    correlation = torch.corrcoef(torch.cat(cells, dim=1).T)
+    off = correlation[~torch.eye(6, dtype=torch.bool)]
+    assert off.abs().max() < 5 / 100  # standard error of a correlation: 1 / sqrt(n)
+
+
 @pytest.mark.parametrize("bits", range(1, 9))
 @pytest.mark.parametrize("both", [False, True])
 def test_the_search_agrees_with_all_distances(bits, both):

@@ -31,6 +31,11 @@ def test_short_runs_end_at_the_last_value(epochs, ramp):
     assert Course(0.1, 1.0, epochs, ramp)(epochs - 1) == pytest.approx(1.0)
 
 
+def test_the_rise_takes_the_nearest_number_of_whole_epochs():
+    course = Course(1.0, 4.0, 7, 0.25)  # 1.75 epochs
+    assert [course(epoch) for epoch in (4, 5, 6)] == pytest.approx([1.0, 2.0, 4.0])
+
+
 def test_lambda_zero_adds_nothing():
     assert Course(0, 0, 5)(4) == 0
     assert Penalty(Course(0, 0, 5))(networks.quantise(model(), "step", 3), 4) == 0.0
