@@ -52,6 +52,9 @@ def test_accumulators_are_sums_of_whole_numbers():
         expected = (plane @ unfolded).view(2, 4, 5, 5)
         assert torch.equal(sums[:, 4 * k : 4 * (k + 1)].long(), expected)
     assert torch.equal(sums[:, -1].long(), unfolded.sum(1).view(2, 5, 5))
+    largest = int(sums.abs().max())
+    serial.accumulate(torch.zeros(1, 4, 5, 5, dtype=torch.float64))
+    assert serial.largest == largest > 0  # of all batches, not of the last
 
 
 def test_a_dense_layer_with_bias_agrees():
