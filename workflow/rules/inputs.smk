@@ -146,7 +146,7 @@ def check_room(wildcards):
     widths = settings_for(wildcards)["widths"]
     classes = len(data.SPECS[TRAINING["dataset"]].class_names)
     sizes = [IMAGE_PIXELS, *(fit.pruned(width, TRAINING["prune_share"]) for width in widths), classes]
-    for kernel in [wildcards.kernel] if "kernel" in wildcards.keys() else fit.KERNELS:
+    for kernel in [wildcards.kernel] if "kernel" in wildcards.keys() else fit.LAYOUTS:
         if reason := fit.refusal(wildcards.format, kernel, sizes):
             raise WorkflowError(
                 f"{reason}: name narrower ones in firmware.widths.{wildcards.format}, or ask for targets without "

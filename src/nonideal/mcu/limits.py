@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from nonideal.mcu.convolutions import FEATURES, LAYERS, TAPS, Convolutions
+from nonideal.mcu.fit import (
+    FAST_BITS,
+    FP130_ENTRY,
+    LANE_ENTRY,
+    MIN_ACTIVE,
+    NF4_BYTES,
+    ROW_LIMITS,
+    TARGETS,
+    WIDTH_MULTIPLE,
+    WORD_BITS,
+    Target,
+)
 from nonideal.mcu.integer import (
     ACCUMULATOR_LARGEST,
     INPUT_LARGEST,
@@ -12,17 +22,12 @@ from nonideal.mcu.integer import (
     IntegerLayer,
     IntegerNetwork,
 )
-from nonideal.mcu.packing import FAST_BITS, WORD_BITS, pack
+from nonideal.mcu.packing import pack
 
 MAX_INPUTS = 2**16 - 1  # uint16 in ni_layer; in ni_snn_network of steps too
 MAX_WIDTH = 1024  # outputs: NI_SUM_WORDS of the host library, work.h
 MAX_ROW = 2**14 - 2  # row offset + 1 in 14 bits, lanes.h
-WIDTH_MULTIPLE = 32  # accumulators have room for the outputs rounded up to this, nonideal.h
-MAX_ACTIVE = 128  # lanes.h
-MIN_ACTIVE = 16  # inputs treated at once; fewer would be slow
-LANE_ENTRY, FP130_ENTRY = 4, 8  # bytes of an input in that list: of the lane kernels, of fp130
-# NI_LIMIT of the fast lane kernels: rows they list at once.
-ROW_LIMITS = {"binary": 31, "ternary": 31, "2bitsym": 31, "4bitsym": 17, "4bit": 17, "8bit": 17}
+MAX_ACTIVE = 128  # lanes.h; see `MIN_ACTIVE`
 
 # Bytes of RAM that code takes which runs from it, in whole words; seen with zig 0.17, checked by the linker.
 # What is left lists active inputs, and images with more of them take two rounds.
@@ -37,27 +42,6 @@ FAST_WORK = 4 * (9 * 16 + 8 * 14 + 6 + 4 * 7) + 2 * 28
 PLAIN_WORK = 4 * 16 * 16  # and the features
 FEATURE_BYTES = 2
 FEATURE_LARGEST = 2**16 - 1
-
-
-@dataclass(frozen=True)
-class Target:
-    """Memory of a microcontroller.
-
-    Parameters
-    ----------
-    flash, ram
-        In bytes.
-    stack
-        Bytes of RAM reserved for the stack.
-    """
-
-    flash: int
-    ram: int
-    stack: int
-
-
-# CH32V003 data sheet: 16 KB flash, 2 KB SRAM.
-TARGETS = {"ch32v003": Target(flash=16 * 1024, ram=2 * 1024, stack=192)}
 
 
 def padded(width: int) -> int:
@@ -208,7 +192,7 @@ def _layer_bytes(network: IntegerNetwork, kernel: str) -> int:
     formats = {layer.weight_format for layer in network.layers}
     if kernel == "fast" and formats & ROW_LIMITS.keys():
         ram += 4 * sum_words(network) + 2 * (listed_rows(network) + 2)
-    return ram + (4 * 2**4 + 2**4 if "nf4" in formats else 0)  # products and levels
+    return ram + (NF4_BYTES if "nf4" in formats else 0)
 
 
 def layers_in_ram(network: IntegerNetwork, kernel: str, target: Target) -> bool:

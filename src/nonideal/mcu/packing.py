@@ -11,16 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nonideal.mcu.fit import FAST_BITS, LAYOUTS, TRITS, WORD_BITS
 from nonideal.quantize.formats import FORMATS
-
-LAYOUTS = ("plain", "fast")
-WORD_BITS = 32
-TRITS = 5  # trits a byte: 3^5 = 243 of 256 values
-
-# Bits of a stored code in the fast layout. The plain one has the same, but for ternary.
-FAST_BITS = {
-    "binary": 1, "ternary": 2, "2bitsym": 2, "4bitsym": 4, "4bit": 4, "8bit": 8, "fp130": 4, "nf4": 4,
-}  # fmt: skip
 
 
 def stored_bits(weight_format: str, layout: str) -> float:
