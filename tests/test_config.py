@@ -8,7 +8,7 @@ import yaml
 from snakemake.utils import update_config
 
 from nonideal.config import ConfigError, validate
-from nonideal.conflicts import IMAGE_PIXELS, NOT_CLIPPED, SENSOR_PIXELS, TRAINING_IMAGES
+from nonideal.conflicts import NOT_CLIPPED, SENSOR_PIXELS, TRAINING_IMAGES
 from nonideal.data import load as load_data
 from nonideal.events import aedat, saccades
 from nonideal.mcu.limits import MAX_INPUTS
@@ -434,7 +434,6 @@ def test_no_more_neurons_are_drawn_as_a_circuit_than_the_layer_has(root, schema)
 
 
 def test_what_a_configuration_knows_of_data_is_so(digits):
-    assert load_data(digits).train_images[0].size == IMAGE_PIXELS["digits"]
     assert len(load_data(digits).train_labels) == TRAINING_IMAGES["digits"]
     assert SENSOR_PIXELS["synthetic"] == saccades.SIZE and SENSOR_PIXELS["cifar10_dvs"] == aedat.SIZE
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from nonideal.data.catalogue import SPECS
 from nonideal.sections import CHIP_GROUP, ON_CHIPS, groups_of, kind_of
 
 # Of modules that this one does not load: reading a configuration must not take seconds.
@@ -29,8 +31,6 @@ TRAINING_IMAGES = {
     "emnist_letters": 124_800,
     "cifar10": 50_000,
 }
-# Pixels of an image of the data sets of `spiking`, whose dense networks see it as it is.
-IMAGE_PIXELS = {"digits": 8**2, "mnist": 28**2, "emnist_balanced": 28**2, "emnist_letters": 28**2}
 # Pixels a side of event cameras, by `spiking.events.source`: `events.saccades`, `events.datasets`,
 # `events.aedat`. Recordings of N-Caltech101 differ in size.
 SENSOR_PIXELS = {"synthetic": 34, "nmnist": 34, "cifar10_dvs": 128}
@@ -306,7 +306,8 @@ def _fpga_conflicts(config: Mapping[str, Any]) -> Iterator[str]:
         config["spiking"]["dataset"],
         config["spiking"]["widths"][0],
     )
-    if part["inputs"] > (pixels := IMAGE_PIXELS[dataset]):
+    pixels = math.prod(SPECS[dataset].image_shape)  # dense networks see an image as it is
+    if part["inputs"] > pixels:
         yield (
             f"fpga.parallel.inputs = {part['inputs']}: at most one for each of the {pixels} pixels of "
             f"{dataset}"
