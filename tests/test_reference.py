@@ -39,6 +39,23 @@ def test_copies_the_small_parts_and_drops_the_old(run, tmp_path):
     assert {path.name for path in copied if "wide" in path.parts} == {"history.parquet"}
 
 
+def test_an_interrupted_swap_leaves_the_old(run, tmp_path, monkeypatch):
+    old = tmp_path / "reference"
+    reference.copy(run, old)
+    replace = Path.replace
+
+    def interrupted(self, target):
+        if self.name == "fresh":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        reference.copy(run, old)
+    assert (old / "paper.pdf").read_text() == "new" and (old / "manifest.json").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"reference", "run"}
+
+
 def test_an_incomplete_run_changes_nothing(run, tmp_path):
     old = tmp_path / "reference"
     reference.copy(run, old)

@@ -47,6 +47,16 @@ def test_value_and_interval_have_as_many_decimals(ours, interval, text):
     assert show.ours_text(row) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(-0.4, "−0.4"), (-0.0, "0"), (-2e-5, "−2.00e−05"), (1e-5, "1.00e−05")]
+)
+def test_numbers_on_pages_have_minus_signs(value, text, tmp_path):
+    frame = pd.DataFrame({"weights": ["w-2"], "mean": [value], "std": [0.1], "sem": [0.01], "trials": [100]})
+    show.to_html(frame, TERNARISATION_SUMMARY, tmp_path / "t.html", title="t")
+    page = (tmp_path / "t.html").read_text()
+    assert f'<td class="number">{text}</td>' in page and "<td>w-2</td>" in page
+
+
 def test_page_explains_its_columns(tmp_path):
     frame = pd.DataFrame(
         {"weights": ["ternary"], "mean": [0.4], "std": [0.1], "sem": [0.01], "trials": [100]}

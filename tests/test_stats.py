@@ -34,6 +34,13 @@ def test_ends_are_those_of_the_interval_of_the_mean():
     assert np.isnan(stats.ends(values[:1])).all() and np.isnan(stats.ends(values[:0])).all()
 
 
+def test_error_of_a_mean_over_folds_counts_the_shared_training_data():
+    values = pd.Series([0.8, 0.9, 1.0, 0.9])
+    assert stats.sem_of_folds(values) == pytest.approx(values.std() * np.sqrt(1 / 4 + 1 / 3))
+    assert stats.sem_of_folds(values) > values.sem()
+    assert np.isnan(stats.sem_of_folds(values[:1])) and np.isnan(stats.sem_of_folds(values[:0]))
+
+
 def test_intervals_of_shares_end_at_their_bounds():
     half = stats.half_width(0.05, 3)
     assert stats.interval(0.9, 0.05, 3) == pytest.approx((0.9 - half, 0.9 + half))

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from nonideal.files import write_text
 from nonideal.schemas.published import ANSWERED
-from nonideal.show import ours_text, published_text, text
+from nonideal.show import ours_text, published_text, signed, text
 from nonideal.targets import TARGETS
 
 # Folder of a run -> heading of the figures whose first table lies there, in the order of the page.
@@ -175,23 +175,15 @@ def _claim(row: Mapping[str, Any], shown: Collection[str]) -> dict[str, str]:
         "track": row["track"].replace("_", " "),
         "place": row["figure"],
         "quantity": row["quantity"],
-        "published": _signed(published_text(row)),
-        "ours": _signed(ours_text(row)),
-        "tolerance": _signed(text(row["tolerance"])) + (f" {row['unit']}" if row["unit"] else ""),
+        "published": signed(published_text(row)),
+        "ours": signed(ours_text(row)),
+        "tolerance": signed(text(row["tolerance"])) + (f" {row['unit']}" if row["unit"] else ""),
         "verdict": verdict_of(row),
         "scale": row["scale"] or "",
         "published_scale": row["published_scale"] or "as stated",
         "source": row["source"],
         "evidence": evidence if evidence in shown else "",
     }
-
-
-def _signed(numbers: str) -> str:
-    """Numbers and their unit with a minus sign, which is as wide as a plus, for each hyphen before a digit.
-
-    A zero has no sign: a loss of nothing, counted backwards, would be -0.
-    """
-    return re.sub(r"-(?=\d)", "−", re.sub(r"(?<![\w.])-(?=0(?![\d.]))", "", numbers))
 
 
 def _tracks(run: Run, results: Path, report: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from nonideal import code_map, readme_speed
 from nonideal.files import write_text
 from nonideal.page import verdict_of
 from nonideal.schemas.published import ANSWERED
-from nonideal.show import ours_text, published_text
+from nonideal.show import ours_text, published_text, signed
 from nonideal.tables import facts
 from nonideal.targets import TARGETS, Target
 
@@ -90,10 +90,10 @@ def _example(target: Target, rows: pd.DataFrame) -> tuple[str, str, str]:
     if not target.example:
         return "–", "–", "–"
     row = rows.set_index("quantity").loc[target.example]
-    published = published_text(row)
+    published = signed(published_text(row))
     if row["verdict"] in ANSWERED and not row["same_scale"]:
         published += f" ({row['published_scale'].split('; ')[0]})"
-    return target.example, published, ours_text(row)
+    return target.example, published, signed(ours_text(row))
 
 
 def _published(compared: pd.DataFrame) -> str:
@@ -179,6 +179,7 @@ def _spiking(folder: Path) -> str:
     verified = pd.read_csv(folder / "table_snn_verified.csv")
     events = pd.read_csv(folder / "table_snn_events.csv").set_index("format")
     row = events.loc["4bit"]
+    gap, low, high = (signed(f"{100 * row[name]:.1f}") for name in ("gap", "gap_low", "gap_high"))
     return "\n".join(
         [
             *lines,
@@ -186,8 +187,8 @@ def _spiking(folder: Path) -> str:
             f"Python and C agreed in {verified['neuron_steps'].sum():,} spikes and silences. On "
             f"{row['recordings']:,} recordings of `{row['source']}`, {row['folds']}-fold: full precision "
             f"{_percent(events.loc['float'])}, 4 bits {_percent(row)}, paired difference "
-            f"{100 * row['gap']:.1f} points ({100 * row['gap_low']:.1f} to {100 * row['gap_high']:.1f}; "
-            "folds share training recordings, so intervals are approximate).",
+            f"{gap} points ({low} to {high}; "
+            "intervals allow for the training recordings that folds share).",
         ]
     )
 

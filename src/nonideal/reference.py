@@ -103,10 +103,20 @@ def copy(run: Path, reference: Path) -> list[Path]:
         text = json.dumps(timings(run / "benchmarks"), indent=2, sort_keys=True) + "\n"
         (fresh / "timings.json").write_text(text, encoding="utf-8")
         seal(fresh)
-        if reference.exists():
-            reference.replace(Path(folder) / "old")
-        fresh.replace(reference)
+        _swap(fresh, reference, Path(folder) / "old")
     return files
+
+
+def _swap(fresh: Path, reference: Path, old: Path) -> None:
+    """Move `reference` to `old` and `fresh` to its place; after an interruption in between, back again."""
+    try:
+        if reference.exists():
+            reference.replace(old)
+        fresh.replace(reference)
+    except BaseException:
+        if old.exists() and not reference.exists():
+            old.replace(reference)
+        raise
 
 
 def add(run: Path, reference: Path, patterns: Sequence[str]) -> list[Path]:

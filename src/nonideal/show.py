@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,8 @@ def to_html(
 def _row(row: dict[str, object], kinds: dict[str, str]) -> str:
     verdict = row.get("verdict", "")
     colour = f' class="{verdict.replace(" ", "-")}"' if verdict in VERDICTS else ""
-    cells = "".join(f"<td{kinds[column]}>{text(value)}</td>" for column, value in row.items())
+    shown = {column: signed(text(value)) if kinds[column] else text(value) for column, value in row.items()}
+    cells = "".join(f"<td{kinds[column]}>{cell}</td>" for column, cell in shown.items())
     return f"<tr{colour}>{cells}</tr>"
 
 
@@ -170,6 +172,14 @@ def ours_text(row: Mapping[str, Any]) -> str:
     if pd.isna(row["ours"]):
         return "–"
     return _with_interval(row["ours"], row["interval"]) + _with_unit(row)
+
+
+def signed(numbers: str) -> str:
+    """Numbers and their unit with a minus sign, which is as wide as a plus, for each hyphen before a digit.
+
+    A zero has no sign: a loss of nothing, counted backwards, would be -0.
+    """
+    return re.sub(r"-(?=\d)", "−", re.sub(r"(?<![\w.])-(?=0(?![\d.]))", "", numbers))
 
 
 def _with_interval(value: float, half: float) -> str:

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from nonideal import recipe
 from nonideal.mcu import fit, limits, packing
 from nonideal.mcu.integer import IntegerLayer, IntegerNetwork
 from nonideal.pruning import ROUNDING
@@ -15,6 +16,10 @@ def network(weight_format, sizes):
     level = FORMATS[weight_format].levels[0]
     matrices = (np.full((after, before), level, np.int16) for before, after in itertools.pairwise(sizes))
     return IntegerNetwork(tuple(IntegerLayer(weight_format, matrix) for matrix in matrices))
+
+
+def test_images_are_those_of_the_recipe():
+    assert fit.IMAGE_PIXELS == recipe.PIXELS**2
 
 
 @pytest.mark.parametrize("kernel", packing.LAYOUTS)

@@ -106,6 +106,19 @@ def test_currents_that_are_not_finite_reach_the_loss(bad):
     assert LIF(STEPS)(constant).sum(dim=0).isnan().tolist() == [[True, False]]
 
 
+@pytest.mark.parametrize(
+    ("settings", "named"), [({"beta": 0.5}, "beta"), ({"v_threshold": 2.0}, "threshold")]
+)
+def test_the_state_of_other_neurons_is_refused(settings, named):
+    other = torch.nn.Sequential(LIF(STEPS, **settings))
+    with pytest.raises(RuntimeError, match=rf"0\.{named}: the state is of a neuron with"):
+        torch.nn.Sequential(LIF(STEPS)).load_state_dict(other.state_dict())
+    same = LIF(STEPS, **settings)
+    same.load_state_dict(other[0].state_dict())
+    constant = currents(0, 1, 2, 2)
+    assert torch.equal(same(constant), other(constant))
+
+
 def test_neurons_are_not_kept_alive():
     before = len(snntorch.SpikingNeuron.instances)
     LIF(3)

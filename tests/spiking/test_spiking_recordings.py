@@ -142,11 +142,12 @@ def test_cross_validation_tests_every_recording_once(digits, tmp_path):
     gap = full["test_accuracy"].to_numpy() - four["test_accuracy"].to_numpy()
     assert summary.loc["4bit", "gap"] == pytest.approx(gap.mean())
     assert summary.loc["4bit", "mean"] == pytest.approx(four["correct"].sum() / 24)
-    # Student's t of the folds, in standard errors of their mean.
+    # Student's t of the folds, in standard errors of their mean, corrected for shared training recordings.
     quantile = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}[EVENTS["folds"]]
-    half = quantile * gap.std(ddof=1) / EVENTS["folds"] ** 0.5
+    corrected = (1 / EVENTS["folds"] + 1 / (EVENTS["folds"] - 1)) ** 0.5
+    half = quantile * gap.std(ddof=1) * corrected
     assert summary.loc["4bit", "gap_high"] == pytest.approx(gap.mean() + half, rel=1e-3)
-    half = quantile * four["test_accuracy"].std() / EVENTS["folds"] ** 0.5
+    half = quantile * four["test_accuracy"].std() * corrected
     # An accuracy of this network is small: the lower end of its interval may be cut at zero.
     assert summary.loc["4bit", "high"] == pytest.approx(four["correct"].sum() / 24 + half, rel=1e-3)
 

@@ -1,6 +1,5 @@
 # What jobs read and how they are set: input functions and parameters of the studies.
 SYNTHETIC_RECORDINGS = 1797  # one of each of the digits, if all are asked for
-IMAGE_PIXELS = 16 * 16  # inputs of the fully connected networks, as in `nonideal.recipe`
 
 # Minutes of an epoch of ResNet-18: on CIFAR-10 in float32, and on ImageNet at 64 pixels in bfloat16.
 EPOCH_MIN = {"cifar10": 0.75, "imagenet64": 8}
@@ -145,7 +144,7 @@ def check_room(wildcards):
     """Refuse widths that no program has room for, before hours of training rather than after them."""
     widths = settings_for(wildcards)["widths"]
     classes = len(data.SPECS[TRAINING["dataset"]].class_names)
-    sizes = [IMAGE_PIXELS, *(fit.pruned(width, TRAINING["prune_share"]) for width in widths), classes]
+    sizes = [fit.IMAGE_PIXELS, *(fit.pruned(width, TRAINING["prune_share"]) for width in widths), classes]
     for kernel in [wildcards.kernel] if "kernel" in wildcards.keys() else fit.LAYOUTS:
         if reason := fit.refusal(wildcards.format, kernel, sizes):
             raise WorkflowError(

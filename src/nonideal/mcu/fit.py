@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 LAYOUTS = ("plain", "fast")  # of weights, see `nonideal.mcu.packing`; one for each kernel of that name
+IMAGE_PIXELS = 16 * 16  # inputs of the networks that the workflow trains, see `nonideal.recipe`
 WORD_BITS = 32
 TRITS = 5  # trits a byte in the plain layout of ternary: 3^5 = 243 of 256 values
 

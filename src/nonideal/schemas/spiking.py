@@ -42,6 +42,7 @@ PRECISION = table(
 )
 
 GAP = "accuracy of the float network minus that of this one"
+CORRECTED = "for shared training recordings by Nadeau and Bengio 2003"
 FURTHER = "accuracy after training with the quantiser minus that without"
 
 PRECISION_SUMMARY = table(
@@ -112,11 +113,11 @@ EVENTS_SUMMARY = table(
     | {
         "recordings": column("int64", "recordings tested, each once", at_least(1)),
         "mean": column("float64", "share of all recordings classified correctly", SHARE),
-        "low": column("float64", f"lower {INTERVAL} of the mean over folds (Student's t)"),
-        "high": column("float64", f"upper {INTERVAL} of the mean over folds (Student's t)"),
+        "low": column("float64", f"lower {INTERVAL} of the mean over folds (Student's t, {CORRECTED})"),
+        "high": column("float64", f"upper {INTERVAL} of the mean over folds (Student's t, {CORRECTED})"),
         "gap": column("float64", f"{GAP}, mean over folds"),
-        "gap_low": column("float64", f"lower {INTERVAL} of the gap (paired by fold)"),
-        "gap_high": column("float64", f"upper {INTERVAL} of the gap (paired by fold)"),
+        "gap_low": column("float64", f"lower {INTERVAL} of the gap (paired by fold, {CORRECTED})"),
+        "gap_high": column("float64", f"upper {INTERVAL} of the gap (paired by fold, {CORRECTED})"),
         "spike_share": column("float64", SPIKE_SHARE, SHARE),
         "folds": column("int64", "number of folds", at_least(2)),
     },

@@ -14,6 +14,7 @@ it flows through the reset too.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import snntorch
 import torch
@@ -118,6 +119,26 @@ class LIF(snntorch.Leaky):
         # The library keeps every neuron ever made in a list; nothing here uses it.
         snntorch.SpikingNeuron.instances.remove(self)
         self.steps, self.share, self.gap = steps, beta, v_threshold - v_reset
+
+    def _load_from_state_dict(
+        self,
+        state: dict[str, Any],
+        prefix: str,
+        metadata: dict[str, Any],
+        strict: bool,
+        missing: list[str],
+        unexpected: list[str],
+        errors: list[str],
+    ) -> None:
+        # `forward` has its constants as numbers, the library's neuron has them in its state: keep them equal.
+        for name, own in (("beta", self.beta), ("threshold", self.threshold)):
+            loaded = state.get(prefix + name)
+            if loaded is not None and not torch.equal(loaded.to(own), own):
+                errors.append(
+                    f"{prefix}{name}: the state is of a neuron with {float(loaded):g}, this one has "
+                    f"{float(own):g}; make it with the beta and v_threshold of that one"
+                )
+        super()._load_from_state_dict(state, prefix, metadata, strict, missing, unexpected, errors)
 
     def forward(self, current: Tensor) -> Tensor:
         """Spikes [T, n, ...] of a current [T, n, ...], or of one constant in time [1, n, ...].

@@ -60,6 +60,8 @@ def precision(rows: pd.DataFrame) -> pd.DataFrame:
 def events(rows: pd.DataFrame) -> pd.DataFrame:
     """Accuracy over all recordings and its interval over folds, for each format.
 
+    The intervals allow for the training recordings that folds share (`stats.sem_of_folds`).
+
     Parameters
     ----------
     rows
@@ -77,7 +79,8 @@ def events(rows: pd.DataFrame) -> pd.DataFrame:
         own = part.set_index(folds)["test_accuracy"]
         gap = (full - own).dropna()
         mean = part["correct"].sum() / part["recordings"].sum()
-        low, high = map(float, stats.interval(mean, own.sem(), len(own), share=True))
+        low, high = map(float, stats.interval(mean, stats.sem_of_folds(own), len(own), share=True))
+        gap_low, gap_high = map(float, stats.interval(gap.mean(), stats.sem_of_folds(gap), len(gap)))
         results.append(
             dict(zip(RECORDINGS, key, strict=True))
             | {
@@ -86,7 +89,8 @@ def events(rows: pd.DataFrame) -> pd.DataFrame:
                 "low": low,
                 "high": high,
                 "gap": gap.mean(),
-                **_ends("gap_", gap),
+                "gap_low": gap_low,
+                "gap_high": gap_high,
                 "spike_share": part["spike_share"].mean(),
                 "folds": len(part),
             }
