@@ -105,7 +105,10 @@ def study_tables(dataset, wide=False):
         itertools.product(["8bit", "4bitsym", "binary", "fp130", "nf4"], [24, 64]),
         columns=["format", "width"],
     ).assign(dataset=dataset, extrapolated=False)
-    scan = pd.DataFrame({"quantscale": [0.2, 0.4], "suffices": [True, False]})
+    scan = pd.DataFrame(
+        {"clipping": ["proportional"] * 3, "quantscale": [0.125, 0.25, 0.5], "suffices": [False, True, False]}
+    )
+    scan.loc[len(scan)] = ("octav", float("nan"), False)
     return {
         "firmware/formats.parquet": filled("formats", formats),
         "firmware/kernels.parquet": filled("mcu_kernels", kernels),

@@ -20,6 +20,17 @@ def descend(steppers, values, steps=5):
             stepper.step()
 
 
+@pytest.mark.parametrize("name", ["muon", "sgd", "adam"])
+def test_groups_may_be_generators(name):
+    ours = parameters()
+    before = [value.detach().clone() for value in ours]
+    group = {"params": (value for value in ours), "lr_factor": 0.5}
+    made = optimiser([group], Settings(optimiser=name, lr=0.02))
+    assert {found["lr_factor"] for found in made.param_groups} == {0.5}
+    descend([made], ours, steps=1)
+    assert not any(torch.equal(old, new) for old, new in zip(before, ours, strict=True))
+
+
 def test_muon_takes_matrices_and_adam_the_rest():
     ours, theirs = parameters(), parameters()
     settings = Settings(optimiser="muon", lr=0.02, weight_decay=0.1)

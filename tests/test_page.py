@@ -11,7 +11,8 @@ ROW = {
     "track": "crossbar", "figure": "Fig. 4a", "quantity": "error <ratio>", "unit": "%", "kind": "value",
     "published": 0.7, "tolerance": 0.1, "ours": 0.71234, "interval": 0.00512, "difference": 0.01,
     "verdict": "inside", "scale": "300 trials, 128 rows", "published_scale": "N = 128",
-    "same_scale": True, "by_construction": False, "source": "somewhere",
+    "same_scale": True, "by_construction": False, "table": "crossbar/summary.parquet",
+    "source": "somewhere",
 }  # fmt: skip
 CONFIG = {"run": "mine", "seed": 7}
 MADE = {
@@ -145,6 +146,10 @@ def test_claims_without_a_value(parts):
         ("300 trials, 128 rows", "N = 128, 200 trials; mapping and base not stated", False),
         ("300 trials, 128 rows", "N = 128, 200 trials; base and slices of this value not stated", True),
         ("mnist, 3 seeds, augmented", "MNIST, augmented; format not stated", False),
+        ("mnist, 3 seeds, augmented", "MNIST 16x16, 30 epochs, not augmented", False),
+        ("mnist, 3 seeds, not augmented", "MNIST 16x16, 30 epochs, not augmented", True),
+        ("mnist, 3 seeds, not augmented", "MNIST 16x16, augmented", False),
+        ("2000 trials, 128 rows", "N = 128; slices not stated: one case", False),
         ("mnist, 5 seeds", "", True),
     ],
 )  # fmt: skip

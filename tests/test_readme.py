@@ -5,9 +5,9 @@ import re
 import pandas as pd
 import pytest
 
-from nonideal import readme
+from nonideal import published, readme
 from nonideal.mcu.build import WARNINGS
-from nonideal.targets import Target
+from nonideal.targets import TARGETS, Target, evidence
 
 FENCE = re.compile(r"```python\n(.*?)```", re.S)
 
@@ -57,6 +57,28 @@ def test_files_of_the_readme_exist(root):
     readme = (root / "README.md").read_text()
     for path in re.findall(r"!\[.*?\]\((.*?)\)", readme):
         assert (root / path).is_file(), path
+
+
+def test_published_values_of_every_target_are_found(root):
+    listed = published.read_published(root / "config/published.csv")
+    for target in TARGETS:
+        rows = listed[target.published(listed)]
+        assert bool(len(rows)) == bool(target.place), target.name
+        assert not target.example or target.example in set(rows["quantity"]), target.name
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        (("crossbar", "Fig. 4c", "crossbar/crossover.parquet"), "figure_4c"),
+        (("training", "text", "capacity/equal_loss.parquet"), "figure_capacity"),
+        (("microcontroller", "export log", "training/entropy_summary.parquet"), "figure_entropy"),
+        (("fpga", "text", "fpga/designs.parquet"), "table_fpga"),
+        (("training", "text", ""), ""),
+    ],
+)
+def test_a_published_value_is_shown_by_its_figure_table_or_track(row, name):
+    assert evidence(dict(zip(("track", "figure", "table"), row, strict=True))) == name
 
 
 def test_minutes_on_two_cores():

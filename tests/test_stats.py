@@ -14,6 +14,15 @@ def test_summary_of_known_numbers():
     assert np.isnan(summary.loc["b", "std"])
 
 
+def test_missing_values_do_not_count():
+    some, all_of_them = pd.Series([1.0, 2.0, np.nan, np.nan]), pd.Series([1.0, 2.0])
+    assert stats.ends(some) == stats.ends(all_of_them) and stats.sem_of_folds(some) == stats.sem_of_folds(
+        all_of_them
+    )
+    summary = stats.summarise(pd.DataFrame({"group": "a", "x": some}), ["group"], "x").iloc[0]
+    assert (summary["count"], summary["sem"]) == (2, pytest.approx(all_of_them.sem()))
+
+
 def test_interval_covers_as_often_as_it_says():
     samples = rng.stream(1, "coverage").normal(3, 2, size=(20000, 4))
     half = stats.half_width(samples.std(1, ddof=1) / 2, np.full(20000, 4))

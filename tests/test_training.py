@@ -13,7 +13,7 @@ from nonideal.models import build, post_training_quantise, quant_layers
 from nonideal.preprocessing import Tensors, prepare
 from nonideal.quantize.formats import FORMATS
 from nonideal.rng import torch_stream
-from nonideal.training import Settings, evaluate, train
+from nonideal.training import Hook, Settings, evaluate, train
 from nonideal.training.batches import batches
 
 DETERMINISTIC = ["epoch", "learning_rate", "train_loss", "train_accuracy", "test_loss", "test_accuracy"]
@@ -307,6 +307,49 @@ def test_divergence_is_reported(digits):
             tiny(), digits, short(epochs=1), seed=0, progress=False,
             regulariser=lambda model, epoch: math.nan * model.layers[0].weight.sum(),
         )  # fmt: skip
+
+
+def test_divergence_in_the_very_last_step_is_reported(digits, tmp_path):
+    """The losses of the steps, each taken before it, were finite: only the test sees the weights left."""
+    state = tmp_path / "state.pt"
+
+    class Last(Hook):
+        def after_epoch(self, model, epoch):
+            model.layers[0].weight.data.fill_(math.nan)
+
+    with pytest.raises(FloatingPointError, match=r"test loss is nan after epoch 1: lower lr"):
+        train(
+            tiny("float"), digits, short(epochs=1), seed=0, progress=False, checkpoint=state, hooks=[Last()]
+        )
+    assert not state.exists()
+
+
+def test_every_epoch_of_none_is_refused_before_training(digits, tmp_path):
+    with pytest.raises(ValueError, match="checkpoint_every must be at least 1, got 0"):
+        train(tiny(), digits, short(), seed=0, checkpoint=tmp_path / "state.pt", checkpoint_every=0)
+
+
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_shares_of_the_epochs_are_reached_at_whole_epochs(percent):
+    settings = Settings(
+        epochs=100, schedule="step", milestones=(percent / 100,), lr=1.0, freeze_scale=percent / 100
+    )
+    assert [settings.rate(epoch) for epoch in (percent - 1, percent)] == [1.0, settings.step_factor]
+    assert [settings.reached(settings.freeze_scale, epoch) for epoch in (percent - 1, percent)] == [
+        False,
+        True,
+    ]
+
+
+def test_groups_of_a_checkpoint_are_those_of_the_run(digits, tmp_path):
+    def groups(factor):
+        return lambda model: [{"params": list(model.parameters()), "lr_factor": factor}]
+
+    file = {"checkpoint": tmp_path / "state.pt", "seed": 0, "progress": False}
+    train(tiny(), digits, short(epochs=1), **file, parameter_groups=groups(1.0))
+    train(tiny(), digits, short(epochs=1), **file, parameter_groups=groups(1.0))
+    with pytest.raises(ValueError, match="belongs to another run: groups is"):
+        train(tiny(), digits, short(epochs=1), **file, parameter_groups=groups(0.5))
 
 
 @pytest.mark.parametrize("weight_format", FORMATS)

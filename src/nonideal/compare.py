@@ -16,7 +16,7 @@ from nonideal.schemas.published import COMPARISON
 from nonideal.stats import half_width, ratio_of_means
 
 # As they are, into the result.
-COPIED = (*KEY, "unit", "kind", "published", "tolerance", "by_construction", "source")
+COPIED = (*KEY, "unit", "kind", "published", "tolerance", "by_construction", "table", "source")
 OPEN_ENDED = ["low_s", "high_s"]  # ends of the interval of a crossover, missing where it is not bounded
 ROUNDING = 1e-9  # relative; the binary rounding of decimal fractions must not decide a verdict
 

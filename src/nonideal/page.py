@@ -21,7 +21,7 @@ from markupsafe import Markup
 from nonideal.files import write_text
 from nonideal.schemas.published import ANSWERED
 from nonideal.show import ours_text, published_text, signed, text
-from nonideal.targets import TARGETS
+from nonideal.targets import TARGETS, evidence
 
 # Folder of a run -> heading of the figures whose first table lies there, in the order of the page.
 TRACKS = {
@@ -169,8 +169,7 @@ def verdict_of(row: Mapping[str, Any]) -> str:
 
 
 def _claim(row: Mapping[str, Any], shown: Collection[str]) -> dict[str, str]:
-    places = {target.place: target.name for target in reversed(TARGETS)}
-    evidence = places.get(row["figure"], places.get(row["track"], ""))
+    behind = evidence(row)
     return {
         "track": row["track"].replace("_", " "),
         "place": row["figure"],
@@ -182,7 +181,7 @@ def _claim(row: Mapping[str, Any], shown: Collection[str]) -> dict[str, str]:
         "scale": row["scale"] or "",
         "published_scale": row["published_scale"] or "as stated",
         "source": row["source"],
-        "evidence": evidence if evidence in shown else "",
+        "evidence": behind if behind in shown else "",
     }
 
 

@@ -190,7 +190,7 @@ def _as_before(frame: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     crossbar = crossbar.set_index(key)[values]
     frame = frame.set_index(key)
     frame.update(crossbar)
-    return frame.reset_index()[list(before.columns)]
+    return frame.reset_index()[list(COMPARISON.columns)]
 
 
 def compare_again(run: Path, reference: Path, *, root: Path = ROOT) -> pd.DataFrame:
@@ -218,7 +218,7 @@ def compare_again(run: Path, reference: Path, *, root: Path = ROOT) -> pd.DataFr
     trials = {"crossbar/summary.parquet": tables.read(shards, TRIALS)} if shards else None
     frame = compare.compare(published, ours, scales.describe(config), trials)
     if trials is None:
-        frame = _as_before(frame, tables.read(reference / COMPARED, COMPARISON))
+        frame = _as_before(frame, pd.read_parquet(reference / COMPARED))
     facts = provenance.collect(
         config=config,
         rule="compare_published_values",

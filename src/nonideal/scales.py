@@ -11,25 +11,25 @@ from typing import Any
 # loop of a program was counted alone.
 NAMES = re.compile(
     r"\b(digits|mnist|emnist\w*|nmnist|cifar10(?:dvs)?|ncaltech101|imagenet(?:64)?|synthetic|resnet\d+|vgg\d+"
-    r"|densenet\d+|\d+layer cnn|widths [\d/]+|\d+ rows|augmented|inner loop)\b"
+    r"|densenet\d+|\d+layer cnn|widths [\d/]+|\d+ rows|(?:un)?augmented|inner loop)\b"
 )
 LAYERS = re.compile(r"\b\d+-((?:\d+-)+)\d+\b")  # inputs, hidden layers and outputs of a dense network
-UNKNOWN = re.compile(r"\b(network|design|mapping|format)\b(, \w+)*( and \w+)? not stated")
+UNKNOWN = re.compile(r"\b(network|design|mapping|slices|format)\b(, \w+)*( and \w+)? not stated")
 
 
 def same(ours: str, published: str) -> bool:
     """Whether the published scale leaves nothing essential open, and all it names is ours.
 
-    Essential are network, design, mapping and format. Named are data sets, networks, widths of hidden
+    Essential are network, design, mapping, slices and format. Named are data sets, networks, widths of hidden
     layers ("widths 64/64/64" or, with inputs and outputs, "256-64-64-64-10"), rows of an array ("N = 128"),
-    "augmented" and "inner loop".
+    "augmented" or "not augmented", and "inner loop".
     """
     return not UNKNOWN.search(published) and _names(published) <= _names(ours)
 
 
 def _names(scale: str) -> set[str]:
     joined = re.sub(r"_|(?<=\w)-(?=mnist|caltech|dvs)", "", scale.lower())
-    joined = joined.replace("-layer", "layer")
+    joined = joined.replace("-layer", "layer").replace("not augmented", "unaugmented")
     joined = LAYERS.sub(lambda found: "widths " + found[1].rstrip("-").replace("-", "/"), joined)
     joined = re.sub(r"\bn = (\d+)", r"\1 rows", joined)
     joined = re.sub(r"(cifar|caltech|resnet|densenet|vgg)[- ](?=\d)", r"\1", joined)  # not "MNIST 16x16"
@@ -95,8 +95,8 @@ def _widths(widths: Sequence[int]) -> str:
 
 def _copies(training: Mapping[str, Any]) -> str:
     """Seeds, epochs and augmentation of dense networks."""
-    augmented = ", augmented" if training["augmented_copies"] else ""
-    return f"{training['seeds']} seeds, {training['epochs']} epochs{augmented}"
+    augmented = "augmented" if training["augmented_copies"] else "not augmented"
+    return f"{training['seeds']} seeds, {training['epochs']} epochs, {augmented}"
 
 
 def _epochs(regularised: Mapping[str, Any]) -> str:

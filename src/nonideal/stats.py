@@ -14,10 +14,11 @@ CONFIDENCE = 0.95
 def summarise(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
     """Mean, standard deviation, standard error and count of `value` within each group.
 
-    The standard deviation is the sample's (n - 1 in the denominator), NaN for a single value.
+    The standard deviation is the sample's (n - 1 in the denominator), NaN for a single value. Missing values
+    do not count.
     """
     grouped = frame.groupby(by, sort=True)[value]
-    summary = grouped.agg(mean="mean", std="std", count="size").reset_index()
+    summary = grouped.agg(mean="mean", std="std", count="count").reset_index()
     summary["sem"] = summary["std"] / np.sqrt(summary["count"])
     return summary
 
@@ -47,7 +48,7 @@ def interval(
 
 def ends(values: pd.Series, *, share: bool = False) -> tuple[float, float]:
     """Ends of the 95 % interval of the mean of `values`, NaN for fewer than two; `share` as in `interval`."""
-    low, high = interval(values.mean(), values.sem(), len(values), share=share)
+    low, high = interval(values.mean(), values.sem(), values.count(), share=share)
     return float(low), float(high)
 
 
@@ -58,7 +59,7 @@ def sem_of_folds(values: pd.Series) -> float:
     less than separate data would. Nadeau and Bengio, Inference for the generalization error, Machine Learning
     52 (2003): the variance of the folds counts 1/k + n_test/n_train times, here 1/k + 1/(k - 1), not 1/k.
     """
-    count = len(values)
+    count = values.count()
     return float(values.std() * math.sqrt(1 / count + 1 / (count - 1))) if count > 1 else math.nan
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -18,7 +18,8 @@ class Target(NamedTuple):
     shows
         What it shows, in words.
     place
-        Figure or track in the list of published values; empty if none is compared.
+        Figure, track or, with a slash, beginning of the names of our tables in the list of published values;
+        empty if none is compared.
     rules
         All rules whose jobs it needs, data sets apart (of networks that are taught, teachers apart).
     example
@@ -33,6 +34,8 @@ class Target(NamedTuple):
 
     def published(self, compared: pd.DataFrame) -> pd.Series:
         """Which rows of table ``compare_published`` belong to the target."""
+        if "/" in self.place:
+            return compared["table"].fillna("").str.startswith(self.place)
         return (compared["figure"] == self.place) | (compared["track"] == self.place)
 
     def minutes(self, seconds: Mapping[str, Mapping[str, float]]) -> float | None:
@@ -119,12 +122,16 @@ TARGETS = (
     Target(
         "table_crossover",
         "times at which the better mapping changes",
-        "",
+        "crossbar/crossover",
         CROSSBAR,
     ),
     Target("table_options", "cost of what the publication leaves open", "", ("crossbar_options",)),
     Target(
-        "figure_bits", "accuracy against bits, QAT and PTQ", "training", TRAINING, "accuracy, 4bitsym QAT"
+        "figure_bits",
+        "accuracy against bits, QAT and PTQ",
+        "training/accuracy",
+        TRAINING,
+        "accuracy, 4bitsym QAT",
     ),
     Target(
         "figure_ptq_qat",
@@ -133,14 +140,16 @@ TARGETS = (
         TRAINING,
         "accuracy ratio QAT / after training, 2bitsym",
     ),
-    Target("figure_entropy", "use of a format's levels while training", "", ("train", "weights")),
+    Target(
+        "figure_entropy", "use of a format's levels while training", "training/entropy", ("train", "weights")
+    ),
     Target("figure_first_layer", "weights of the first layer as images", "", ("train", "weights")),
-    Target("figure_capacity", "training loss against bits in all weights", "Capacity", ("capacity",)),
-    Target("figure_quantscale", "scan of the weight scale", "quantscale", ("quantscale",)),
+    Target("figure_capacity", "training loss against bits in all weights", "capacity/", ("capacity",)),
+    Target("figure_quantscale", "scan of the weight scale", "quantscale/", ("quantscale",)),
     Target(
         "table_formats",
         "verified firmware: bytes and cycles per format",
-        "microcontroller",
+        "firmware/",
         FIRMWARE,
         "cycles per image, 4bitsym, loop over weights",
     ),
@@ -153,7 +162,7 @@ TARGETS = (
     Target(
         "figure_cnn_tradeoff",
         "convolutional networks: accuracy, flash, time",
-        "CNN verification log",
+        "cnn/",
         CNN,
         "accuracy of the C engine, CNN",
     ),
@@ -189,7 +198,13 @@ TARGETS = (
         REGULARISED,
         "accuracy against full precision, Biswas et al., VGG-13, CIFAR-10, 3-bit, 20 % bit faults",
     ),
-    Target("figure_variability", "networks trained for varying cells", "Table 6", REGULARISED),
+    Target(
+        "figure_variability",
+        "networks trained for varying cells",
+        "Table 6",
+        REGULARISED,
+        "accuracy against full precision, Biswas et al., VGG-13, CIFAR-10, 4-bit, 20 % variability",
+    ),
     Target(
         "table_pcm_multipliers",
         "learned multipliers on phase-change cells",
@@ -202,7 +217,9 @@ TARGETS = (
         "",
         ("train_network", "regularised_headline"),
     ),
-    Target("table_claims", "verdict on each claim about regularised training", "", REGULARISED),
+    Target(
+        "table_claims", "verdict on each claim about regularised training", "regularised/claims", REGULARISED
+    ),
     Target("figure_quantiser", "levels, thresholds and loss of a quantiser", "", INSPECTION),
     Target("figure_level_sets", "levels that stuck and varying cells leave", "", INSPECTION),
     Target("figure_multipliers", "learned multipliers, bit-serial inference", "", INSPECTION),
@@ -222,7 +239,7 @@ TARGETS = (
     Target(
         "table_snn_events",
         "event recordings, five-fold",
-        "",
+        "spiking/events",
         ("spiking_recordings", "spiking_events_format", "spiking_events"),
     ),
     Target(
@@ -233,3 +250,15 @@ TARGETS = (
         "LUTs, ternary layer",
     ),
 )
+
+
+def evidence(row: Mapping[str, Any]) -> str:
+    """Target that shows a row of table ``compare_published``: by its figure, table or track; else empty."""
+    for column in ("figure", "table", "track"):
+        for target in TARGETS:
+            prefix = column == "table" and "/" in target.place
+            if target.place and (
+                row[column].startswith(target.place) if prefix else row[column] == target.place
+            ):
+                return target.name
+    return ""

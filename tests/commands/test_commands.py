@@ -411,7 +411,8 @@ def run_folder(tmp_path):
     names = ["track", "figure", "quantity", "kind", "published", "ours", "verdict"]
     frame = pd.DataFrame(rows, columns=names).assign(
         unit="", tolerance=0.0, interval=0.1, difference=0.0, scale="", published_scale="",
-        same_scale=[True, False, True, False], by_construction=[True, False, True, False], source="x",
+        same_scale=[True, False, True, False], by_construction=[True, False, True, False], table="",
+        source="x",
     )  # fmt: skip
     tables.write(frame, tmp_path / "run" / compare.TABLE, COMPARISON, provenance={})
     return tmp_path / "run"

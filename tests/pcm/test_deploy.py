@@ -56,6 +56,24 @@ def test_mappings_agree_at_one_slice(mapping, base):
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-9, atol=1e-12)
 
 
+def test_read_noise_is_relative_to_the_largest_target_of_its_slice_and_chip():
+    """Error correction stores what the slices before it missed: each chip has another peak in its last."""
+    integers = torch.arange(-255.0, 256.0, 5.0, dtype=torch.float64).reshape(1, -1)
+    place = {"seed": 1, "layer": "fc"}
+    found = program(integers, "max_fill_ec", 2, 4, [0, 1], **place, hardware=Hardware())
+    peaks = found.targets.abs().amax(dim=(2, 3))
+    assert peaks.shape == (4, 2) and peaks[0, 0] != peaks[0, 1] and peaks[0].min() > 1.01
+    for j in range(4):
+        for chip in range(2):
+            expected = device.read_noise_scale(found.targets[j, chip] / peaks[j, chip])
+            torch.testing.assert_close(found.noise[j, chip], expected, rtol=1e-12, atol=0)
+    absolute = program(
+        integers, "max_fill_ec", 2, 4, [0, 1], **place, hardware=Hardware(read_noise_norm="g_max")
+    )
+    torch.testing.assert_close(absolute.noise, device.read_noise_scale(absolute.targets), rtol=1e-12, atol=0)
+    assert (absolute.noise != found.noise).any()
+
+
 def test_mappings_differ_at_several_slices():
     model, images = network()
     a, b = (

@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from nonideal import rng, training
-from nonideal.pcm import network_analysis, network_options, network_training, networks, noise_training
+from nonideal.pcm import (
+    crossovers,
+    network_analysis,
+    network_options,
+    network_training,
+    networks,
+    noise_training,
+)
 from nonideal.pcm.deploy import logit_error
 from nonideal.pcm.hardware import Hardware
 
@@ -129,3 +136,15 @@ def test_logit_error_is_relative_to_all_logits_of_all_images():
     chips = reference + torch.tensor([[[0.3, 0.0], [0.4, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
     torch.testing.assert_close(logit_error(chips, reference), torch.tensor([0.1, 0.0]))
     assert logit_error(chips, torch.zeros(2, 2)).isnan().all()
+
+
+def test_nothing_to_compare_is_said():
+    alone = pd.DataFrame(
+        {"network": ["noise_aware"], "mapping": ["max_fill"], "base": [1], "n_slices": [1], "chip": [0]}
+    )
+    with pytest.raises(
+        ValueError, match=r"no two configurations to compare \(\('max_fill', 1, 1\)\): give two"
+    ):
+        network_analysis.difference_table(alone, pd.DataFrame())
+    with pytest.raises(ValueError, match="no two mappings to compare"):
+        crossovers.table([])

@@ -453,7 +453,14 @@ def test_full_precision_chooses_its_optimiser_and_fine_tuning_is_published():
     config["float"]["threads"] = 2
     assert network_training.float_settings(config).threads == 2
     assert network_training.noise_settings(config).threads == 1
-    assert network_training.noise_settings(config).optimiser == "sgd"  # Joshi et al. 2020, Methods
+    fine = network_training.noise_settings(config)
+    assert (fine.optimiser, fine.momentum, fine.nesterov) == ("sgd", 0.9, False)  # Joshi et al. 2020, Methods
+    longer = network_training.noise_settings(
+        CONFIG | {"noise": CONFIG["noise"] | {"epochs": 15, "step_epochs": 10}}
+    )
+    rates = [longer.rate(epoch) / CONFIG["noise"]["learning_rate"] for epoch in range(15)]
+    assert rates == pytest.approx([1.0] * 10 + [0.1] * 5)
+    assert network_training.float_settings(config).nesterov
 
 
 def test_without_the_hook_noise_is_drawn_in_every_pass_of_training():

@@ -315,3 +315,7 @@ def test_the_error_of_the_fit_is_that_of_its_mean():
     assert fit.standard_error == pytest.approx(sem)
     # Student's t, five degrees of freedom, 97.5 %
     assert (fit.low, fit.high) == pytest.approx((fit.eta_s - 2.57058 * sem, fit.eta_s + 2.57058 * sem))
+
+
+def test_factor_of_numpy_integers_is_that_of_pythons():
+    assert theory.eq8_factor(np.int64(2), np.int64(4)) == theory.eq8_factor(2, 4)

@@ -166,3 +166,11 @@ def test_codes_of_every_level_decode_to_it(bits):
     fmt = q_format(*bits)
     levels = torch.tensor(fmt.levels, dtype=torch.float32) * fmt.unit
     assert torch.equal(fmt.decode(fmt.encode(levels, fmt.unit), fmt.unit), levels)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", FIXED_POINT)
+def test_integers_of_half_precision_stay_in_range(name, dtype):
+    fmt = FIXED_POINT[name]
+    found = FixedPointQuantiser(name).integers(torch.tensor([-200.0, 0.25, 200.0], dtype=dtype))
+    assert found.tolist() == [fmt.levels[0], round(0.25 / fmt.unit), fmt.levels[-1]]

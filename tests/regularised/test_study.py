@@ -244,11 +244,11 @@ def test_claims_of_a_run_fit_their_table(run, states):
     claims = tables.check(verdicts.claims(qat, rows, cells, 1.0), regularised.CLAIMS)
     same = claims[(claims["name"] == "multiplier_over_step") & (claims["statistic"] == "mean")].iloc[0]
     assert (same["value"], same["verdict"]) == (0.0, "holds")
-    # Biswas et al. 2025: at 20 % faults and at 40 % variability little is lost, and that much is tolerated.
+    # Biswas et al. 2025: at 20 % faults and 40 % variability little is lost; at 3 bits 30 % is tolerated.
     bounds = claims.groupby("name")["at_least"].unique().map(list).to_dict()
     assert bounds["loss_at_20_percent_faults"] == [-1.0]
     assert bounds["loss_at_40_percent_variability"] == [-2.2]
-    assert (bounds["fault_rate_tolerated"], bounds["variability_tolerated"]) == ([20.0], [40.0])
+    assert (bounds["fault_rate_tolerated"], bounds["variability_tolerated"]) == ([30.0], [40.0])
     missing = claims[claims["name"] == "regularised_over_chip_in_loop"]
     assert set(missing["verdict"]) == {"not measured"}
     for frame, schema in (

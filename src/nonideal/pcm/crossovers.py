@@ -213,7 +213,9 @@ def pairs(
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Table of rows with the columns of `pairs`."""
+    """Table of rows with the columns of `pairs`; a ValueError if there are none."""
+    if not rows:
+        raise ValueError("no two mappings to compare: give two of them at one number of slices above one")
     found = pd.DataFrame(rows)
     times = ["time_s", "low_s", "high_s"]
     # An interval open below or above has no end to report.

@@ -69,7 +69,7 @@ def difference_table(chips: pd.DataFrame, references: pd.DataFrame) -> pd.DataFr
     """Paired differences of configurations of the noise-aware network: rows of table ``network_differences``.
 
     Every two mappings at the same number of slices are compared, and every number of slices of max-fill at
-    base 1 with one slice. Parameters as for `summary_table`.
+    base 1 with one slice. Parameters as for `summary_table`. A ValueError if there is no such pair.
     """
     found = dict(list(_of(chips).groupby(CONFIGURATION)))
     pairs = [
@@ -77,6 +77,11 @@ def difference_table(chips: pd.DataFrame, references: pd.DataFrame) -> pd.DataFr
         for a, b in combinations(sorted(found), 2)
         if a[2] == b[2] or (a[:2] == b[:2] == ("max_fill", 1) and min(a[2], b[2]) == 1)
     ]
+    if not pairs:
+        raise ValueError(
+            f"the noise-aware network has no two configurations to compare ({', '.join(map(str, found))}): "
+            "give two mappings at one number of slices, or max-fill at base 1 with one slice and with more"
+        )
     rows = []
     for a, b in pairs:
         first, second = (b, a) if a[2] < b[2] else (a, b)

@@ -51,6 +51,7 @@ def eq8_factor(base: float, n_slices: int) -> float:
     """
     if not base >= 1 or n_slices < 1:
         raise ValueError(f"base and n_slices must be at least 1, got {base} and {n_slices}")
+    base, n_slices = float(base), int(n_slices)  # of NumPy's integers there are no negative powers
     if base == 1 or n_slices == 1:
         return 1 / math.sqrt(n_slices)
     # Powers of 1 / b: they cannot overflow.

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from nonideal.quantize.formats import SMALLEST_SCALE, Format, at_least_single, smallest_scale
 
-# Standard deviation of the weights relative to the largest level: the value of least mean square error for
-# normally distributed weights (computed with `mean_square` here; Max, IRE Trans. IT-6, 7 (1960) has the same
-# steps for 2, 4 and 16 levels).
+# Standard deviation of the weights relative to the largest level: within 1 % of the least mean square error
+# for normally distributed weights (computed with `mean_square` here; the steps for 2, 4 and 16 levels are
+# within 2 % of those of Max, IRE Trans. IT-6, 7 (1960)).
 QUANTSCALE = {
     "binary": 1.25,
     "ternary": 0.82,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nonideal.quantize.formats import Format, fake_quantise, finite
+from nonideal.quantize.formats import Format, at_least_single, fake_quantise, finite
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ class FixedPointQuantiser(nn.Module):
 
     def integers(self, weight: Tensor) -> Tensor:
         """Raw integers of a float weight, int32, shape of `weight`; a ValueError if not finite."""
-        return self.format.nearest(finite(weight) / self.scale).to(torch.int32)
+        # In half precision the largest integer of 16 bits is rounded beyond itself.
+        return self.format.nearest(at_least_single(finite(weight)) / self.scale).to(torch.int32)
 
     def extra_repr(self) -> str:
         """Name of the format."""

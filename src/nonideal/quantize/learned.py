@@ -38,7 +38,7 @@ WIDTHS = range(1, 9)  # bit cells of a weight; a code fits a byte
 
 
 def qp(bits: float) -> float:
-    """Half the range of the codes, (2^N - 1) / 2, the paper's Q_P for signed data."""
+    """Half the range of the codes, (2^N - 1) / 2, where the paper prints 2^(N-1) - 1 for signed data."""
     return (2**bits - 1) / 2
 
 

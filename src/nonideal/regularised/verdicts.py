@@ -45,8 +45,6 @@ STATEMENTS = {
     "with float weights there",
     "ste_over_lsq": "multipliers trained straight through are at least as good as LSQ",
     "loss_at_20_percent_faults": "3-bit networks with 20 % stuck cells lose at most a point (active+passive)",
-    "fault_rate_tolerated": "20 % stuck cells and quantisation together cost less than the tolerated loss "
-    "(active+passive)",
     "regularised_over_chip_in_loop": "the regularised network is at least as good as chip-in-loop training",
     "regularised_over_unseen_map": "a network does better on its own chip than on one it has not seen",
     "loss_at_40_percent_variability": "a variability of 40 % costs at most 2.2 points, as published",
@@ -55,6 +53,7 @@ STATEMENTS = {
 FAULT_RATE = 0.2  # of the paper's claim on 3-bit networks
 CLAIMED_BITS = 3
 LOSS_AT_FAULT_RATE = 1.0  # points; Table 5, VGG-13 on CIFAR-10
+TOLERATED_RATE = {3: 0.3}  # by bits, VGG-13 on CIFAR-10, section 5.2; of 4 bits, and of ImageNet, FAULT_RATE
 SIGMA = 0.4  # of the paper's claim on variability
 LOSS_AT_SIGMA = 2.2  # points; Table 6, ResNet-18 on ImageNet
 
@@ -183,9 +182,14 @@ def fault_claims(networks: pd.DataFrame, floats: pd.DataFrame, loss: float) -> l
         )
         for bits in sorted(set(part["bits"])):
             chosen = table.query("mode == 'active+passive' and bits == @bits and p_stuck1 == @p_stuck1")
-            names = {"bits": bits, "p_stuck1": p_stuck1, "at_least": PERCENT * FAULT_RATE, "unit": "%"}
-            found = tolerated(chosen, "rate", loss, FAULT_RATE)
-            rows.append(claim("fault_rate_tolerated", "largest", found, **names))
+            claimed = TOLERATED_RATE.get(bits, FAULT_RATE)
+            names = {"bits": bits, "p_stuck1": p_stuck1, "at_least": PERCENT * claimed, "unit": "%"}
+            text = (
+                f"{PERCENT * claimed:g} % stuck cells and quantisation together cost less than the tolerated "
+                "loss (active+passive)"
+            )
+            found = tolerated(chosen, "rate", loss, claimed)
+            rows.append(claim("fault_rate_tolerated", "largest", found, statement=text, **names))
     return rows
 
 

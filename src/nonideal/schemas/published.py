@@ -43,6 +43,7 @@ COMPARISON = table(
         "by_construction": column(
             "bool", "whether any working implementation meets it, such as a number of levels; decides nothing"
         ),
+        "table": column("str", "table of a run that holds the quantity; empty where none does"),
         "source": column("str", "where the published value stands"),
     },
 )

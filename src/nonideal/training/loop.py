@@ -107,6 +107,8 @@ def train(
     FloatingPointError
         If the loss is no longer finite.
     """
+    if checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
     device = device_of(settings.device)
     if settings.precision == "bfloat16" and not has_bfloat16(device):
         tqdm.write("precision bfloat16: this processor does not compute in it; float32 instead", sys.stderr)
@@ -120,6 +122,8 @@ def train(
         identity = {}
         if checkpoint is not None:
             identity = checkpoints.identity(model, tensors, settings, seed, device, hooks, distillation)
+            if parameter_groups is not None:
+                identity["groups"] = run.groups()
             if Path(checkpoint).exists():
                 run.restore(checkpoints.load(checkpoint, identity))
         with tqdm(total=settings.epochs, initial=run.epoch, unit="epoch", disable=not progress) as bar:
@@ -195,13 +199,23 @@ class _Run:
         for hook in self.hooks:
             row |= hook.after_epoch(self.model, self.epoch) or {}
         row |= self._test() | {"seconds": time.perf_counter() - start}
+        # The loss of a step is that before it: only the test sees what the last one left.
+        if not math.isfinite(row["test_loss"]):
+            raise FloatingPointError(
+                f"the test loss is {row['test_loss']} after epoch {self.epoch + 1}: "
+                + (
+                    f"lower lr (now {self.settings.lr}) or change the clipping"
+                    if bool(self.tensors.test_images.isfinite().all())
+                    else "the test images hold values that are not finite"
+                )
+            )
         self.epoch += 1
         self.history.append(row)
         return row
 
     def _freeze(self, epoch: int) -> None:
         """Whether scales follow their weights in an epoch."""
-        frozen = epoch >= self.settings.freeze_scale * self.settings.epochs
+        frozen = self.settings.reached(self.settings.freeze_scale, epoch)
         for layer in quant_layers(self.model):
             layer.frozen = frozen
         attach.update_scales(self.model, frozen=frozen)
@@ -282,6 +296,15 @@ class _Run:
             "history": self.history,
         }
         return state if self.average is None else state | {"average": self.average.state_dict()}
+
+    def groups(self) -> str:
+        """Settings of the optimiser's groups but the rate, which follows the schedule; and their sizes."""
+        kept = [
+            {key: value for key, value in group.items() if key not in ("params", "lr")}
+            | {"parameters": sum(value.numel() for value in group["params"])}
+            for group in self.optimiser.param_groups
+        ]
+        return repr(kept)
 
     def restore(self, state: dict) -> None:
         """Continue from the state of a checkpoint."""

@@ -58,6 +58,8 @@ class Muon:
     def __init__(self, parameters: Iterable[Any], *, lr: float, weight_decay: float) -> None:
         given = list(parameters)
         groups = given if given and isinstance(given[0], dict) else [{"params": given}]
+        # Listed once: a generator would be empty when it is asked again.
+        groups = [group | {"params": _listed(group["params"])} for group in groups]
         common = {"lr": lr, "weight_decay": weight_decay}
         self._parts: list[torch.optim.Optimizer] = []
         self._matrices: list[tuple[Tensor, Tensor]] = []  # parameters, and their views in Muon
@@ -105,13 +107,15 @@ class Muon:
 
 def _with(groups: list[dict[str, Any]], *, matrices: bool) -> list[dict[str, Any]]:
     """Groups with their matrices and filters, or with all that is none; empty ones are left out."""
+    chosen = [
+        group | {"params": [value for value in group["params"] if (value.ndim in MATRIX_AXES) == matrices]}
+        for group in groups
+    ]
+    return [group for group in chosen if group["params"]]
 
-    def listed(group: dict[str, Any]) -> list[Tensor]:
-        found = group["params"]
-        found = [found] if isinstance(found, Tensor) else list(found)
-        return [parameter for parameter in found if (parameter.ndim in MATRIX_AXES) == matrices]
 
-    return [group | {"params": listed(group)} for group in groups if listed(group)]
+def _listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
 
 
 def _matrix(values: Tensor, parameter: Tensor) -> Tensor:

@@ -202,6 +202,10 @@ class Settings:
         """Ranges of the augmentation."""
         return augment.Affine(self.degrees, self.translate, self.scale_range, self.shear)
 
+    def reached(self, share: float, epoch: int) -> bool:
+        """Whether `epoch` whole epochs are at least a share of all, however a share of them is rounded."""
+        return epoch >= round(share * self.epochs, 9)
+
     def rate(self, epoch: int, progress: float = 0.0) -> float:
         """Learning rate after `epoch` whole epochs and the fraction `progress` of the next."""
         if epoch + progress < self.warmup_epochs:
@@ -212,7 +216,7 @@ class Settings:
         if self.schedule == "step":
             steps = epoch // self.step_epochs
             if self.milestones:
-                steps = sum(epoch >= milestone * self.epochs for milestone in self.milestones)
+                steps = sum(self.reached(milestone, epoch) for milestone in self.milestones)
             return self.lr * self.step_factor**steps
         if self.schedule == "halving":
             return self.lr * 0.5 ** (epoch // self.step_epochs)
