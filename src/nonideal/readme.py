@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from nonideal import code_map, readme_speed
+from nonideal import code_map, readme_speed, scales
 from nonideal.files import write_text
 from nonideal.page import verdict_of
 from nonideal.schemas.published import ANSWERED
@@ -92,7 +92,8 @@ def _example(target: Target, rows: pd.DataFrame) -> tuple[str, str, str]:
     row = rows.set_index("quantity").loc[target.example]
     published = signed(published_text(row))
     if row["verdict"] in ANSWERED and not row["same_scale"]:
-        published += f" ({row['published_scale'].split('; ')[0]})"
+        parts = row["published_scale"].split("; ")
+        published += f" ({next((part for part in parts if scales.UNKNOWN.search(part)), parts[0])})"
     return target.example, published, signed(ours_text(row))
 
 

@@ -124,6 +124,7 @@ TARGETS = (
         "times at which the better mapping changes",
         "crossbar/crossover",
         CROSSBAR,
+        "crossover time max-fill to equal-fill, b=1, 8 slices",
     ),
     Target("table_options", "cost of what the publication leaves open", "", ("crossbar_options",)),
     Target(
@@ -141,11 +142,27 @@ TARGETS = (
         "accuracy ratio QAT / after training, 2bitsym",
     ),
     Target(
-        "figure_entropy", "use of a format's levels while training", "training/entropy", ("train", "weights")
+        "figure_entropy",
+        "use of a format's levels while training",
+        "training/entropy",
+        ("train", "weights"),
+        "entropy of the codes, layer 1",
     ),
     Target("figure_first_layer", "weights of the first layer as images", "", ("train", "weights")),
-    Target("figure_capacity", "training loss against bits in all weights", "capacity/", ("capacity",)),
-    Target("figure_quantscale", "scan of the weight scale", "quantscale/", ("quantscale",)),
+    Target(
+        "figure_capacity",
+        "training loss against bits in all weights",
+        "capacity/",
+        ("capacity",),
+        "weights ratio binary / 4bitsym, at the loss of narrow 4bitsym networks",
+    ),
+    Target(
+        "figure_quantscale",
+        "scan of the weight scale",
+        "quantscale/",
+        ("quantscale",),
+        "training loss ratio OCTAV / quantscale 0.25, 4bitsym",
+    ),
     Target(
         "table_formats",
         "verified firmware: bytes and cycles per format",
@@ -218,7 +235,11 @@ TARGETS = (
         ("train_network", "regularised_headline"),
     ),
     Target(
-        "table_claims", "verdict on each claim about regularised training", "regularised/claims", REGULARISED
+        "table_claims",
+        "verdict on each claim about regularised training",
+        "regularised/claims",
+        REGULARISED,
+        "bit-fault rate tolerated, VGG-13, 4-bit",
     ),
     Target("figure_quantiser", "levels, thresholds and loss of a quantiser", "", INSPECTION),
     Target("figure_level_sets", "levels that stuck and varying cells leave", "", INSPECTION),
