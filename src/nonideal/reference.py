@@ -63,7 +63,8 @@ KEPT = (
     "figures/*.csv",
     "figures/*.html",
 )
-LEFT_OUT = "networks/teachers/*/network.pt"  # wide, so large, and of use only beside those that they teach
+# Large: teachers, of use only beside those that they teach, and what goes on as a network that is kept.
+LEFT_OUT = ("networks/teachers/*/network.pt", "networks/others/resnet32/network.pt")
 REPORT = "report.zip"  # made by ``snakemake --report`` when a run is whole, so its manifest does not list it
 COMPARED = "compare_published.parquet"
 PAPER, PROVENANCE = "paper.pdf", "provenance.json"
@@ -83,7 +84,7 @@ def copy(run: Path, reference: Path) -> list[Path]:
     """
     files = []
     for pattern in KEPT:
-        found = sorted(set(run.glob(pattern)) - set(run.glob(LEFT_OUT)))
+        found = sorted(set(run.glob(pattern)).difference(*map(run.glob, LEFT_OUT)))
         if not found:
             raise FileNotFoundError(f"{run / pattern}: nothing there; build the run first with snakemake")
         files += found
