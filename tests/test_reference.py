@@ -39,6 +39,21 @@ def test_copies_the_small_parts_and_drops_the_old(run, tmp_path):
     assert {path.name for path in copied if "wide" in path.parts} == {"history.parquet"}
 
 
+def test_of_networks_that_go_on_the_last_of_an_architecture_is_kept(run, root, tmp_path):
+    known = "networks/others/resnet32_further/history.parquet"
+    declared_here = declared(tables.facts(root / "results/reference" / known)["table"])
+    history = tables.read(root / "results/reference" / known, declared_here)
+    for name, start, architecture in (("a", "float", "a"), ("b", "a", "b"), ("c", "b", "b")):
+        path = run / f"networks/others/{name}/history.parquet"
+        settings = {"settings": {"start": start, "architecture": architecture}}
+        tables.write(history, path, declared_here, provenance={"params": settings})
+        path.with_name("network.pt").write_text(name)
+    manifest.write(run)
+    reference.copy(run, tmp_path / "reference")
+    kept = {path.parent.name for path in (tmp_path / "reference/networks/others").glob("*/network.pt")}
+    assert kept == {"a", "c"}
+
+
 def test_an_interrupted_swap_leaves_the_old(run, tmp_path, monkeypatch):
     old = tmp_path / "reference"
     reference.copy(run, old)

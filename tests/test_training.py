@@ -317,7 +317,7 @@ def test_divergence_in_the_very_last_step_is_reported(digits, tmp_path):
         def after_epoch(self, model, epoch):
             model.layers[0].weight.data.fill_(math.nan)
 
-    with pytest.raises(FloatingPointError, match=r"test loss is nan after epoch 1: lower lr"):
+    with pytest.raises(FloatingPointError, match=r"test loss is nan in epoch 1: lower lr"):
         train(
             tiny("float"), digits, short(epochs=1), seed=0, progress=False, checkpoint=state, hooks=[Last()]
         )

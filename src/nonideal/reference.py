@@ -63,8 +63,8 @@ KEPT = (
     "figures/*.csv",
     "figures/*.html",
 )
-# Large: teachers, of use only beside those that they teach, and what goes on as a network that is kept.
-LEFT_OUT = ("networks/teachers/*/network.pt", "networks/others/resnet32/network.pt")
+TEACHERS = "networks/teachers/*/network.pt"  # wide, so large, and of use only beside those that they teach
+OTHERS = "networks/others/*/history.parquet"
 REPORT = "report.zip"  # made by ``snakemake --report`` when a run is whole, so its manifest does not list it
 COMPARED = "compare_published.parquet"
 PAPER, PROVENANCE = "paper.pdf", "provenance.json"
@@ -82,9 +82,9 @@ def copy(run: Path, reference: Path) -> list[Path]:
     ValueError
         If a part is not as the run's manifest lists it, or the parts together are too large to commit.
     """
-    files = []
+    files, left_out = [], {*run.glob(TEACHERS), *_superseded(run)}
     for pattern in KEPT:
-        found = sorted(set(run.glob(pattern)).difference(*map(run.glob, LEFT_OUT)))
+        found = sorted(set(run.glob(pattern)) - left_out)
         if not found:
             raise FileNotFoundError(f"{run / pattern}: nothing there; build the run first with snakemake")
         files += found
@@ -106,6 +106,17 @@ def copy(run: Path, reference: Path) -> list[Path]:
         seal(fresh)
         _swap(fresh, reference, Path(folder) / "old")
     return files
+
+
+def _superseded(run: Path) -> set[Path]:
+    """Networks that another of their architecture goes on from, which is kept: there is no room for both."""
+    settings = {path.parent: tables.facts(path)["params"]["settings"] for path in run.glob(OTHERS)}
+    goes_on = {(own["start"], own["architecture"]) for own in settings.values()}
+    return {
+        folder / "network.pt"
+        for folder, own in settings.items()
+        if (folder.name, own["architecture"]) in goes_on
+    }
 
 
 def _swap(fresh: Path, reference: Path, old: Path) -> None:

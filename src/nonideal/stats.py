@@ -46,9 +46,13 @@ def interval(
     return (np.clip(low, 0, 1), np.clip(high, 0, 1)) if share else (low, high)
 
 
-def ends(values: pd.Series, *, share: bool = False) -> tuple[float, float]:
-    """Ends of the 95 % interval of the mean of `values`, NaN for fewer than two; `share` as in `interval`."""
-    low, high = interval(values.mean(), values.sem(), values.count(), share=share)
+def ends(values: pd.Series, *, share: bool = False, folds: bool = False) -> tuple[float, float]:
+    """Ends of the 95 % interval of the mean of `values`, NaN for fewer than two; `share` as in `interval`.
+
+    With `folds` the values are of the folds of a cross-validation, see `sem_of_folds`.
+    """
+    sem = sem_of_folds(values) if folds else values.sem()
+    low, high = interval(values.mean(), sem, values.count(), share=share)
     return float(low), float(high)
 
 

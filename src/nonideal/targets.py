@@ -18,8 +18,8 @@ class Target(NamedTuple):
     shows
         What it shows, in words.
     place
-        Figure, track or, with a slash, beginning of the names of our tables in the list of published values;
-        empty if none is compared.
+        Figure, track or beginning of the names of our tables in the list of published values; empty if none
+        is compared.
     rules
         All rules whose jobs it needs, data sets apart (of networks that are taught, teachers apart).
     example
@@ -34,9 +34,8 @@ class Target(NamedTuple):
 
     def published(self, compared: pd.DataFrame) -> pd.Series:
         """Which rows of table ``compare_published`` belong to the target."""
-        if "/" in self.place:
-            return compared["table"].fillna("").str.startswith(self.place)
-        return (compared["figure"] == self.place) | (compared["track"] == self.place)
+        named = (compared["figure"] == self.place) | (compared["track"] == self.place)
+        return named | (compared["table"].fillna("").str.startswith(self.place) & bool(self.place))
 
     def minutes(self, seconds: Mapping[str, Mapping[str, float]]) -> float | None:
         """Processor minutes of it and the rules it needs; None if one of them was not measured.
@@ -275,11 +274,8 @@ TARGETS = (
 
 def evidence(row: Mapping[str, Any]) -> str:
     """Target that shows a row of table ``compare_published``: by its figure, table or track; else empty."""
-    for column in ("figure", "table", "track"):
+    for column, fits in (("figure", str.__eq__), ("table", str.startswith), ("track", str.__eq__)):
         for target in TARGETS:
-            prefix = column == "table" and "/" in target.place
-            if target.place and (
-                row[column].startswith(target.place) if prefix else row[column] == target.place
-            ):
+            if target.place and fits(row[column], target.place):
                 return target.name
     return ""

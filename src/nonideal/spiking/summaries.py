@@ -80,7 +80,6 @@ def events(rows: pd.DataFrame) -> pd.DataFrame:
         gap = (full - own).dropna()
         mean = part["correct"].sum() / part["recordings"].sum()
         low, high = map(float, stats.interval(mean, stats.sem_of_folds(own), len(own), share=True))
-        gap_low, gap_high = map(float, stats.interval(gap.mean(), stats.sem_of_folds(gap), len(gap)))
         results.append(
             dict(zip(RECORDINGS, key, strict=True))
             | {
@@ -89,8 +88,7 @@ def events(rows: pd.DataFrame) -> pd.DataFrame:
                 "low": low,
                 "high": high,
                 "gap": gap.mean(),
-                "gap_low": gap_low,
-                "gap_high": gap_high,
+                **_ends("gap_", gap, folds=True),
                 "spike_share": part["spike_share"].mean(),
                 "folds": len(part),
             }
@@ -120,6 +118,6 @@ def cells(
     }
 
 
-def _ends(prefix: str, values: pd.Series, *, share: bool = False) -> dict[str, float]:
-    low, high = stats.ends(values, share=share)
+def _ends(prefix: str, values: pd.Series, **options: bool) -> dict[str, float]:
+    low, high = stats.ends(values, **options)
     return {f"{prefix}low": low, f"{prefix}high": high}

@@ -178,15 +178,7 @@ class _Run:
         for hook in self.hooks:
             hook.before_epoch(self.model, self.epoch)
         loss, accuracy = self._steps()
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the training loss is {loss} in epoch {self.epoch + 1}: "
-                + (
-                    f"lower lr (now {self.settings.lr}) or change the clipping"
-                    if bool(self.tensors.train_images.isfinite().all())
-                    else "the training images hold values that are not finite"
-                )
-            )
+        self._check("training", loss, self.tensors.train_images)
         for layer in quant_layers(self.model):
             layer.update_scale()
         attach.update_scales(self.model)
@@ -200,18 +192,19 @@ class _Run:
             row |= hook.after_epoch(self.model, self.epoch) or {}
         row |= self._test() | {"seconds": time.perf_counter() - start}
         # The loss of a step is that before it: only the test sees what the last one left.
-        if not math.isfinite(row["test_loss"]):
-            raise FloatingPointError(
-                f"the test loss is {row['test_loss']} after epoch {self.epoch + 1}: "
-                + (
-                    f"lower lr (now {self.settings.lr}) or change the clipping"
-                    if bool(self.tensors.test_images.isfinite().all())
-                    else "the test images hold values that are not finite"
-                )
-            )
+        self._check("test", row["test_loss"], self.tensors.test_images)
         self.epoch += 1
         self.history.append(row)
         return row
+
+    def _check(self, which: str, loss: float, images: Tensor) -> None:
+        """Refuse a loss that is not finite, and say the remedy."""
+        if math.isfinite(loss):
+            return
+        remedy = f"lower lr (now {self.settings.lr}) or change the clipping"
+        if not bool(images.isfinite().all()):
+            remedy = f"the {which} images hold values that are not finite"
+        raise FloatingPointError(f"the {which} loss is {loss} in epoch {self.epoch + 1}: {remedy}")
 
     def _freeze(self, epoch: int) -> None:
         """Whether scales follow their weights in an epoch."""
