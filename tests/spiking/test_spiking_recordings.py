@@ -159,3 +159,23 @@ def test_every_recording_counts_the_same_however_large_its_fold_is():
     row = summaries.events(frame).iloc[0]
     assert row["spike_share"] == pytest.approx(0.2)
     assert (row["mean"], row["recordings"]) == (pytest.approx(12 / 18), 18)
+
+
+def test_gaps_over_folds_allow_for_the_recordings_they_share():
+    named = {
+        "source": "nmnist",
+        "network": "spiking_cnn",
+        "split": "count",
+        "fold": [0, 1, 2],
+        "recordings": 10,
+    }
+    correct = {"float": [9, 8, 10], "4bit": [8, 8, 7]}
+    rows = pd.concat(
+        pd.DataFrame({"format": name, "bits": 4.0, "correct": found, "spike_share": 0.1} | named)
+        for name, found in correct.items()
+    )
+    summary = summaries.events(rows.assign(test_accuracy=rows["correct"] / 10)).set_index("format")
+    gap = np.array([0.1, 0.0, 0.3])
+    half = 4.303 * gap.std(ddof=1) * (1 / 3 + 1 / 2) ** 0.5
+    ends = summary.loc["4bit", ["gap_low", "gap_high"]].tolist()
+    assert ends == pytest.approx([gap.mean() - half, gap.mean() + half], rel=1e-3)
